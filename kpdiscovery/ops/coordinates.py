@@ -1,0 +1,43 @@
+"""Every change of frame: pixels, feature cells, padded canvases, unit squares.
+
+A pixel frame has x right, y down and integers at pixel centres, so an image of width W
+covers x from -0.5 to W - 0.5. Resizing maps edges to edges.
+"""
+
+import jax
+import jax.numpy as jnp
+
+
+def pixel_grid(height: int, width: int) -> jax.Array:
+    """(x, y) of every pixel centre, `[H, W, 2]` float32."""
+    x, y = jnp.meshgrid(jnp.arange(width), jnp.arange(height))
+    return jnp.stack([x, y], axis=-1).astype(jnp.float32)
+
+
+def resize_points(xy, from_size: tuple[int, int], to_size: tuple[int, int]):
+    """Points `[..., 2]` of an (H, W) image in the frame of the same image resized."""
+    (h0, w0), (h1, w1) = from_size, to_size
+    scale = jnp.array([w1 / w0, h1 / h0], dtype=jnp.float32)
+    return (xy + 0.5) * scale - 0.5
+
+
+def cell_to_pixel(cell, stride: float):
+    """Centre of stride-`stride` feature cells, `[..., 2]` cells to pixels."""
+    return (cell + 0.5) * stride - 0.5
+
+
+def pixel_to_cell(xy, stride: float):
+    """Inverse of `cell_to_pixel`; cells are not rounded."""
+    return (xy + 0.5) / stride - 0.5
+
+
+def to_unit(xy, size: tuple[int, int]):
+    """Pixels of an (H, W) image to [-1, 1], image edges at -1 and 1."""
+    extent = jnp.array(size[::-1], dtype=jnp.float32)
+    return (2 * xy + 1) / extent - 1
+
+
+def from_unit(xy, size: tuple[int, int]):
+    """Inverse of `to_unit`."""
+    extent = jnp.array(size[::-1], dtype=jnp.float32)
+    return ((xy + 1) * extent - 1) / 2

@@ -1,0 +1,150 @@
+"""What the rooms of the library hand to each other; imports nothing of ours.
+
+Pixels: (x right, y down), float32, integers at pixel centres, in the array the points
+belong to. Letters in shapes: B batch, H W pixels, K keypoints, N objects or annotated
+boxes, T annotated points, C channels, D descriptor.
+
+A *batch* is a dict: always `image` uint8 `[B, H, W, 3]` and `index` int32 `[B]` (the
+row in the source); where the source has them `label [B]`, `keypoints [B, T, 2]`,
+`visible [B, T]`, `boxes [B, N, 4]`, `boxes_valid [B, N]`, `mask [B, H, W]`,
+`instances [B, H, W]` (object 0..N-1, -1 ground), `attributes` {name: `[B, N]`, -1
+where there is no object}, `pixels_valid [B, H, W]` (padding added by a resize is False).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import flax.struct
+import jax
+
+Array = Any  # jax.Array inside jit, numpy.ndarray in sources and metrics.
+Tree = Any  # Any pytree of arrays.
+Batch = Mapping[str, Any]
+Row = dict[str, Any]
+
+
+class UserError(Exception):
+    """A mistake of the user, or of their files: one line naming mistake and mend.
+
+    Commands print it and exit with code 2; library code raises it only where the cause
+    is outside the program (files, configs, checkpoints), ValueError elsewhere.
+    """
+
+
+@flax.struct.dataclass
+class Keypoints:
+    """A fixed number K of points an image, `valid` marking the ones that count."""
+
+    xy: Array  # [..., K, 2] float32 pixels.
+    score: Array  # [..., K] float32 confidence.
+    label: Array  # [..., K] int32: landmark, prototype, part or class; -1 none.
+    valid: Array  # [..., K] bool.
+
+
+@flax.struct.dataclass
+class Prediction:
+    """What a method says of B images; None where it has nothing to say."""
+
+    keypoints: Keypoints
+    mask: Array | None = None  # [B, H, W] float32 in [0, 1].
+    boxes: Array | None = None  # [B, N, 4] float32 (x0, y0, x1, y1).
+    boxes_valid: Array | None = None  # [B, N] bool.
+    class_logits: Array | None = None  # [B, classes] float32.
+    instances: Array | None = None  # [B, H, W] int32: keypoint that owns the pixel.
+    alphas: Array | None = None  # [B, K, H, W] float32: each keypoint's share.
+    descriptors: Array | None = None  # [B, K, D] float32, unit length.
+    reconstruction: Array | None = None  # [B, H, W, 3] float32 in [0, 1].
+
+
+@flax.struct.dataclass
+class State:
+    """All that training changes; `variables` alone is enough for prediction."""
+
+    step: Array  # int32 scalar, steps done in this phase.
+    variables: Any  # {net: {'params': ..., 'batch_stats': ...}}
+    opt: Any  # {parameter group: optax state}
+
+
+class SweepResult(NamedTuple):
+    """What a pass over the whole data set leaves behind."""
+
+    labels: Tree  # {name: [N_padded, ...]}, sharded by rows.
+    carry: Tree  # Centroids, maps, ...: replicated, checkpointed.
+    scalars: Mapping[str, Array]  # The health line.
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """Pseudo-labels for every row of the data set, renewed every `every` steps.
+
+    `init(rows, labels)` gives the tables of the first step, `labels` being those of the
+    phase before ({} in the first). `extract(state, batch, labels)` describes one batch,
+    `labels` being the batch's rows of the table. `reduce(rows, carry, key)` sees all
+    rows at once, sharded by rows over the mesh axis 'data'; `rows['row_valid']` is
+    False on the padding that fills the last shard.
+    """
+
+    every: int
+    init: Callable[[int, Tree], tuple[Tree, Tree]]
+    extract: Callable[[State, Batch, Tree], Tree]
+    reduce: Callable[[Tree, Tree, jax.Array], SweepResult]
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """One training run inside a method: a fresh or inherited State, and its step.
+
+    `init(key, batch, before)` gets the last State of the phase before, None in the
+    first. `step(state, batch, labels, key)` returns the next State and named scalars;
+    `labels` is the whole table of the sweep ({} without one), to be gathered by
+    `batch['index']`; `key` is already the step's own.
+    """
+
+    name: str
+    steps: int
+    init: Callable[[jax.Array, Batch, State | None], State]
+    step: Callable[[State, Batch, Tree, jax.Array], tuple[State, dict[str, Array]]]
+    sweep: Sweep | None = None
+    keep_best: str | None = None  # Scalar whose highest value chooses the kept state.
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A frozen record of pure functions; see `kpdiscovery.methods.tusk` for one."""
+
+    metrics: tuple[str, ...]  # Names in metrics.PROTOCOLS.
+    num_labels: int  # Keypoint labels are 0..num_labels-1.
+
+    def phases(self, config: Any) -> tuple[Phase, ...]: ...
+
+    def predict(self, variables: Any, images: Array) -> Prediction: ...
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Pictures by row number; `truth` names the annotation fields each row has."""
+
+    truth: tuple[str, ...]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Row: ...
+
+
+class Split(NamedTuple):
+    """Stacked predictions and truth of one split, all numpy: what a metric reads."""
+
+    prediction: Prediction
+    truth: Mapping[str, Any]  # Batch fields without `image`.
+    size: tuple[int, int]  # (H, W) of the pictures the points belong to.
+    num_labels: int
+
+
+class MetricProtocol(NamedTuple):
+    """An evaluation protocol: `function(fit, test)`, and the truth it needs."""
+
+    function: Callable[[Split, Split], dict[str, float]]
+    needs: Sequence[str]

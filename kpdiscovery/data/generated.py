@@ -1,0 +1,57 @@
+"""Sources that are drawn instead of read: row i is a pure function of the seed and i."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kpdiscovery.types import Batch, Row, Tree
+
+
+class Generated:
+    """`length` rows of `draw(tables, fold_in(key(seed), row))`, made on the device.
+
+    Args:
+        draw: pure function `(tables, key) -> dict of arrays` with at least `image`
+            uint8 `[H, W, 3]`; every field has a static shape.
+        tables: arrays the drawing needs (digits, say): an argument, not a constant, so
+            that they are neither copied into the executable nor drawn again.
+        seed: splits are seeds.
+        length: number of rows.
+
+    Attributes:
+        truth: names of the annotation fields of a row.
+    """
+
+    def __init__(
+        self, draw: Callable[[Tree, jax.Array], Row], tables: Tree, *, seed: int, length: int
+    ):
+        self.length = length
+        self.tables = jax.tree.map(jnp.asarray, tables)
+        self._key = jax.random.key(seed)
+        self.draw_rows = functools.partial(_draw_rows, draw)
+        row = jax.eval_shape(draw, self.tables, self._key)
+        self.truth = tuple(sorted(set(row) - {'image'}))
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Row:
+        rows = jax.tree.map(lambda leaf: np.asarray(leaf[0]), self.batch([index]))
+        rows.pop('index')
+        return rows
+
+    def batch(self, indices: Any) -> Batch:
+        """The named rows as one batch on the device, `index` among its fields."""
+        return self.draw_rows(self.tables, self._key, jnp.asarray(indices, jnp.int32))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _draw_rows(draw, tables, key, indices):
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, indices)
+    return {**jax.vmap(draw, (None, 0))(tables, keys), 'index': indices}

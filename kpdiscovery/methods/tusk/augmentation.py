@@ -1,0 +1,88 @@
+"""Pairs of views with a known warp between them (TUSK section 3.2, reference 3)."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from kpdiscovery.ops import coordinates, warps
+
+_FIRST = {'scale': 0.98, 'scale_jitter': 0.02, 'bend': 0.03, 'offset': 0.02, 'rotation': 0.05}
+
+
+class Pair(NamedTuple):
+    """Two views of each picture and the warp from the second's pixels to the first's."""
+
+    first: jax.Array  # [B, H, W, 3]
+    second: jax.Array  # [B, H, W, 3]
+    warp: Any  # Tps, leaves [B, ...], on the padded canvas.
+
+
+@dataclasses.dataclass(frozen=True)
+class Views:
+    """How the second view differs from the first; lengths as in `warps.random_tps`.
+
+    Pictures are padded by a fifth of their sides before they are warped, so that what
+    enters at a border is the padding and not a hole.
+    """
+
+    scale: float = 0.95
+    scale_jitter: float = 0.05
+    bend: float = 0.1
+    offset: float = 0.01
+    rotation: float = 0.25
+    pad: str = 'constant'  # Or 'reflect'.
+    fill: float = 0.0  # Of a constant pad.
+
+    def pair(self, keys: jax.Array, images: jax.Array) -> Pair:
+        """Views of `[B, H, W, 3]`; one key an example."""
+        return jax.vmap(self._pair)(keys, images)
+
+    def _pair(self, key, image):
+        h, w = image.shape[:2]
+        keys = jax.random.split(key)
+        canvas = self._padded(image)
+        options = dataclasses.asdict(self)
+        options = {k: options[k] for k in _FIRST}
+        mild = warps.random_tps(keys[0], canvas.shape[:2], **_FIRST)
+        strong = warps.random_tps(keys[1], canvas.shape[:2], **options)
+        first = warps.warp_image(mild, canvas, mode='edge')
+        second = warps.warp_image(strong, first, mode='edge')
+        top, left = padding(h), padding(w)
+        crop = lambda canvas: canvas[top : top + h, left : left + w]
+        return Pair(crop(first), crop(second), strong)
+
+    def _padded(self, image):
+        sides = [(padding(n), padding(n)) for n in image.shape[:2]] + [(0, 0)]
+        if self.pad == 'reflect':
+            return jnp.pad(image, sides, mode='reflect')
+        if self.pad == 'constant':
+            return jnp.pad(image, sides, constant_values=self.fill)
+        raise ValueError(f"pad must be 'constant' or 'reflect', got {self.pad!r}")
+
+
+def padding(side: int) -> int:
+    """Pixels added at each end of a side."""
+    return side // 5
+
+
+def follow(warp: Any, maps: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Maps `[B, H, W, C]` of the first view seen in the frame of the second.
+
+    Returns the warped maps, mirrored where they would have to come from beyond the
+    border, and `[B, H, W]` bool: the pixels that do not.
+    """
+    return jax.vmap(_follow)(warp, maps)
+
+
+def _follow(warp, one):
+    h, w = one.shape[:2]
+    shift = jnp.array([padding(w), padding(h)], jnp.float32)[:, None]
+    to_canvas = warps.Affine(jnp.concatenate([jnp.eye(2), shift], axis=1))
+    inner = warps.compose(warps.compose(to_canvas, warp), warps.invert(to_canvas))
+    grid = coordinates.pixel_grid(h, w).reshape(h * w, 2)
+    valid = warps.within(warps.transform_points(inner, grid), (h, w)).reshape(h, w)
+    return warps.warp_image(inner, one, mode='reflect'), valid

@@ -1,0 +1,128 @@
+"""TUSK's networks and the forward pass between them (paper section 3.1, app. A.1).
+
+image -> encoder -> feature map F and score map S -> K keypoints with a descriptor each
+-> splats -> decoder -> image.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from kpdiscovery.models.unet import Conv, UNet
+from kpdiscovery.ops import heatmaps, vectors
+
+
+class Encoder(nn.Module):
+    """U-Net with a score head on top of its features."""
+
+    channels: int = 32  # D, of features and descriptors.
+    width: int = 32
+    levels: int = 4
+    groups: int = 32
+    normalize_features: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """`[B, H, W, 3]` -> features `[B, H, W, D]`, score logits `[B, H, W]`."""
+        f = UNet(self.channels, self.width, self.levels, self.groups, self.dtype, name='unet')(
+            images
+        )
+        h = Conv(self.channels, dtype=self.dtype, name='hidden')(f)
+        h = nn.relu(nn.GroupNorm(self.groups, epsilon=1e-5, dtype=self.dtype, name='norm')(h))
+        h = Conv(1, dtype=self.dtype, name='score')(h).astype(jnp.float32)
+        # One channel: the logits are standardised over the picture.
+        h = nn.GroupNorm(1, epsilon=1e-5, name='standardize')(h)
+        f = f.astype(jnp.float32)
+        return standardize(f) if self.normalize_features else f, h[..., 0]
+
+
+class Detections(NamedTuple):
+    """K points of B images; all differentiable but `label`."""
+
+    xy: jax.Array  # [B, K, 2]
+    confidence: jax.Array  # [B, K]
+    descriptors: jax.Array  # [B, K, D], unit length.
+
+
+def standardize(features: jax.Array) -> jax.Array:
+    """Each channel of `[B, H, W, D]` to mean 0 and variance 1 over the picture."""
+    mean = features.mean(axis=(1, 2), keepdims=True)
+    variance = features.var(axis=(1, 2), keepdims=True)
+    return (features - mean) * jax.lax.rsqrt(variance + 1e-5)
+
+
+def locate(
+    scores: jax.Array, k: int, *, window: int, temperature: float, bonus: jax.Array | None = None
+) -> jax.Array:
+    """Sub-pixel peaks of `[B, H, W]` score maps, `[B, K, 2]`, best first.
+
+    `bonus` `[B, H, W]`, if given, is added where peaks are chosen and nowhere else.
+    """
+    ranked = scores if bonus is None else scores + bonus
+    peaks = heatmaps.top_k_keypoints(jax.lax.stop_gradient(ranked), k, window=window).xy
+    return heatmaps.local_soft_argmax(scores, peaks, window=window, temperature=temperature)
+
+
+def describe(scores, features, xy, *, sampling: str) -> Detections:
+    """Confidence and descriptor at points, by `sampling` 'bilinear' or 'floor' (code).
+
+    No gradient reaches the location through the descriptor.
+    """
+    score_map = scores[..., None]
+    if sampling == 'floor':
+        confidence = _corner_interpolation(score_map, xy)
+        x, y = (_inside(xy[..., axis], features.shape[2 - axis]) for axis in (0, 1))
+        read = heatmaps.read_pixels(features, x, y)
+    else:
+        confidence = heatmaps.sample_bilinear(score_map, xy)[..., 0]
+        read = heatmaps.sample_bilinear(features, jax.lax.stop_gradient(xy))
+    return Detections(xy, confidence, vectors.normalize(read))
+
+
+def splat(found: Detections, shape, *, variance: float, gain: float = 1.0):
+    """Weighted descriptors and the two factors of their splats."""
+    rows, columns = heatmaps.gaussian_splats(found.xy, shape, variance=variance)
+    values = found.descriptors * (gain * found.confidence)[..., None]
+    return values, rows, columns
+
+
+def decode_sum(decode, found: Detections, shape, **options) -> jax.Array:
+    """Image `[B, H, W, 3]` decoded from the sum of all splats."""
+    dense = jnp.einsum('bkd,bky,bkx->byxd', *splat(found, shape, **options))
+    return nn.sigmoid(decode(dense).astype(jnp.float32))
+
+
+def decode_layers(decode, found: Detections, shape, **options) -> tuple[jax.Array, jax.Array]:
+    """Each keypoint decoded alone: colours `[B, K, H, W, 3]`, alpha logits `[B, K, H, W]`."""
+    dense = jnp.einsum('bkd,bky,bkx->bkyxd', *splat(found, shape, **options))
+    b, k = dense.shape[:2]
+    out = decode(dense.reshape(b * k, *dense.shape[2:])).astype(jnp.float32)
+    out = out.reshape(b, k, *out.shape[1:])
+    return nn.sigmoid(out[..., :3]), out[..., 3]
+
+
+def blend(colors: jax.Array, alphas: jax.Array) -> jax.Array:
+    """Layers `[B, K, H, W, 3]` weighted by `[B, K, H, W]` shares: `[B, H, W, 3]`."""
+    return jnp.einsum('bkyxc,bkyx->byxc', colors, alphas)
+
+
+def _inside(coordinate, n):
+    return jnp.clip(jax.lax.stop_gradient(coordinate).astype(jnp.int32), 0, n - 1)
+
+
+def _corner_interpolation(score_map, xy):
+    """The released code's confidence: floor and ceil corners, so 0 at whole pixels."""
+    n = score_map.shape[1] - 1
+    low, high = (jnp.clip(f(jax.lax.stop_gradient(xy)), 0, n) for f in (jnp.floor, jnp.ceil))
+    total = 0.0
+    for cx, other_x in ((low, high), (high, low)):
+        for cy, other_y in ((low, high), (high, low)):
+            weight = jnp.abs(other_x[..., 0] - xy[..., 0]) * jnp.abs(other_y[..., 1] - xy[..., 1])
+            corner = [c[..., i].astype(jnp.int32) for i, c in ((0, cx), (1, cy))]
+            total += weight * heatmaps.read_pixels(score_map, *corner)[..., 0]
+    return total

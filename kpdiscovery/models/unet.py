@@ -1,0 +1,102 @@
+"""The U-Net of TUSK: same-size maps from images or from splatted descriptors."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class Conv(nn.Module):
+    """Convolution with bias; weights and bias drawn from +-1 / sqrt(fan in)."""
+
+    features: int
+    size: int = 3
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        bound = 1 / np.sqrt(self.size**2 * x.shape[-1])
+        uniform = lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, -bound, bound)
+        conv = nn.Conv(
+            self.features,
+            (self.size, self.size),
+            dtype=self.dtype,
+            kernel_init=uniform,
+            bias_init=uniform,
+            name='conv',
+        )
+        return conv(x)
+
+
+class DoubleConv(nn.Module):
+    """(3x3 convolution, group norm, ReLU) twice."""
+
+    features: int
+    groups: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for i in range(2):
+            x = Conv(self.features, dtype=self.dtype, name=f'conv{i}')(x)
+            x = nn.GroupNorm(self.groups, epsilon=1e-5, dtype=self.dtype, name=f'norm{i}')(x)
+            x = nn.relu(x)
+        return x
+
+
+class UNet(nn.Module):
+    """`[B, H, W, C]` to `[B, H, W, out]` (TUSK appendix A.1, table 9).
+
+    Attributes:
+        out: channels of the last 1x1 convolution, which has no activation.
+        width: channels of the first level, doubled at each further one.
+        levels: resolutions; H and W must be divisible by 2**(levels - 1).
+        groups: of every group norm.
+        dtype: of the computation; parameters and statistics stay float32.
+    """
+
+    out: int
+    width: int = 32
+    levels: int = 4
+    groups: int = 32
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        check_divisible(x.shape, self.levels)
+        block = lambda level, name: DoubleConv(
+            self.width * 2**level, self.groups, self.dtype, name=name
+        )
+        skips = []
+        for level in range(self.levels):
+            x = nn.max_pool(x, (2, 2), (2, 2)) if level else x
+            x = block(level, f'down{level + 1}')(x)
+            skips.append(x)
+        for level in reversed(range(self.levels - 1)):
+            x = jnp.concatenate([upsample(x), skips[level]], axis=-1)
+            x = block(level, f'up{level + 1}')(x)
+        return Conv(self.out, 1, dtype=self.dtype, name='last')(x)
+
+
+def check_divisible(shape: tuple[int, ...], levels: int) -> None:
+    """Raise ValueError unless H and W of `[B, H, W, C]` halve `levels - 1` times."""
+    step = 2 ** (levels - 1)
+    if shape[1] % step or shape[2] % step:
+        raise ValueError(
+            f'height and width must be divisible by {step} ({levels} levels), got {shape[1:3]}'
+        )
+
+
+def upsample(x: jax.Array) -> jax.Array:
+    """Twice the size, bilinear with corners aligned, as two small matrix products."""
+    rows, columns = (jnp.asarray(_interpolation(n), x.dtype) for n in x.shape[1:3])
+    tall = jnp.einsum('oh,bhwc->bowc', rows, x)
+    return jnp.einsum('ow,bhwc->bhoc', columns, tall)
+
+
+def _interpolation(n: int) -> np.ndarray:
+    """`[2n, n]` weights: output i reads input i (n - 1) / (2n - 1)."""
+    at = np.arange(2 * n) * (n - 1) / (2 * n - 1)
+    return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(n)[None]))

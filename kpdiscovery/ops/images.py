@@ -1,0 +1,19 @@
+"""Pictures as arrays: value ranges and sizes."""
+
+import jax
+import jax.numpy as jnp
+
+
+def as_float(images: jax.Array) -> jax.Array:
+    """uint8 pictures (0..255) as float32 in [0, 1]; floating ones pass as float32."""
+    if jnp.issubdtype(images.dtype, jnp.floating):
+        return images.astype(jnp.float32)
+    return images.astype(jnp.float32) / 255
+
+
+def resize(images: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """`[..., H, W, C]` to (H, W) `size`, bilinear, antialiased when it shrinks."""
+    if images.shape[-3:-1] == tuple(size):
+        return images
+    shape = (*images.shape[:-3], *size, images.shape[-1])
+    return jax.image.resize(images, shape, 'linear', antialias=True)

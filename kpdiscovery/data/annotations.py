@@ -1,0 +1,255 @@
+"""`annotations.npz`: what is known of the pictures of a folder, and which are for what.
+
+Arrays, one entry a picture unless said otherwise; only `files` is required:
+    files           [N] text: names below the folder, with '/'.
+    keypoints       [N, T, 2] or [N, animals, T, 2] (x, y), pixels of the upright
+                    picture, (0, 0) the centre of the top left one; NaN: not annotated.
+                    `landmarks` is another name for it.
+    visible         [N, T] (or [N, animals, T]) bool.
+    label           [N] int; class_names [classes] text.
+    boxes           [M, 4] (x0, y0, x1, y1), pixel edges, x1 and y1 exclusive;
+                    box_image [M]: the row a box belongs to (without it, M = N).
+    split           [N] text; identity, video [N] int: rows that look alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import posixpath
+import unicodedata
+import zipfile
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kpdiscovery.data import resize
+from kpdiscovery.types import Row, UserError
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Annotations:
+    """The rows of an annotation file sorted by name, in original pixels, our frame."""
+
+    files: tuple[str, ...]
+    fields: dict[str, np.ndarray]  # Batch fields, each [N, ...].
+    split: np.ndarray | None = None  # [N] text.
+    groups: np.ndarray | None = None  # [N]: rows of a group never part.
+    class_names: tuple[str, ...] = ()
+    keypoint_names: tuple[str, ...] = ()
+
+    @property
+    def truth(self) -> tuple[str, ...]:
+        return tuple(sorted(self.fields))
+
+    def row(self, index: int, frame: resize.Frame, size: tuple[int, int]) -> Row:
+        """Batch fields of one picture fitted into `size` through `frame`."""
+        given = {name: values[index] for name, values in self.fields.items()}
+        row: Row = {}
+        if 'label' in given:
+            row['label'] = given['label']
+        if 'keypoints' in given:
+            row |= fit_keypoints(given['keypoints'], given['visible'], frame, size)
+        if 'boxes' in given:
+            row |= fit_boxes(given['boxes'], given['boxes_valid'], frame, size)
+        return row
+
+
+def fit_keypoints(xy, visible, frame: resize.Frame, size: tuple[int, int]) -> Row:
+    """Original points `[..., 2]` as `keypoints` (-1 unless finite) and `visible`.
+
+    A point that a crop cuts off, or that lies outside its picture, is not visible.
+    """
+    finite = np.isfinite(xy).all(axis=-1)
+    fitted = np.where(finite[..., None], resize.to_fitted(frame, xy), np.float32(-1))
+    seen = np.asarray(visible, bool) & finite & resize.inside(frame, xy, size)
+    return {'keypoints': fitted, 'visible': seen}
+
+
+def fit_boxes(boxes, valid, frame: resize.Frame, size: tuple[int, int]) -> Row:
+    """Original boxes `[N, 4]` as `boxes`, cut at fitted edges, and `boxes_valid`."""
+    edge = np.tile(np.array(size[::-1], np.float32) - 0.5, 2)
+    fitted = np.clip(resize.to_fitted(frame, boxes), np.float32(-0.5), edge)
+    left = (fitted[:, 2:] - fitted[:, :2] > 1e-3).all(axis=-1)  # Pixels.
+    valid = np.asarray(valid, bool) & left
+    return {
+        'boxes': np.where(valid[:, None], fitted, np.float32(-1)),
+        'boxes_valid': valid,
+    }
+
+
+def read_annotations(path: Any, found: Sequence[str]) -> Annotations:
+    """Reads an annotation file; never a pickle.
+
+    Args:
+        path: the .npz file.
+        found: names of the pictures there are, relative, with '/'.
+
+    Raises:
+        UserError: not an .npz of plain arrays, arrays that do not fit each other, or
+            names that are not among `found`.
+    """
+    path = os.fspath(path)
+    arrays = _load(path)
+    files = _match(path, arrays, found)
+    count = len(files)
+    fields = _points(path, arrays, count) | _boxes(path, arrays, count)
+    if 'label' in arrays:
+        fields['label'] = _array(path, arrays, 'label', (count,)).astype(np.int32)
+    order = np.array(sorted(range(count), key=lambda i: files[i]))
+    return Annotations(
+        files=tuple(files[i] for i in order),
+        fields={name: values[order] for name, values in fields.items()},
+        split=_optional(path, arrays, ('split',), order),
+        groups=_optional(path, arrays, ('identity', 'video'), order),
+        class_names=tuple(arrays.get('class_names', np.array([])).tolist()),
+        keypoint_names=tuple(arrays.get('keypoint_names', np.array([])).tolist()),
+    )
+
+
+def choose_rows(
+    split: str,
+    count: int,
+    *,
+    texts: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+    holdout_validation: bool = False,
+) -> np.ndarray:
+    """Rows of a split, the same on every machine and in every run.
+
+    'all' is every row. `texts` names each row's split; without it 'test' is every tenth
+    row and 'train' the rest, except that fewer than ten rows are all in both (with a
+    warning). 'validation', unless `texts` has it, is every tenth row of 'train', which
+    loses them only if `holdout_validation`. Where `groups` are known, "every tenth" is
+    every tenth group, or the last of fewer than ten.
+
+    Raises:
+        UserError: there is no such split, or nothing is left in it.
+    """
+    if split == 'all':
+        return np.arange(count)
+    groups = np.arange(count) if groups is None else groups
+    texts = _split_texts(count, groups) if texts is None else texts
+    rows = np.flatnonzero(texts == split)
+    if split in ('train', 'validation') and 'validation' not in texts:
+        rows = np.flatnonzero(np.isin(texts, ('train', 'both')))
+        held = _tenth(groups[rows])
+        kept = held if split == 'validation' else ~(held & holdout_validation)
+        rows = rows[kept]
+    elif split == 'test':
+        rows = np.flatnonzero(np.isin(texts, ('test', 'both')))
+    if not len(rows):
+        known = ', '.join(sorted(set(texts.tolist()))) or 'none'
+        raise UserError(f'no pictures in split {split!r} (of {count}; splits: {known})')
+    return rows
+
+
+def _split_texts(count, groups):
+    if count < 10:
+        _log.warning('only %d pictures: all are in both train and test', count)
+        return np.full(count, 'both')
+    return np.where(_tenth(groups), 'test', 'train')
+
+
+def _tenth(groups):
+    """Bool mask of the rows of every tenth group."""
+    unique = np.unique(groups)
+    if len(unique) < 2:
+        groups = unique = np.arange(len(groups))
+    return np.isin(groups, unique[9::10] if len(unique) >= 10 else unique[-1:])
+
+
+def _load(path):
+    try:
+        with open(path, 'rb') as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        AttributeError,
+        TypeError,
+        zipfile.BadZipFile,
+    ) as e:
+        raise UserError(f'{path}: not an .npz of plain arrays ({e})') from e
+    if 'files' not in arrays:
+        there = ', '.join(sorted(arrays)) or 'nothing'
+        raise UserError(f"{path}: needs an array 'files' of picture names, has {there}")
+    return arrays
+
+
+def _match(path, arrays, found):
+    """The found name of every row; names compare after Unicode normalisation."""
+    names = [str(name) for name in arrays['files'].ravel()]
+    known = {_normal(name): name for name in found}
+    missing = [name for name in names if _normal(name) not in known]
+    if missing:
+        raise UserError(
+            f'{path}: {len(missing)} of {len(names)} names are not pictures in the '
+            f'folder: {", ".join(missing[:3])}'
+        )
+    if len({_normal(name) for name in names}) < len(names) or not names:
+        raise UserError(f"{path}: 'files' must name each picture once, at least one")
+    return [known[_normal(name)] for name in names]
+
+
+def _normal(name):
+    # A Mac spells accents with two code points, others with one.
+    return unicodedata.normalize('NFC', posixpath.normpath(name.replace('\\', '/')))
+
+
+def _array(path, arrays, name, shape):
+    """The named array; None in `shape` fits any length."""
+    values = arrays[name]
+    fits = len(values.shape) == len(shape) and all(
+        want in (None, got) for want, got in zip(shape, values.shape, strict=True)
+    )
+    if not fits:
+        wanted = ', '.join('any' if want is None else str(want) for want in shape)
+        raise UserError(
+            f'{path}: {name!r} must be [{wanted}], got {list(values.shape)}'
+        )
+    return values
+
+
+def _optional(path, arrays, names, order):
+    for name in names:
+        if name in arrays:
+            return _array(path, arrays, name, (len(order),))[order]
+    return None
+
+
+def _points(path, arrays, count):
+    name = 'keypoints' if 'keypoints' in arrays else 'landmarks'
+    if name not in arrays:
+        return {}
+    middle = (None,) * (arrays[name].ndim - 2 if arrays[name].ndim == 4 else 1)
+    xy = _array(path, arrays, name, (count, *middle, 2)).astype(np.float32)
+    visible = np.ones(xy.shape[:-1], bool)
+    if 'visible' in arrays:
+        visible = _array(path, arrays, 'visible', xy.shape[:-1]).astype(bool)
+    return {'keypoints': xy, 'visible': visible}
+
+
+def _boxes(path, arrays, count):
+    """Boxes `[M, 4]` packed as `[N, most, 4]`, edges moved to pixel centres."""
+    if 'boxes' not in arrays:
+        return {}
+    total = None if 'box_image' in arrays else count
+    boxes = _array(path, arrays, 'boxes', (total, 4)).astype(np.float32)
+    image = arrays.get('box_image', np.arange(count))
+    if image.shape != (len(boxes),) or (image < 0).any() or (image >= count).any():
+        raise UserError(
+            f"{path}: 'box_image' must name a row 0..{count - 1} for each box"
+        )
+    most = max(1, int(np.bincount(image, minlength=count).max()))
+    packed = np.full((count, most, 4), -1, np.float32)
+    valid = np.zeros((count, most), bool)
+    for row, box in zip(image, boxes, strict=True):
+        place = valid[row].sum()
+        packed[row, place], valid[row, place] = box - 0.5, True
+    return {'boxes': packed, 'boxes_valid': valid}

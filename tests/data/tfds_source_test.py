@@ -1,0 +1,154 @@
+import functools
+import io
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kpdiscovery.data.tfds_source import ClevrScenes, TfdsSource
+from kpdiscovery.types import Source, UserError
+
+tfds = pytest.importorskip('tensorflow_datasets')
+
+
+class TinyBirds(tfds.core.GeneratorBasedBuilder):
+    """Four encoded pictures with a label and a box; registered by being defined."""
+
+    VERSION = tfds.core.Version('1.0.0')
+    pkg_dir_path = None
+
+    def _info(self):
+        features = {
+            'image': tfds.features.Image(shape=(None, None, 3), encoding_format='png'),
+            'label': tfds.features.ClassLabel(names=['wren', 'owl']),
+            'bbox': tfds.features.BBoxFeature(),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict(features)
+        )
+
+    def _split_generators(self, dl_manager):
+        return {'train': self._generate_examples()}
+
+    def _generate_examples(self):
+        for i in range(4):
+            file = io.BytesIO()
+            Image.new('RGB', (20, 10), (60 * i, 0, 0)).save(file, 'PNG')
+            file.seek(0)
+            box = tfds.features.BBox(ymin=0.1, xmin=0.2, ymax=0.5, xmax=0.6)
+            yield i, {'image': file, 'label': i % 2, 'bbox': box}
+
+
+@pytest.fixture(scope='module')
+def prepared(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp('tfds'))
+    TinyBirds(data_dir=folder, file_format='array_record').download_and_prepare()
+    return folder
+
+
+def test_a_prepared_set_is_read_from_its_files(prepared):
+    options = {'split': 'train', 'data_dir': prepared}
+    source = TfdsSource('tiny_birds', size=(20, 40), **options)
+    assert isinstance(source, Source) and len(source) == 4
+    assert source.truth == ('boxes', 'boxes_valid', 'label')
+    assert source.class_names == ('wren', 'owl')
+    for row in source:
+        np.testing.assert_allclose(row['boxes'], [[7.5, 1.5, 23.5, 9.5]], atol=1e-4)
+        assert row['boxes_valid'].all()
+        assert row['label'] == row['image'][0, 0, 0] // 60 % 2
+    copy = pickle.loads(pickle.dumps(source))
+    np.testing.assert_array_equal(copy[2]['image'], source[2]['image'])
+    padded = TfdsSource(
+        'tiny_birds', size=16, resize='pad', fields=['label'], **options
+    )
+    assert set(padded[0]) == {'image', 'frame', 'pixels_valid', 'label'}
+    assert padded[0]['pixels_valid'].sum() == 8 * 16
+
+
+def test_keep_sees_encoded_pictures_and_chooses_rows(prepared):
+    def keep(example):
+        assert isinstance(example['image'], bytes)
+        return example['label'] == 1
+
+    options = {'split': 'train', 'size': 8, 'data_dir': prepared}
+    source = TfdsSource('tiny_birds', keep=keep, **options)
+    assert [int(row['label']) for row in source] == [1, 1]
+    with pytest.raises(UserError, match="leaves nothing of split 'train'"):
+        TfdsSource('tiny_birds', keep=lambda example: False, **options)
+
+
+@pytest.mark.parametrize(
+    ('name', 'options', 'message'),
+    [
+        ('tiny_birds', {'split': 'tets'}, "split 'tets': Unknown split"),
+        ('tiny_birds', {'split': 'train[x]'}, 'Error parsing split'),
+        ('tiny_birds', {'fields': ['mask']}, 'has no mask; fields: boxes, boxes_valid'),
+        ('tiny_birds:3.0.0', {}, 'cannot be loaded at version 3.0.0'),
+        ('tiny_bird', {}, "TFDS has no data set 'tiny_bird'"),
+        (
+            'celeb_a',
+            {},
+            'nothing is downloaded.*tfds build celeb_a --file_format=array',
+        ),
+    ],
+)
+def test_mistakes_are_one_line(prepared, name, options, message):
+    with pytest.raises(UserError, match=message) as error:
+        TfdsSource(
+            name, **{'split': 'train', 'size': 8, 'data_dir': prepared, **options}
+        )
+    assert '\n' not in str(error.value)
+
+
+def test_celeb_a_has_five_landmarks():
+    with tfds.testing.mock_data(num_examples=3):
+        source = TfdsSource('celeb_a', split='train', size=(109, 89))
+        raw = tfds.builder('celeb_a').as_data_source(split='train')[1]['landmarks']
+    assert len(source) == 3 and source.truth == ('keypoints', 'visible')
+    row = source[1]
+    assert row['image'].shape == (109, 89, 3) and row['image'].dtype == np.uint8
+    want = [raw['nose_x'] / 2 - 0.25, raw['nose_y'] / 2 - 0.25]
+    np.testing.assert_allclose(row['keypoints'][2], want, atol=1e-4)
+    parts = ('lefteye', 'righteye', 'nose', 'leftmouth', 'rightmouth')
+    inside = [raw[f'{p}_x'] < 178 and raw[f'{p}_y'] < 218 for p in parts]
+    np.testing.assert_array_equal(row['visible'], inside)
+
+
+def test_grey_pictures_with_labels_are_the_plain_case():
+    with tfds.testing.mock_data(num_examples=5):
+        source = TfdsSource('mnist', split='train', size=28)
+        row = source[4]
+    assert source.truth == ('label',)
+    assert row['image'].shape == (28, 28, 3) and row['label'].dtype == np.int32
+    np.testing.assert_array_equal(row['image'][..., 0], row['image'][..., 2])
+
+
+def scene(number, count):
+    """A CLEVR example with `count` objects, object i at pixel (10 i + 5, 50)."""
+    objects = {name: np.arange(count) % 2 for name in ('shape', 'color', 'size')}
+    position = np.stack([np.arange(count) * 10 + 5, *np.full((2, count), 50)], -1)
+    objects |= {'material': np.ones(count, int), 'pixel_coords': position}
+    image = np.zeros((320, 480, 3), np.uint8)
+    return {
+        'file_name': f'CLEVR_train_{number:06}.png',
+        'image': image,
+        'objects': objects,
+    }
+
+
+def test_clevr_objects_and_the_papers_subsets():
+    scenes = [scene(5, 3), scene(61_000, 6), scene(59_999, 7), scene(69_999, 10)]
+    with tfds.testing.mock_data(as_data_source_fn=lambda self, split, **_: scenes):
+        get = functools.partial(TfdsSource, 'clevr', split='train', size=(160, 240))
+        source = get()
+        assert len(get(keep=ClevrScenes(6, 0, 60_000))) == 1
+        assert len(get(keep=ClevrScenes(6, 60_000, 70_000))) == 1
+        assert len(get(keep=ClevrScenes(10))) == 4
+    assert source.truth == ('attributes', 'keypoints', 'visible')
+    row = source[0]
+    np.testing.assert_array_equal(row['attributes']['shape'], [0, 1, 0] + [-1] * 7)
+    assert set(row['attributes']) == {'shape', 'color', 'size', 'material'}
+    np.testing.assert_allclose(row['keypoints'][1], [7, 24.5])
+    np.testing.assert_array_equal(row['visible'], [True] * 3 + [False] * 7)
+    assert source[3]['visible'].all()

@@ -1,0 +1,102 @@
+"""The table of evaluation protocols, and running those that a split allows."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+from kpdiscovery.metrics.landmarks import landmark_regression
+from kpdiscovery.metrics.prototypes import prototype_attributes
+from kpdiscovery.metrics.scenes import mnist_hard
+from kpdiscovery.metrics.segmentation import foreground_ari
+from kpdiscovery.types import MetricProtocol, Split
+
+PROTOCOLS: dict[str, MetricProtocol] = {
+    'foreground_ari': MetricProtocol(foreground_ari, ('instances',)),
+    'landmark_regression': MetricProtocol(
+        landmark_regression, ('keypoints', 'visible')
+    ),
+    'mnist_hard': MetricProtocol(mnist_hard, ('boxes', 'boxes_valid', 'attributes')),
+    'prototype_attributes': MetricProtocol(
+        prototype_attributes, ('instances', 'attributes')
+    ),
+}
+# What protocols need beyond fields of the truth, and those that read the fit split.
+_PREDICTED = {'foreground_ari': ('instances',), 'prototype_attributes': ('alphas',)}
+_ATTRIBUTES = {'mnist_hard': ('digit',)}
+_FITTED = ('landmark_regression',)
+
+
+def missing(protocol: MetricProtocol, truth_names: Iterable[str]) -> tuple[str, ...]:
+    """The truth fields that `protocol` needs and `truth_names` lacks."""
+    return _absent(protocol.needs, truth_names)
+
+
+def evaluate(
+    names: Iterable[str], fit: Split, test: Split
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Runs the protocols called `names`, as far as truth and prediction go.
+
+    Args:
+        names: keys of PROTOCOLS.
+        fit: the split regressors are fitted on; the other protocols ignore it.
+        test: the split that is measured.
+
+    Returns:
+        All figures by name, and the skipped protocols with the reason of each.
+
+    Raises:
+        ValueError: an unknown name, or fields that are there but do not fit together.
+    """
+    metrics: dict[str, float] = {}
+    skipped: dict[str, str] = {}
+    for name in names:
+        protocol = _find(name)
+        splits = (test, fit) if name in _FITTED else (test,)
+        if reasons := [r for s in splits if (r := _reason(name, protocol, s))]:
+            skipped[name] = reasons[0]
+        else:
+            metrics |= protocol.function(fit, test)
+    return metrics, skipped
+
+
+def _find(name: str) -> MetricProtocol:
+    if name not in PROTOCOLS:
+        near = difflib.get_close_matches(name, PROTOCOLS, n=1, cutoff=0)
+        raise ValueError(f'no protocol {name!r}; did you mean {near[0]!r}?')
+    return PROTOCOLS[name]
+
+
+def _reason(name: str, protocol: MetricProtocol, split: Split) -> str:
+    """Why the protocol cannot be run on a split; '' if it can."""
+    truth = _present(split.truth)
+    attributes = _present(split.truth.get('attributes') or {})
+    predicted = _present(vars(split.prediction))
+    tables = (
+        ('truth', protocol.needs, 'the source has', truth),
+        ('attribute', _ATTRIBUTES.get(name, ()), 'the source has', attributes),
+        ('prediction', _PREDICTED.get(name, ()), 'the method gives', predicted),
+    )
+    for kind, needs, owner, there in tables:
+        if absent := _absent(needs, there):
+            wanted = ', '.join(map(repr, absent))
+            return f'needs {kind} {wanted}, {owner} {", ".join(there) or "none"}'
+    return ''
+
+
+def _absent(needs: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
+    there = set(names)
+    return tuple(name for name in needs if name not in there)
+
+
+def _present(fields: Mapping) -> list[str]:
+    """Names of annotations: not the row number, None or an empty dict."""
+    return [
+        name
+        for name, value in sorted(fields.items())
+        if name != 'index' and value is not None and not _empty(value)
+    ]
+
+
+def _empty(value: object) -> bool:
+    return isinstance(value, Mapping) and not value

@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+
+from kpdiscovery import metrics
+
+SIZE = (40, 80)
+
+
+def faces(split, n, points=5, seed=0, hidden=0.0, noise=0.0):
+    """Keypoints at a random affine map's corners; landmarks a linear map of them."""
+    rng = np.random.default_rng(seed)
+    corners = np.array([[0.3, 0.3], [0.7, 0.3], [0.5, 0.8]]) * (SIZE[1], SIZE[0])
+    xy = corners + rng.normal(0, 3, (n, 3, 2))
+    shares = np.random.default_rng(7).dirichlet([1, 1, 1], points)  # Same for splits.
+    landmarks = np.einsum('tk,nkc->ntc', shares, xy) + rng.normal(
+        0, noise, (n, points, 2)
+    )
+    visible = rng.uniform(size=(n, points)) >= hidden
+    truth = {
+        'keypoints': np.where(visible[..., None], landmarks, -1).astype(np.float32),
+        'visible': visible,
+    }
+    label = np.tile([0, 0, 1], (n, 1))
+    return split(
+        truth, xy, label, score=rng.uniform(size=(n, 3)), size=SIZE, num_labels=2
+    )
+
+
+def test_five_points_by_hand():
+    xy = np.stack([np.arange(68.0), 2 * np.arange(68.0)], axis=-1)[None]
+    visible = np.ones((1, 68), bool)
+    visible[0, 37] = visible[0, 54] = False
+    points, seen = metrics.five_points(xy, visible)
+    np.testing.assert_array_equal(points[0, :, 0], [38.5, 44.5, 30, 48, 54])
+    np.testing.assert_array_equal(points[0, :, 1], [77, 89, 60, 96, 108])
+    np.testing.assert_array_equal(seen, [[False, True, True, True, False]])
+    with pytest.raises(ValueError, match='68'):
+        metrics.five_points(xy[:, :60], visible[:, :60])
+
+
+def test_inter_ocular():
+    xy = np.array([[[0, 0], [3, 4]], [[1, 1], [1, 1]], [[0, 0], [3, 4]]])
+    visible = np.array([[True, True], [True, True], [True, False]])
+    distance, usable = metrics.inter_ocular(xy, visible)
+    np.testing.assert_array_equal(distance, [5, 1, 1])
+    np.testing.assert_array_equal(usable, [True, False, False])
+
+
+@pytest.mark.parametrize('points', [5, 7, 68])
+def test_protocol_on_a_linear_world(split, points):
+    fit, test = faces(split, 300, points), faces(split, 50, points, seed=1)
+    got = metrics.landmark_regression(fit, test)
+    names = ['forward_nme', 'forward_nme_score_order', 'forward_nme_ridge']
+    assert list(got) == [*names, 'forward_nme_mean_shape']
+    assert got['forward_nme_ridge'] < 0.3 * got['forward_nme_mean_shape']
+    assert np.isfinite(list(got.values())).all()
+
+
+def test_mean_shape_by_hand(split):
+    still = [[[10, 10]], [[10, 10]]]
+    fit_points = np.array([[[10, 10], [20, 10], [5, 5]], [[12, 10], [20, 10], [0, 0]]])
+    seen = np.array([[True, True, True], [True, True, False]])
+    fit = split(
+        {'keypoints': fit_points, 'visible': seen}, still, [[0], [0]], size=SIZE
+    )
+    points = np.array([[[11, 14], [20, 10], [0, 0]], [[11, 10], [20, 10], [5, 8]]])
+    seen = np.array([[True, True, False], [True, True, True]])
+    test = split({'keypoints': points, 'visible': seen}, still, [[0], [0]], size=SIZE)
+    got = metrics.landmark_regression(fit, test)
+    want = 100 * (4 + 3) / 5 / np.sqrt(40 * 80)
+    assert got['forward_nme_mean_shape'] == pytest.approx(want, rel=1e-4)
+
+
+def test_frame_and_eye_distance(split):
+    points = np.array([[[-0.5, -0.5], [3.5, 2.5], [1, 1], [2, 2], [3, 3]]])
+    seen = np.ones((1, 5), bool)
+    still = np.zeros((1, 1, 2))
+    fit = split({'keypoints': points, 'visible': seen}, still, [[0]], size=SIZE)
+    moved = {'keypoints': points + np.array([1.0, 0.0]), 'visible': seen}
+    test = split(moved, still, [[0]], size=SIZE)
+    got = metrics.landmark_regression(fit, test)['forward_nme_mean_shape']
+    assert got == pytest.approx(100 * 1 / 5)  # One pixel, eyes 5 px apart.
+
+
+def test_resizing_the_pictures_changes_nothing(split):
+    fit, test = faces(split, 100, 7), faces(split, 30, 7, seed=1)
+    points, truth = test.prediction.keypoints, test.truth
+    prediction = test.prediction.replace(
+        keypoints=points.replace(xy=2 * points.xy + 0.5)  # Edges to edges.
+    )
+    larger = {**truth, 'keypoints': 2 * truth['keypoints'] + 0.5}
+    large = test._replace(prediction=prediction, truth=larger, size=(80, 160))
+    want = metrics.landmark_regression(fit, test)
+    assert metrics.landmark_regression(fit, large) == pytest.approx(want, rel=1e-4)
+
+
+def test_labels_can_be_renumbered(split):
+    def renumbered(s):
+        points = s.prediction.keypoints
+        points = points.replace(label=1 - points.label)
+        return s._replace(prediction=s.prediction.replace(keypoints=points))
+
+    fit, test = faces(split, 100), faces(split, 30, seed=1)
+    want = metrics.landmark_regression(fit, test)['forward_nme_ridge']
+    got = metrics.landmark_regression(renumbered(fit), renumbered(test))
+    assert got['forward_nme_ridge'] == pytest.approx(want)
+
+
+def test_hidden_landmarks_do_not_count(split):
+    fit = faces(split, 300, hidden=0.3)
+    test = faces(split, 50, seed=1, hidden=0.3)
+    want = metrics.landmark_regression(fit, test)
+    for part in (fit, test):
+        part.truth['keypoints'][~part.truth['visible']] = np.nan
+    assert metrics.landmark_regression(fit, test) == want
+
+
+def test_no_valid_keypoints(split):
+    fit, test = faces(split, 100), faces(split, 30, seed=1)
+    points = test.prediction.keypoints
+    blind = points.replace(valid=np.zeros_like(points.valid))
+    test = test._replace(prediction=test.prediction.replace(keypoints=blind))
+    got = metrics.landmark_regression(fit, test)
+    assert (
+        got['forward_nme'] == got['forward_nme_ridge']
+    )  # All landmarks at the corner.
+    assert got['forward_nme'] > 5 * got['forward_nme_mean_shape']
+
+
+def test_bad_input(split):
+    fit, test = faces(split, 20), faces(split, 20)
+    with pytest.raises(ValueError, match='labels of fit and test'):
+        metrics.landmark_regression(fit, test._replace(num_labels=3))
+    several = {'keypoints': np.zeros((20, 2, 5, 2)), 'visible': np.ones((20, 2, 5))}
+    with pytest.raises(ValueError, match='one object a picture'):
+        metrics.landmark_regression(fit, test._replace(truth=several))
+    blind = {**test.truth, 'visible': np.zeros((20, 5), bool)}
+    with pytest.raises(ValueError, match='visible'):
+        metrics.landmark_regression(fit, test._replace(truth=blind))
+    with pytest.raises(ValueError, match='other landmarks'):
+        metrics.landmark_regression(faces(split, 20, 7), test)

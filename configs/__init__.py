@@ -1,0 +1,1 @@
+"""Configs, one file per method and data set; `kpd train --config=METHOD/DATA[:VARIANT]`."""

@@ -1,0 +1,1 @@
+"""TUSK on every data set of its paper, and on your own pictures."""

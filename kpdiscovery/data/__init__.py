@@ -1,0 +1,73 @@
+"""Sources by name, and what feeds them to the devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kpdiscovery.types import Source, UserError
+
+
+def _tetrominoes(split, data):
+    from kpdiscovery.data.tetrominoes import tetrominoes
+
+    return tetrominoes(split=split, size=data['size'], **data['options'])
+
+
+def _mnist_hard(split, data):
+    from kpdiscovery.data.mnist_hard import mnist_hard
+
+    path = data['path'] or None
+    return mnist_hard(split=split, path=path, size=data['size'], **data['options'])
+
+
+def _scenes(split, data):
+    from kpdiscovery.data.scenes import scenes
+
+    return scenes(split=split, size=data['size'], **data['options'])
+
+
+def _folder(split, data):
+    from kpdiscovery.data.folder import Folder
+
+    if not data['path']:
+        raise UserError('this config reads a folder of pictures: add --data=FOLDER')
+    size = (data['size'], data['size'])
+    return Folder(data['path'], size=size, resize=data['resize'], split=split, **data['options'])
+
+
+def _tfds(split, data):
+    from kpdiscovery.data.tfds_source import TfdsSource
+
+    size = (data['size'], data['size'])
+    return TfdsSource(split=split, size=size, resize=data['resize'], **data['options'])
+
+
+SOURCES: dict[str, Callable[[str, Mapping], Source]] = {
+    'tetrominoes': _tetrominoes,
+    'mnist_hard': _mnist_hard,
+    'scenes': _scenes,
+    'folder': _folder,
+    'tfds': _tfds,
+}
+READ_FILES = ('mnist_hard', 'folder')  # --data gives these their files.
+
+
+def build(data: Mapping[str, Any], *, split: str) -> Source:
+    """The source named by a config's `data` section.
+
+    Args:
+        split: 'train', 'validation' or 'test'.
+    """
+    return SOURCES[data['source']](split, data)
+
+
+def point_to(data: Any, path: str) -> None:
+    """Apply --data=PATH to a config's `data` section, in place.
+
+    A source that reads files gets them from there; one that is generated or downloaded
+    gives way to the user's own folder of pictures.
+    """
+    if data['source'] not in READ_FILES:
+        data['source'], data['options'] = 'folder', {}
+    data['path'] = path

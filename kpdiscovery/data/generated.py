@@ -33,9 +33,9 @@ class Generated:
     ):
         self.length = length
         self.tables = jax.tree.map(jnp.asarray, tables)
-        self._key = jax.random.key(seed)
+        self.key = jax.random.key(seed)
         self.draw_rows = functools.partial(_draw_rows, draw)
-        row = jax.eval_shape(draw, self.tables, self._key)
+        row = jax.eval_shape(draw, self.tables, self.key)
         self.truth = tuple(sorted(set(row) - {'image'}))
 
     def __len__(self) -> int:
@@ -48,7 +48,7 @@ class Generated:
 
     def batch(self, indices: Any) -> Batch:
         """The named rows as one batch on the device, `index` among its fields."""
-        return self.draw_rows(self.tables, self._key, jnp.asarray(indices, jnp.int32))
+        return self.draw_rows(self.tables, self.key, jnp.asarray(indices, jnp.int32))
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from kpdiscovery.methods.tusk import Tusk
 from kpdiscovery.methods.tusk.augmentation import Views
+from kpdiscovery.types import UserError
 
 METHODS = {'tusk': Tusk}
-_SECTIONS = {'views': Views}
+_SECTIONS = {'views': Views}  # Fields that are sections of the config themselves.
 
 
-def build(config: Mapping) -> Any:
-    """The method named by a config's `method` section, which holds its fields."""
-    options = dict(config)
-    kind = METHODS[options.pop('name')]
-    for name, section in _SECTIONS.items():
-        if isinstance(options.get(name), Mapping):
-            options[name] = section(**options[name])
-    return kind(**options)
+def build(config: Any) -> Any:
+    """The method named by a config's `method` section, which holds its fields.
+
+    Raises:
+        UserError: no such method, an unknown field, or one that is missing.
+    """
+    options = dict(config.items())
+    name = options.pop('name', None)
+    if name not in METHODS:
+        raise UserError(f'method.name must be one of {sorted(METHODS)}, got {name!r}')
+    for field, section in _SECTIONS.items():
+        if options.get(field) is not None:
+            options[field] = _fill(section, field, dict(options[field].items()))
+    return _fill(METHODS[name], 'method', options)
+
+
+def _fill(kind, where, options):
+    known = {field.name for field in dataclasses.fields(kind)}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise UserError(f'{where} has no field {unknown[0]!r}; there are: {", ".join(known)}')
+    try:
+        return kind(**options)
+    except (TypeError, ValueError) as error:
+        raise UserError(f'{where}: {error}') from None

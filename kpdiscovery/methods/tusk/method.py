@@ -70,6 +70,8 @@ class Tusk:
     heat_weight: float = 0.01
     feature_weight: float = 100.0
     mask_equivariance: bool = False
+    saliency: float = 0.0  # Share of the phase in which unusual features attract points.
+    claim_weight: float = 0.0  # Of alphas that claim pixels for one keypoint (ours).
     clustering: str = 'sliced_wasserstein'
     alternate: bool = True
     prototype_steps: int = 8
@@ -165,12 +167,9 @@ class Tusk:
         decoder = self._decoder.init(keys[1], dense)['params']
         prototypes = jax.random.normal(keys[2], (self.num_prototypes, self.channels))
         recent = vectors.normalize(jax.random.normal(keys[3], (self.memory, self.channels)))
-        variables = {
-            'encoder': encoder,
-            'decoder': decoder,
-            'prototypes': prototypes,
-            'recent': recent,
-        }
+        variables = {'encoder': encoder, 'decoder': decoder, 'prototypes': prototypes}
+        if self.memory:
+            variables['recent'] = recent
         opt = {
             'network': update['network'].init((encoder, decoder)),
             'prototypes': update['prototypes'].init(prototypes),
@@ -195,7 +194,10 @@ class Tusk:
             found = self._find(*self._encode(variables, views), self.num_keypoints)
             descriptors = found.descriptors
         cloud = jax.lax.stop_gradient(descriptors).reshape(-1, self.channels)
-        cloud = remember(variables['recent'], parallel.gather_rows(cloud, self.axis_name))
+        cloud = parallel.gather_rows(cloud, self.axis_name)
+        if self.memory:
+            cloud = remember(variables['recent'], cloud)
+            variables['recent'] = cloud[: self.memory]
         variables['prototypes'], opt['prototypes'], terms['prototypes'] = self._clustering.steps(
             prototype_key,
             variables['prototypes'],
@@ -204,7 +206,6 @@ class Tusk:
             count=self.prototype_steps,
             update=update['prototypes'].update,
         )
-        variables['recent'] = cloud[: self.memory]
         return State(state.step + 1, variables, opt), parallel.mean(terms, self.axis_name)
 
     def _views(self, keys, batch):
@@ -219,8 +220,9 @@ class Tusk:
         encoder, decoder = trained
         variables = {**variables, 'encoder': encoder, 'decoder': decoder}
         scores, features = self._encode(variables, images)
-        found = self._find(scores, features, self.num_keypoints)
-        picture, _ = self._decode(variables, found, images.shape[1:3])
+        bonus = self._bonus(features, done)
+        found = self._find(scores, features, self.num_keypoints, bonus)
+        picture, alphas = self._decode(variables, found, images.shape[1:3])
         unit = vectors.normalize(variables['prototypes'])
         form = PARITY[self.parity].assignment
         cluster = losses.prototype_assignment(found.descriptors, unit, form=form)
@@ -232,6 +234,9 @@ class Tusk:
         cluster_weight = jnp.where(done >= self.cluster_start, self.cluster_weight, 0)
         total = self.reconstruction_weight * terms['reconstruction']
         total += cluster_weight * terms['cluster']
+        if self.alpha:
+            terms['claim'] = (alphas**2).sum(1).mean()
+            total += self.claim_weight * terms['claim']
         if warp is not None:
             terms.update(self._equivariance(scores, features, warp))
             total += self.heat_weight * terms['heat_equivariance']
@@ -254,8 +259,21 @@ class Tusk:
         features, logits = self._encoder.apply({'params': variables['encoder']}, images)
         return jax.nn.sigmoid(logits), features
 
-    def _find(self, scores, features, k):
-        xy = network.locate(scores, k, window=self.window, temperature=self.temperature)
+    def _bonus(self, features, done):
+        """Pulls the choice of peaks to unusual features while the scores are young.
+
+        Only chosen points get gradients, so a kind of object whose first scores happen
+        to lie below the ground's would never be found.
+        """
+        if not self.saliency:
+            return None
+        weight = jnp.maximum(0, 1 - done / self.saliency)
+        return weight * network.saliency(features)
+
+    def _find(self, scores, features, k, bonus=None):
+        xy = network.locate(
+            scores, k, window=self.window, temperature=self.temperature, bonus=bonus
+        )
         return network.describe(scores, features, xy, sampling=PARITY[self.parity].sampling)
 
     def _decode(self, variables, found, size, valid=None):

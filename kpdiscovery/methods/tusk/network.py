@@ -56,6 +56,12 @@ def standardize(features: jax.Array) -> jax.Array:
     return (features - mean) * jax.lax.rsqrt(variance + 1e-5)
 
 
+def saliency(features: jax.Array) -> jax.Array:
+    """How unusual each pixel's features are in their picture: `[B, H, W]` in [0, 1]."""
+    energy = jnp.mean(standardize(jax.lax.stop_gradient(features)) ** 2, axis=-1)
+    return energy / energy.max(axis=(1, 2), keepdims=True)
+
+
 def locate(
     scores: jax.Array, k: int, *, window: int, temperature: float, bonus: jax.Array | None = None
 ) -> jax.Array:

@@ -1,0 +1,60 @@
+"""What configs share: variants by argument and the settings every config has."""
+
+from collections.abc import Callable
+
+import ml_collections
+
+
+def base(**sections) -> ml_collections.ConfigDict:
+    """A config with the settings that are the same everywhere, and the given sections.
+
+    `data.path` is what --data fills. `run` counts steps. `evaluation` counts pictures:
+    `fit` from the training split for what must be fitted, `test` from the test split.
+    """
+    plain = {
+        'seed': 0,
+        'mesh': {'data': -1},  # -1: all devices.
+        'run': {'log_every': 50, 'checkpoint_every': 1000, 'keep': 2},
+        'evaluation': {'fit': 0, 'test': 500, 'batch_size': 50},
+        'data': {'path': '', 'resize': 'stretch', 'options': {}},
+    }
+    for name, section in sections.items():
+        plain[name] = {**plain.get(name, {}), **section}
+    return ml_collections.ConfigDict(plain)
+
+
+def apply(config, arg: str, **variants: Callable) -> ml_collections.ConfigDict:
+    """Apply the comma-separated variants of `arg` in the order they are written.
+
+    Raises:
+        ValueError: an unknown variant.
+    """
+    for name in filter(None, arg.split(',')):
+        if name not in variants:
+            raise ValueError(f'no variant {name!r}; there are: {", ".join(sorted(variants))}')
+        variants[name](config)
+    return config
+
+
+def tusk_phases(steps: int) -> dict:
+    """TUSK's two optimisers (paper table 10; the prototypes' betas from its code)."""
+    network = {'name': 'adam', 'lr': 1e-3}
+    prototypes = {'name': 'adam', 'lr': 0.1, 'b1': 0.5}
+    return {'train': {'steps': steps, 'optimizer': {'network': network, 'prototypes': prototypes}}}
+
+
+def tusk_views(pad, scale, scale_jitter, bend, offset, rotation, fill=0.0) -> dict:
+    """The second thin-plate spline, in the order of the released configs."""
+    return {
+        'pad': pad, 'fill': fill, 'scale': scale, 'scale_jitter': scale_jitter,
+        'bend': bend, 'offset': offset, 'rotation': rotation,
+    }  # fmt: skip
+
+
+def tusk_smoke(c) -> None:
+    """Two steps of a tiny network: proves that the pieces fit."""
+    c.data.update(size=32, batch_size=8)
+    c.method.update(width=8, channels=8, groups=4, window=5, num_prototypes=6, projections=8)
+    c.phases.train.steps = 2
+    c.run.update(log_every=1, checkpoint_every=1)
+    c.evaluation.update(fit=8, test=8, batch_size=8)

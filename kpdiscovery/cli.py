@@ -1,0 +1,61 @@
+"""`kpd COMMAND ...`: finds the command and turns a user's mistake into one line."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from kpdiscovery.config import nearest
+from kpdiscovery.types import UserError
+
+COMMANDS = {
+    'train': 'train a method, or resume where the workdir stands',
+    'evaluate': 'measure a trained method on held-out pictures',
+    'predict': 'find keypoints in pictures of your own',
+    'report': 'write one HTML file about a workdir',
+    'bench': 'time what the library is fast at',
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `kpd`; returns the exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ('-h', '--help'):
+        print('usage: kpd COMMAND [--help] ...\n')
+        print('\n'.join(f'  {name:10} {text}' for name, text in COMMANDS.items()))
+        return 0 if argv else 2
+    name, *rest = argv
+    if name not in COMMANDS:
+        print(f'kpd: no command {name!r}{nearest(name, COMMANDS)}', file=sys.stderr)
+        return 2
+    return run(importlib.import_module(f'kpdiscovery.{name}').main, rest)
+
+
+def run(command: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
+    """Call a command; its UserErrors become one line and exit code 2."""
+    logging.basicConfig(level=logging.WARNING, format='%(levelname)s: %(message)s')
+    logging.getLogger('absl').setLevel(logging.ERROR)
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+    try:
+        return command(sys.argv[1:] if argv is None else argv) or 0
+    except UserError as error:
+        print(f'kpd: {error}', file=sys.stderr)
+        return 2
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are UserErrors, and that collects --config.KEY=VALUE."""
+
+    def error(self, message: str):
+        raise UserError(f'{message} (see --help)')
+
+    def parse(self, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+        """Arguments, and the config overrides among them."""
+        prefix = '--config.'
+        overrides = [word.removeprefix(prefix) for word in argv if word.startswith(prefix)]
+        rest = [word for word in argv if not word.startswith(prefix)]
+        return self.parse_args(rest), overrides

@@ -1,0 +1,107 @@
+"""Configs: found by name, varied by argument, overridden from the command line."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import importlib.util
+import pathlib
+import pkgutil
+from collections.abc import Iterable
+from types import ModuleType
+
+import ml_collections
+
+from kpdiscovery.types import UserError
+
+
+def load(name: str, overrides: Iterable[str] = ()) -> ml_collections.ConfigDict:
+    """The config of `tusk/tetrominoes:cpu` or `path/to/file.py:cpu`, with overrides.
+
+    Args:
+        overrides: settings such as 'data.batch_size=64', applied in order.
+
+    Raises:
+        UserError: no such config, variant or setting (naming the nearest), or a value of
+            another type.
+    """
+    name, _, variant = name.partition(':')
+    module = _from_file(name) if name.endswith('.py') else _from_package(name)
+    try:
+        config = module.get_config(variant)
+    except ValueError as error:  # An unknown variant.
+        raise UserError(f'config {name}: {error}') from None
+    for override in overrides:
+        _override(config, override)
+    return config
+
+
+def names() -> list[str]:
+    """Every packaged config, such as 'tusk/tetrominoes'."""
+    package = importlib.import_module('kpdiscovery.configs')
+    found = pkgutil.walk_packages(package.__path__, 'kpdiscovery.configs.')
+    leaves = (info.name.split('.')[2:] for info in found if not info.ispkg)
+    return sorted('/'.join(parts) for parts in leaves if len(parts) == 2)
+
+
+def _from_package(name: str) -> ModuleType:
+    if name not in names():
+        raise UserError(f'no config {name!r}{nearest(name, names())}')
+    return importlib.import_module('kpdiscovery.configs.' + name.replace('/', '.'))
+
+
+def _from_file(name: str) -> ModuleType:
+    path = pathlib.Path(name)
+    if not path.is_file():
+        raise UserError(f'no config file {name}')
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None  # It ends in .py.
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, 'get_config'):
+        raise UserError(f'{name} defines no get_config(arg)')
+    return module
+
+
+def _override(config, override: str) -> None:
+    path, equals, text = override.partition('=')
+    if not equals:
+        raise UserError(f'--config.{path} needs a value: --config.{path}=VALUE')
+    *parents, last = path.split('.')
+    section = config
+    for depth, key in enumerate([*parents, last]):
+        if not isinstance(section, ml_collections.ConfigDict) or key not in section:
+            known = list(section) if isinstance(section, ml_collections.ConfigDict) else []
+            prefix = ''.join(f'{parent}.' for parent in parents[:depth])
+            raise UserError(
+                f'unknown config key {path}{nearest(key, known, prefix)}'
+            )
+        section = section[key] if depth < len(parents) else section
+    old = section[last]
+    value = _parse(text, old)
+    if old is not None and not isinstance(value, type(old)):
+        wanted = type(old).__name__
+        raise UserError(f'config key {path} is of type {wanted}, got {text!r}')
+    with section.ignore_type():
+        section[last] = value
+
+
+def _parse(text, old):
+    """A Python literal, or the text itself; whole numbers serve as floats."""
+    if isinstance(old, str):
+        return text
+    try:
+        value = ast.literal_eval({'true': 'True', 'false': 'False'}.get(text, text))
+    except (ValueError, SyntaxError):
+        value = text
+    return float(value) if isinstance(old, float) and type(value) is int else value
+
+
+def nearest(word: str, known: Iterable[str], prefix: str = '') -> str:
+    """', did you mean ...?' or the list of what there is."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, 1, 0.5)
+    if close:
+        return f', did you mean {prefix}{close[0]}?'
+    return f'; there are: {", ".join(prefix + name for name in known)}' if known else ''

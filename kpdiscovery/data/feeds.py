@@ -1,0 +1,110 @@
+"""From a source to batches on the device mesh; the order of rows is a pure function."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+
+import jax
+import numpy as np
+
+from kpdiscovery.data.generated import Generated
+from kpdiscovery.types import Batch, Source, UserError
+
+Order = Callable[[int], np.ndarray]  # Batch number -> rows of the source, `[B]`.
+
+
+def shuffled(length: int, batch_size: int, seed: int) -> Order:
+    """Endless epochs, each a new permutation; no row is dropped between two of them.
+
+    The data position of a run is its step, so nothing else needs to be saved.
+    """
+
+    @functools.lru_cache(maxsize=4)
+    def permutation(epoch: int) -> np.ndarray:
+        return np.random.default_rng((seed, epoch)).permutation(length)
+
+    def indices(step: int) -> np.ndarray:
+        at = step * batch_size + np.arange(batch_size)
+        rows = [permutation(epoch)[at[at // length == epoch] % length]
+                for epoch in np.unique(at // length)]  # fmt: skip
+        return np.concatenate(rows).astype(np.int32)
+
+    return indices
+
+
+def sequential(length: int, batch_size: int) -> Order:
+    """Rows 0, 1, 2, ...; numbers past the end name padding."""
+    del length
+    return lambda number: np.arange(number * batch_size, (number + 1) * batch_size, dtype=np.int32)
+
+
+class Feed:
+    """Batches of a source, sharded by rows over a mesh.
+
+    Args:
+        source: `Generated` sources are drawn on the device, all others read through
+            grain, each process reading only its own rows.
+        batch_size: rows of all devices together.
+        sharding: of the leading axis of every field.
+    """
+
+    def __init__(self, source: Source, batch_size: int, sharding: jax.sharding.NamedSharding):
+        devices = sharding.mesh.size
+        if batch_size % devices:
+            raise UserError(
+                f'data.batch_size must be a multiple of the {devices} devices, got {batch_size}'
+            )
+        if not len(source):
+            raise UserError('the source has no rows')
+        self.source, self.batch_size, self.sharding = source, batch_size, sharding
+        if isinstance(source, Generated):
+            everywhere = jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
+            self._tables, self._key = jax.device_put((source.tables, source.key), everywhere)
+
+    def stream(self, order: Order, start: int, stop: int) -> Iterator[Batch]:
+        """Batches `start` .. `stop - 1` of an order; `index` keeps padding's numbers."""
+        if isinstance(self.source, Generated):
+            return (self._draw(order(number)) for number in range(start, stop))
+        return self._read(order, start, stop)
+
+    def _draw(self, index: np.ndarray) -> Batch:
+        rows = jax.device_put(index % len(self.source), self.sharding)
+        batch = self.source.draw_rows(self._tables, self._key, rows)
+        return jax.device_put({**batch, 'index': index}, self.sharding)
+
+    def _read(self, order, start, stop):
+        import grain  # Only disk sources need it.
+
+        share = self.batch_size // jax.process_count()
+        rows = _Rows(self.source, order, share, start, stop)
+        options = grain.ReadOptions(num_threads=4, prefetch_buffer_size=2 * share)
+        ready = grain.MapDataset.source(rows).batch(share).to_iter_dataset(options)
+        for batch in ready:
+            place = functools.partial(jax.make_array_from_process_local_data, self.sharding)
+            yield jax.tree.map(place, batch)
+
+
+class _Rows:
+    """Random access for grain: position in the run -> row, on this process."""
+
+    def __init__(self, source, order, share, start, stop):
+        self._source, self._order, self._share = source, order, share
+        self._start, self._stop = start, stop
+        self._first = share * jax.process_index()
+
+    def __len__(self):
+        return (self._stop - self._start) * self._share
+
+    def __getitem__(self, position):
+        number, slot = divmod(int(position), self._share)
+        index = self._order(self._start + number)[self._first + slot]
+        row = dict(self._source[int(index) % len(self._source)])
+        if np.issubdtype(row['image'].dtype, np.floating) and not np.isfinite(row['image']).all():
+            raise UserError(f'image {index} of the source has values that are not finite')
+        return {**row, 'index': np.int32(index)}
+
+
+def first_batch(feed: Feed, order: Order) -> Batch:
+    """Batch 0, from which phases take their shapes."""
+    return next(iter(feed.stream(order, 0, 1)))

@@ -1,0 +1,87 @@
+"""From a workdir or fresh weights to predictions; what evaluate, predict and report share."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+
+from kpdiscovery import methods
+from kpdiscovery.data import feeds
+from kpdiscovery.ops import images as image_ops
+from kpdiscovery.training import checkpoints, sharding
+from kpdiscovery.types import Method, Prediction, Source, Split, UserError
+
+_HEAVY = ('reconstruction', 'descriptors')
+
+
+class Trained(NamedTuple):
+    """A method with variables to predict with."""
+
+    method: Method
+    variables: Any
+    config: ml_collections.ConfigDict
+    meta: dict  # phase, step; 'untrained' for fresh weights.
+
+
+def load(workdir: str | os.PathLike) -> Trained:
+    """What was trained in a workdir."""
+    config = ml_collections.ConfigDict(checkpoints.load_config(workdir))
+    variables, meta = checkpoints.load_variables(workdir)
+    return Trained(methods.build(config.method), variables, config, meta)
+
+
+def untrained(config: ml_collections.ConfigDict, source: Source) -> Trained:
+    """The same method before its first step: what every figure is to be compared with."""
+    method = methods.build(config.method)
+    row = {name: np.asarray(value)[None] for name, value in source[0].items() if name == 'image'}
+    init = jax.jit(method.phases(config)[0].init, static_argnums=2)
+    state = init(jax.random.fold_in(jax.random.key(config.seed), 0), row, None)
+    return Trained(method, state.variables, config, {'phase': 'untrained', 'step': 0})
+
+
+def predict_images(trained: Trained, images: np.ndarray) -> Prediction:
+    """Predictions of uint8 or float images `[B, H, W, 3]`, as numpy."""
+    return jax.device_get(_predictor(trained.method)(trained.variables, images))
+
+
+def predict_rows(
+    trained: Trained, source: Source, count: int, *, batch_size: int, heavy: bool = False
+) -> Split:
+    """Predictions and truth of the first `count` rows, stacked.
+
+    Args:
+        heavy: keep reconstructions and descriptors too.
+    """
+    count = min(count, len(source))
+    if not count:
+        raise UserError('no picture to predict')
+    mesh = sharding.make_mesh(1)
+    feed = feeds.Feed(source, min(batch_size, count), sharding.by_rows(mesh))
+    order = feeds.sequential(count, feed.batch_size)
+    parts: list[tuple[Prediction, dict]] = []
+    for batch in feed.stream(order, 0, -(-count // feed.batch_size)):
+        prediction = predict_images(trained, batch['image'])
+        if not heavy:
+            prediction = prediction.replace(**dict.fromkeys(_HEAVY))
+        truth = {name: value for name, value in batch.items() if name != 'image'}
+        parts.append((prediction, jax.device_get(truth)))
+    size = tuple(batch['image'].shape[1:3])
+    prediction, truth = _stack(parts, count)
+    return Split(prediction, truth, size, trained.method.num_labels)
+
+
+def _stack(parts: Sequence[Any], count: int):
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
+
+
+@functools.lru_cache(maxsize=8)
+def _predictor(method):
+    return jax.jit(
+        lambda variables, images: method.predict(variables, image_ops.as_float(images))
+    )

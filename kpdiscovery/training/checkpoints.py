@@ -1,0 +1,175 @@
+"""One checkpoint holds all of a run: state, labels, carry, phase, step, config."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+import orbax.checkpoint as ocp
+
+from kpdiscovery.types import State, Tree, UserError
+
+_FREE = ('data.path', 'mesh', 'run')  # What may change between a run and its resumption.
+_CONFIG = 'config.json'
+
+
+class Snapshot(NamedTuple):
+    """What the loop needs to go on as if it had never stopped."""
+
+    state: State
+    labels: Tree
+    carry: Tree
+    best: Tree  # {'value', 'variables'} of the best sweep, {} without `keep_best`.
+
+
+class Checkpoints:
+    """The checkpoints of one workdir, written by one process group at a time.
+
+    Steps count through all phases. A checkpoint appears under its name only once it is
+    whole; one damaged later is passed over for the one before it, with a warning.
+
+    Raises:
+        UserError: another process writes here, or the workdir holds another config.
+    """
+
+    def __init__(self, workdir: str | os.PathLike, config: dict, *, keep: int = 2):
+        self.workdir = pathlib.Path(workdir).resolve()
+        self.workdir.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(self.workdir)
+        _check_config(self.workdir, config)
+        self._manager = _manager(self.workdir, keep)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self._manager.close()
+        self._lock.close()
+
+    def save(self, step: int, snapshot: Snapshot, meta: dict) -> None:
+        """Write checkpoint `step` unless it is there already."""
+        if step in self._manager.all_steps():
+            return
+        parts = ocp.args.Composite(
+            state=ocp.args.StandardSave(snapshot._asdict()), meta=ocp.args.JsonSave(meta)
+        )
+        self._manager.save(step, args=parts)
+        self._manager.wait_until_finished()
+
+    def save_aside(self, name: str, snapshot: Snapshot) -> pathlib.Path:
+        """Write a snapshot under a name of its own, never resumed from."""
+        path = self.workdir / name
+        with ocp.StandardCheckpointer() as writer:
+            writer.save(path, snapshot._asdict(), force=True)
+        return path
+
+    def latest(self, wanted) -> tuple[Snapshot, dict] | None:
+        """The newest checkpoint that can be read, or None in a fresh workdir.
+
+        Args:
+            wanted: function from the stored meta to the Snapshot of
+                `jax.ShapeDtypeStruct` leaves, with shardings, that it must hold.
+        """
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        for step in steps:
+            try:
+                return _restore(self._manager, step, wanted)
+            except (ValueError, OSError, KeyError) as error:
+                logging.warning('checkpoint %d of %s cannot be read, trying the one before: %s',
+                                step, self.workdir, _first_line(error))  # fmt: skip
+                self._manager.delete(step)
+        if steps:
+            raise UserError(f'no checkpoint of {self.workdir} can be read: use a new --workdir')
+        return None
+
+
+def load_variables(workdir: str | os.PathLike) -> tuple[Any, dict]:
+    """Variables of the newest readable checkpoint, as numpy, and its meta: for predicting."""
+    workdir = pathlib.Path(workdir).resolve()
+    if not (workdir / 'checkpoints').is_dir():
+        raise UserError(f'{workdir} holds no checkpoint: train first (kpd train --workdir=...)')
+    with _manager(workdir, None) as manager:
+        for step in sorted(manager.all_steps(), reverse=True):
+            try:
+                parts = ocp.args.Composite(
+                    state=ocp.args.StandardRestore(), meta=ocp.args.JsonRestore()
+                )
+                restored = manager.restore(step, args=parts)
+                state = restored['state']['state']
+                return jax.device_get(state['variables']), restored['meta']
+            except (ValueError, OSError, KeyError) as error:
+                logging.warning('checkpoint %d of %s cannot be read, trying the one before: %s',
+                                step, workdir, _first_line(error))  # fmt: skip
+    raise UserError(f'no checkpoint of {workdir} can be read: train again in a new --workdir')
+
+
+def load_config(workdir: str | os.PathLike) -> dict:
+    """The config a workdir was trained with."""
+    path = pathlib.Path(workdir) / _CONFIG
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f'{workdir} is not a workdir: it has no {_CONFIG}') from None
+    except json.JSONDecodeError as error:
+        raise UserError(f'{path} is not readable: {error}') from None
+
+
+def _restore(manager, step, wanted):
+    meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))['meta']
+    target = ocp.args.StandardRestore(wanted(meta)._asdict())
+    restored = manager.restore(step, args=ocp.args.Composite(state=target))
+    return Snapshot(**restored['state']), meta
+
+
+def _manager(workdir, keep):
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=keep, enable_async_checkpointing=False, create=True
+    )
+    return ocp.CheckpointManager(workdir / 'checkpoints', options=options)
+
+
+def _lock(workdir):
+    """Held until the process ends, however it ends; one a process of a multi-host run."""
+    handle = open(workdir / f'.lock{jax.process_index()}', 'w')  # noqa: SIM115
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        handle.close()
+        raise UserError(
+            f'{workdir} is being written by another process: stop it or use a new --workdir'
+        ) from None
+    return handle
+
+
+def _check_config(workdir, config):
+    path = workdir / _CONFIG
+    if path.exists():
+        changed = _difference(load_config(workdir), json.loads(json.dumps(config)))
+        if changed:
+            raise UserError(
+                f'{workdir} was trained with another config ({changed}): '
+                'use a new --workdir, or the old config'
+            )
+    if jax.process_index() == 0:
+        path.write_text(json.dumps(config, indent=1, sort_keys=True))
+
+
+def _difference(old, new, prefix=''):
+    """First setting that differs, as 'a.b is 1, was 2'; '' where none does."""
+    if prefix[:-1] in _FREE:
+        return ''
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return '' if old == new else f'{prefix[:-1]} is {new!r}, was {old!r}'
+    # The method first: its other settings only differ because it does.
+    keys = sorted({*old, *new}, key=lambda key: (key != 'method', key != 'name', key))
+    found = (_difference(old.get(key), new.get(key), f'{prefix}{key}.') for key in keys)
+    return next((text for text in found if text), '')
+
+
+def _first_line(error):
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

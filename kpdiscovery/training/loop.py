@@ -1,0 +1,213 @@
+"""The one loop: every method, on one CPU, one GPU, a pod."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import signal
+import time
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from kpdiscovery.data import feeds
+from kpdiscovery.training import sharding
+from kpdiscovery.training.checkpoints import Checkpoints, Snapshot
+from kpdiscovery.training.logs import Log
+from kpdiscovery.training.sweeps import Sweeper
+from kpdiscovery.types import Method, Phase, Source, UserError
+
+
+class Outcome(NamedTuple):
+    """How a run ended."""
+
+    finished: bool
+    step: int  # Through all phases.
+    reason: str  # '' when finished, else a line for the person.
+    variables: Any
+
+
+class Stop:
+    """Why the loop should end before its last step: time, or a signal."""
+
+    def __init__(self, max_seconds: float | None):
+        self._deadline = math.inf if max_seconds is None else time.monotonic() + max_seconds
+        self._signal = ''
+
+    def __enter__(self):
+        self._old = signal.getsignal(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, self._on_signal)
+        return self
+
+    def __exit__(self, *unused):
+        signal.signal(signal.SIGTERM, self._old)
+
+    def _on_signal(self, number, frame):
+        del frame
+        self._signal = signal.Signals(number).name
+
+    @property
+    def reason(self) -> str:
+        if self._signal:
+            return f'stopped by {self._signal}'
+        return 'time is up' if time.monotonic() >= self._deadline else ''
+
+
+def train(
+    method: Method,
+    config: dict,
+    source: Source,
+    workdir: str | os.PathLike,
+    *,
+    max_seconds: float | None = None,
+) -> Outcome:
+    """Train through all phases, or resume where the workdir stands.
+
+    Args:
+        config: plain dict with `seed`, `data.batch_size`, `phases`, `mesh.data` and
+            `run` (`log_every`, `checkpoint_every`: steps; `keep`: checkpoints).
+        max_seconds: stop cleanly after this long; the same call resumes.
+
+    Raises:
+        UserError: the workdir is another's, or the loss is not finite.
+    """
+    mesh = sharding.make_mesh(config['mesh']['data'])
+    with (
+        jax.set_mesh(mesh),
+        Checkpoints(workdir, config, keep=config['run']['keep']) as checkpoints,
+        Log(checkpoints.workdir) as log,
+        Stop(max_seconds) as stop,
+    ):
+        feed = feeds.Feed(source, config['data']['batch_size'], sharding.by_rows(mesh))
+        return _Run(method.phases(config), config, feed, checkpoints, log, stop).run()
+
+
+class _Run:
+    def __init__(self, phases, config, feed, checkpoints, log, stop):
+        self.phases, self.feed, self.log, self.stop = phases, feed, log, stop
+        self.checkpoints, self.every = checkpoints, config['run']
+        self.starts = list(itertools.accumulate((p.steps for p in phases), initial=0))
+        self.order = feeds.shuffled(len(feed.source), feed.batch_size, config['seed'])
+        self.first = feeds.first_batch(feed, self.order)
+        self.everywhere = sharding.replicated(feed.sharding.mesh)
+        self.key = jax.random.key(config['seed'])
+        self.sweepers = [p.sweep and Sweeper(p.sweep, feed) for p in phases]
+
+    def run(self) -> Outcome:
+        restored = self.checkpoints.latest(lambda meta: self._abstract(meta['number']))
+        number, now = (restored[1]['number'], restored[0]) if restored else (0, self._begin(0))
+        while True:
+            now, reason = self._phase(number, now)
+            step = self.starts[number] + int(now.state.step)
+            if reason or number + 1 == len(self.phases):
+                return Outcome(not reason, step, reason, now.state.variables)
+            number += 1
+            now = self._begin(number, now)
+
+    def _begin(self, number: int, before: Snapshot | None = None) -> Snapshot:
+        """First snapshot of a phase, from the last one of the phase before."""
+        old = Snapshot(None, {}, {}, {}) if before is None else before
+        init = jax.jit(self.phases[number].init, out_shardings=self.everywhere)
+        state = init(self._key(number, 0), self.first, old.state)
+        sweeper = self.sweepers[number]
+        labels, carry = sweeper.init(old.labels) if sweeper else (old.labels, old.carry)
+        return Snapshot(state, labels, carry, self._no_best(number, state))
+
+    def _abstract(self, number: int) -> Snapshot:
+        """Shapes and shardings of a phase's snapshots, without computing any."""
+        before = self._abstract(number - 1) if number else None
+        now = jax.eval_shape(lambda: self._begin(number, _zeros(before)))
+        place = lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
+        rows = jax.tree.map(lambda leaf: place(leaf, self.feed.sharding), now.labels)
+        rest = jax.tree.map(lambda leaf: place(leaf, self.everywhere), now._replace(labels={}))
+        return rest._replace(labels=rows)
+
+    def _phase(self, number: int, now: Snapshot) -> tuple[Snapshot, str]:
+        phase, sweep_key = self.phases[number], self._key(number, 2)
+        step_fn = self._compiled_step(phase, self._key(number, 1))
+        done, scalars = int(now.state.step), {}
+        self.log.phase(phase.name, phase.steps, done)
+        start, stop = self.starts[number] + done, self.starts[number + 1]
+        for batch in self.feed.stream(self.order, start, stop):
+            if self.stop.reason:
+                return self._leave(number, now, scalars), self.stop.reason
+            if phase.sweep and done % phase.sweep.every == 0:
+                now = self._sweep(number, now, jax.random.fold_in(sweep_key, done))
+            state, scalars = step_fn(now.state, batch, now.labels)
+            now, done = now._replace(state=state), done + 1
+            now = self._keep_books(number, now, done, scalars)
+        return now, ''
+
+    def _compiled_step(self, phase: Phase, key: jax.Array):
+        """(state, batch, labels) -> (state, scalars); the state's memory is reused."""
+
+        def step(state, batch, labels):
+            return phase.step(state, batch, labels, jax.random.fold_in(key, state.step))
+
+        return jax.jit(step, donate_argnums=0, out_shardings=self.everywhere)
+
+    def _sweep(self, number, now, key):
+        phase, done = self.phases[number], int(now.state.step)
+        labels, carry, scalars = self.sweepers[number].run(now.state, now.labels, now.carry, key)
+        values = {f'sweep/{name}': float(value) for name, value in scalars.items()}
+        self._write(number, done, values)
+        now = now._replace(labels=labels, carry=carry)
+        if phase.keep_best and scalars[phase.keep_best] > now.best['value']:
+            kept = jax.tree.map(jnp.copy, now.state.variables)  # The state is donated.
+            now = now._replace(best={'value': scalars[phase.keep_best], 'variables': kept})
+        return now
+
+    def _keep_books(self, number, now, done, scalars):
+        """Log and save where due; at the end of a phase the best state replaces the last."""
+        last = done == self.phases[number].steps
+        save = last or done % self.every['checkpoint_every'] == 0
+        if save or done % self.every['log_every'] == 0 or done == 1:
+            self._write(number, done, self._finite(number, now, scalars))
+        if last and now.best:
+            now = now._replace(state=now.state.replace(variables=now.best['variables']))
+        if save:
+            self._save(number, now)
+        return now
+
+    def _leave(self, number, now, scalars):
+        self._finite(number, now, scalars)
+        self._save(number, now)
+        return now
+
+    def _save(self, number, now):
+        done = int(now.state.step)
+        meta = {'number': number, 'phase': self.phases[number].name, 'step': done}
+        self.checkpoints.save(self.starts[number] + done, now, meta)
+
+    def _finite(self, number, now, scalars):
+        """The scalars as floats; a run that has left the numbers ends here."""
+        values = {name: float(value) for name, value in jax.device_get(scalars).items()}
+        broken = [name for name, value in values.items() if not math.isfinite(value)]
+        if not broken:
+            return values
+        path = self.checkpoints.save_aside('not_finite', now)
+        phase, step = self.phases[number].name, int(now.state.step)
+        raise UserError(
+            f'{", ".join(broken)} is not finite at step {step} of {phase}: state saved in '
+            f'{path}; try a lower learning rate, or look at the pictures of that batch'
+        )
+
+    def _write(self, number, done, values):
+        total = self.starts[number] + done
+        self.log.scalars(done, values, batch_size=self.feed.batch_size, total=total)
+
+    def _no_best(self, number, state):
+        if not self.phases[number].keep_best:
+            return {}
+        worst = jax.device_put(jnp.float32(-jnp.inf), self.everywhere)
+        return {'value': worst, 'variables': jax.tree.map(jnp.copy, state.variables)}
+
+    def _key(self, number, use):
+        """Key of a phase for its init (0), steps (1) or sweeps (2)."""
+        return jax.random.fold_in(jax.random.fold_in(self.key, number), use)
+
+
+def _zeros(shapes):
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)

@@ -1,0 +1,27 @@
+"""The device mesh: one axis, `data`; arrays are replicated or split by rows."""
+
+from __future__ import annotations
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from kpdiscovery.types import UserError
+
+AXIS = 'data'
+
+
+def make_mesh(count: int = -1) -> Mesh:
+    """Mesh of the first `count` devices; -1 takes all."""
+    devices = jax.devices()
+    if count == 0 or count > len(devices):
+        raise UserError(f'mesh.data is {count}, but this machine has {len(devices)} devices')
+    count = len(devices) if count < 0 else count
+    return jax.make_mesh((count,), (AXIS,), (AxisType.Auto,), devices=devices[:count])
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def by_rows(mesh: Mesh) -> NamedSharding:
+    return NamedSharding(mesh, PartitionSpec(AXIS))

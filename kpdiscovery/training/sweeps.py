@@ -1,0 +1,79 @@
+"""A pass over the whole data set on the mesh: describe every row, then label them all.
+
+The table of N rows is split into one contiguous block a device. Batch j of a sweep holds
+the j-th piece of every block, so that each device writes and reads only rows it owns.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import PartitionSpec
+
+from kpdiscovery.data.feeds import Feed
+from kpdiscovery.training import sharding
+from kpdiscovery.types import State, Sweep, SweepResult, Tree
+
+
+class Sweeper:
+    """Runs one phase's sweep over one feed; compiled once."""
+
+    def __init__(self, sweep: Sweep, feed: Feed):
+        self.sweep, self.feed = sweep, feed
+        mesh = feed.sharding.mesh
+        self.piece = feed.batch_size // mesh.size
+        self.pieces = -(-len(feed.source) // feed.batch_size)
+        self.block = self.piece * self.pieces
+        self.rows = self.block * mesh.size  # N_padded.
+        everywhere, rows = sharding.replicated(mesh), sharding.by_rows(mesh)
+        self._init = jax.jit(
+            functools.partial(sweep.init, self.rows), out_shardings=(rows, everywhere)
+        )
+        self._visit = jax.jit(self._visit_piece, donate_argnums=0, out_shardings=rows)
+        self._reduce = jax.jit(sweep.reduce, out_shardings=(rows, everywhere, everywhere))
+
+    def init(self, labels: Tree) -> tuple[Tree, Tree]:
+        """Tables of a phase's first step: labels `[N_padded, ...]` and carry."""
+        return self._init(labels)
+
+    def run(self, state: State, labels: Tree, carry: Tree, key: jax.Array) -> SweepResult:
+        """New labels, carry and the health line."""
+        table = None
+        for piece, batch in enumerate(self.feed.stream(self._order, 0, self.pieces)):
+            table = self._empty(state, batch, labels) if table is None else table
+            table = self._visit(table, state, batch, labels, piece)
+        return SweepResult(*self._reduce(table, carry, key))
+
+    def _order(self, piece: int) -> np.ndarray:
+        starts = np.arange(self.feed.sharding.mesh.size)[:, None] * self.block
+        rows = starts + piece * self.piece + np.arange(self.piece)
+        return rows.ravel().astype(np.int32)
+
+    def _extract(self, state, batch, labels, piece):
+        take = lambda block: jax.lax.dynamic_slice_in_dim(block, piece * self.piece, self.piece)
+        old = self._per_device(lambda tree: jax.tree.map(take, tree))(labels)
+        rows = dict(self.sweep.extract(state, batch, old))
+        return {**rows, 'row_valid': batch['index'] < len(self.feed.source)}
+
+    def _visit_piece(self, table, state, batch, labels, piece):
+        fresh = self._extract(state, batch, labels, piece)
+        put = lambda block, new: jax.lax.dynamic_update_slice_in_dim(
+            block, new, piece * self.piece, axis=0
+        )
+        return self._per_device(functools.partial(jax.tree.map, put))(table, fresh)
+
+    def _empty(self, state, batch, labels) -> Any:
+        shapes = jax.eval_shape(self._extract, state, batch, labels, 0)
+        zeros = lambda leaf: jnp.zeros((self.rows, *leaf.shape[1:]), leaf.dtype)
+        return jax.jit(
+            lambda: jax.tree.map(zeros, shapes), out_shardings=self.feed.sharding
+        )()
+
+    def _per_device(self, function):
+        """Every argument and result split by rows, touched only where it lies."""
+        spec = PartitionSpec(sharding.AXIS)
+        return jax.shard_map(function, in_specs=spec, out_specs=spec)

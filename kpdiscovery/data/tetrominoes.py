@@ -55,7 +55,7 @@ def draw(tables, key: jax.Array, *, size: int = 35) -> Row:
     Returns:
         `image` uint8 `[size, size, 3]` (35 px scaled by nearest neighbour), `instances`
         int32 `[size, size]`, `attributes` shape (0..18) and color (0..5) `[3]`,
-        `boxes` `[3, 4]` and `boxes_valid`, `keypoints` (box centres) and `visible`.
+        `boxes` `[3, 4]` and `boxes_valid`.
     """
     shape_key, color_key, place_key = jax.random.split(key, 3)
     choice = jax.random.randint(shape_key, (_OBJECTS,), 0, tables['shapes'].shape[0])
@@ -71,8 +71,6 @@ def draw(tables, key: jax.Array, *, size: int = 35) -> Row:
         'attributes': {'shape': shape, 'color': color},
         'boxes': boxes,
         'boxes_valid': jnp.ones(_OBJECTS, bool),
-        'keypoints': (boxes[:, :2] + boxes[:, 2:]) / 2,
-        'visible': jnp.ones(_OBJECTS, bool),
     }
 
 

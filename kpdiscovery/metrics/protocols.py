@@ -33,13 +33,14 @@ def missing(protocol: MetricProtocol, truth_names: Iterable[str]) -> tuple[str, 
 
 
 def evaluate(
-    names: Iterable[str], fit: Split, test: Split
+    names: Iterable[str], fit: Split | None, test: Split
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Runs the protocols called `names`, as far as truth and prediction go.
 
     Args:
         names: keys of PROTOCOLS.
-        fit: the split regressors are fitted on; the other protocols ignore it.
+        fit: the split regressors are fitted on, None where there is none; the other
+            protocols ignore it.
         test: the split that is measured.
 
     Returns:
@@ -52,8 +53,10 @@ def evaluate(
     skipped: dict[str, str] = {}
     for name in names:
         protocol = _find(name)
-        splits = (test, fit) if name in _FITTED else (test,)
-        if reasons := [r for s in splits if (r := _reason(name, protocol, s))]:
+        splits = (test, fit) if name in _FITTED and fit is not None else (test,)
+        if name in _FITTED and fit is None:
+            skipped[name] = 'needs pictures to fit on (config.evaluation.fit)'
+        elif reasons := [r for s in splits if (r := _reason(name, protocol, s))]:
             skipped[name] = reasons[0]
         else:
             metrics |= protocol.function(fit, test)

@@ -41,7 +41,11 @@ class Checkpoints:
         self.workdir = pathlib.Path(workdir).resolve()
         self.workdir.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.workdir)
-        _check_config(self.workdir, config)
+        try:
+            _check_config(self.workdir, config)
+        except UserError:
+            self._lock.close()
+            raise
         self._manager = _manager(self.workdir, keep)
 
     def __enter__(self):

@@ -34,7 +34,8 @@ class Sweeper:
             functools.partial(sweep.init, self.rows), out_shardings=(rows, everywhere)
         )
         self._visit = jax.jit(self._visit_piece, donate_argnums=0, out_shardings=rows)
-        self._reduce = jax.jit(sweep.reduce, out_shardings=(rows, everywhere, everywhere))
+        placed = SweepResult(rows, everywhere, everywhere)
+        self._reduce = jax.jit(sweep.reduce, out_shardings=placed)
 
     def init(self, labels: Tree) -> tuple[Tree, Tree]:
         """Tables of a phase's first step: labels `[N_padded, ...]` and carry."""
@@ -46,7 +47,7 @@ class Sweeper:
         for piece, batch in enumerate(self.feed.stream(self._order, 0, self.pieces)):
             table = self._empty(state, batch, labels) if table is None else table
             table = self._visit(table, state, batch, labels, piece)
-        return SweepResult(*self._reduce(table, carry, key))
+        return self._reduce(table, carry, key)
 
     def _order(self, piece: int) -> np.ndarray:
         starts = np.arange(self.feed.sharding.mesh.size)[:, None] * self.block

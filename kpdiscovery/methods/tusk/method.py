@@ -1,4 +1,4 @@
-"""TUSK as a method: its options, losses, step and prediction."""
+"""TUSK as a method: its options, forward pass and prediction; `learning` trains it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import optax
 
-from kpdiscovery import losses
 from kpdiscovery.methods import optimizers
-from kpdiscovery.methods.tusk import network
-from kpdiscovery.methods.tusk.augmentation import Views, follow
-from kpdiscovery.methods.tusk.prototypes import Clustering, remember
+from kpdiscovery.methods.tusk import learning, network
+from kpdiscovery.methods.tusk.augmentation import Views
+from kpdiscovery.methods.tusk.prototypes import Clustering
 from kpdiscovery.models.unet import UNet
 from kpdiscovery.ops import images as image_ops
-from kpdiscovery.ops import coordinates, mixtures, parallel, vectors
-from kpdiscovery.types import Batch, Keypoints, Phase, Prediction, State
+from kpdiscovery.ops import coordinates, mixtures, vectors
+from kpdiscovery.types import Keypoints, Phase, Prediction
 
 
 class Parity(NamedTuple):
@@ -63,15 +60,17 @@ class Tusk:
     splat_variance: float = 0.05
     splat_gain: float = 1.0
     views: Views | None = Views()  # None: pictures as they are, no equivariance.
-    reconstruction: str = 'mse'
+    reconstruction: str = 'mse'  # Or 'perceptual', with VGG16 weights from a file.
+    vgg_weights: str = ''
     reconstruction_weight: float = 1.0
     cluster_weight: float = 0.01
     cluster_start: float = 0.0  # Share of the phase before the cluster loss sets in.
     heat_weight: float = 0.01
     feature_weight: float = 100.0
     mask_equivariance: bool = False
-    saliency: float = 0.0  # Share of the phase in which unusual features attract points.
+    exploration: float = 0.0  # Share of the phase in which unusual pixels attract points.
     claim_weight: float = 0.0  # Of alphas that claim pixels for one keypoint (ours).
+    claim_start: float = 0.6  # Share of the phase before it sets in.
     clustering: str = 'sliced_wasserstein'
     alternate: bool = True
     prototype_steps: int = 8
@@ -88,12 +87,31 @@ class Tusk:
     def num_labels(self) -> int:
         return self.num_prototypes
 
+    @property
+    def assignment(self) -> str:
+        """Form of the pseudo-probabilities."""
+        return PARITY[self.parity].assignment
+
+    @property
+    def encodes_again(self) -> bool:
+        """Whether prototype steps see features of the updated network."""
+        return PARITY[self.parity].encode_again
+
+    def __post_init__(self):
+        if self.parity not in PARITY:
+            raise ValueError(f'parity must be one of {sorted(PARITY)}, got {self.parity!r}')
+        if self.reconstruction not in ('mse', 'perceptual'):
+            raise ValueError(
+                f"reconstruction must be 'mse' or 'perceptual', got {self.reconstruction!r}"
+            )
+        Clustering(self.clustering)  # Checks its name.
+
     def phases(self, config) -> tuple[Phase, ...]:
         section = config['phases']['train']
         make = lambda group: optimizers.build(section['optimizer'][group], section['steps'])
         update = {group: make(group) for group in ('network', 'prototypes')}
-        init = functools.partial(self._init, update)
-        step = functools.partial(self._step, update, section['steps'])
+        init = functools.partial(learning.init, self, update)
+        step = functools.partial(learning.step, self, update, section['steps'])
         return (Phase('train', section['steps'], init, step),)
 
     def predict(self, variables: Any, images: jax.Array) -> Prediction:
@@ -106,8 +124,8 @@ class Tusk:
         found = self.detect(variables, images, self.predict_keypoints or self.num_keypoints)
         valid = found.confidence > self.min_confidence
         found = found._replace(confidence=jnp.where(valid, found.confidence, 0))
-        picture, alphas = self._decode(variables, found, inner, valid)
-        prob = self._assign(found.descriptors, variables['prototypes'])
+        picture, alphas = self.decode(variables, found, inner, valid)
+        prob = self.assign(found.descriptors, variables['prototypes'])
         xy = coordinates.resize_points(found.xy, inner, size)
         label = prob.argmax(-1).astype(jnp.int32)
         result = Prediction(
@@ -122,16 +140,16 @@ class Tusk:
 
     def detect(self, variables: Any, images: jax.Array, k: int) -> network.Detections:
         """K points of `[B, H, W, 3]` images, in pixels of the inner resolution."""
-        return self._find(*self._encode(variables, self._fit(images)), k)
+        return self.find(*self.encode(variables, self.fit(images)), k)
 
     def layers(self, variables: Any, found: network.Detections, size: tuple[int, int]):
         """Every keypoint decoded alone: colours and alpha logits (`network`)."""
-        decode = functools.partial(self._decoder.apply, {'params': variables['decoder']})
+        decode = functools.partial(self.decoder.apply, {'params': variables['decoder']})
         options = {'variance': self.splat_variance, 'gain': self.splat_gain}
         return network.decode_layers(decode, found, size, **options)
 
     @property
-    def _encoder(self):
+    def encoder(self):
         return network.Encoder(
             self.channels,
             self.width,
@@ -142,12 +160,13 @@ class Tusk:
         )
 
     @property
-    def _decoder(self):
+    def decoder(self):
         out = 4 if self.alpha else 3
         return UNet(out, self.width, self.levels, self.groups, jnp.dtype(self.dtype))
 
     @property
-    def _clustering(self):
+    def cluster_updates(self) -> Clustering:
+        """How the prototypes follow the descriptors."""
         parity = PARITY[self.parity]
         return Clustering(
             self.clustering,
@@ -158,125 +177,18 @@ class Tusk:
             parity.summed,
         )
 
-    def _init(self, update, key, batch: Batch, before: State | None) -> State:
-        del before
-        keys = jax.random.split(key, 4)
-        images = self._fit(image_ops.as_float(batch['image'][:1]))
-        dense = jnp.zeros((*images.shape[:3], self.channels))
-        encoder = self._encoder.init(keys[0], images)['params']
-        decoder = self._decoder.init(keys[1], dense)['params']
-        prototypes = jax.random.normal(keys[2], (self.num_prototypes, self.channels))
-        recent = vectors.normalize(jax.random.normal(keys[3], (self.memory, self.channels)))
-        variables = {'encoder': encoder, 'decoder': decoder, 'prototypes': prototypes}
-        if self.memory:
-            variables['recent'] = recent
-        opt = {
-            'network': update['network'].init((encoder, decoder)),
-            'prototypes': update['prototypes'].init(prototypes),
-        }
-        return State(jnp.zeros((), jnp.int32), variables, opt)
-
-    def _step(self, update, steps, state: State, batch: Batch, labels, key):
-        """One network step, then the prototype steps on its own descriptors."""
-        del labels
-        variables, opt = dict(state.variables), dict(state.opt)
-        view_key, prototype_key = jax.random.split(key)
-        views, warp = self._views(parallel.example_keys(view_key, batch['index']), batch)
-        done = state.step / steps
-        loss = functools.partial(self._loss, variables, views, warp, done)
-        trained = (variables['encoder'], variables['decoder'])
-        (_, (terms, descriptors)), grads = jax.value_and_grad(loss, has_aux=True)(trained)
-        grads = parallel.mean(grads, self.axis_name)
-        change, opt['network'] = update['network'].update(grads, opt['network'], trained)
-        trained = optax.apply_updates(trained, change)
-        variables['encoder'], variables['decoder'] = trained
-        if PARITY[self.parity].encode_again:
-            found = self._find(*self._encode(variables, views), self.num_keypoints)
-            descriptors = found.descriptors
-        cloud = jax.lax.stop_gradient(descriptors).reshape(-1, self.channels)
-        cloud = parallel.gather_rows(cloud, self.axis_name)
-        if self.memory:
-            cloud = remember(variables['recent'], cloud)
-            variables['recent'] = cloud[: self.memory]
-        variables['prototypes'], opt['prototypes'], terms['prototypes'] = self._clustering.steps(
-            prototype_key,
-            variables['prototypes'],
-            opt['prototypes'],
-            cloud,
-            count=self.prototype_steps,
-            update=update['prototypes'].update,
-        )
-        return State(state.step + 1, variables, opt), parallel.mean(terms, self.axis_name)
-
-    def _views(self, keys, batch):
-        images = self._fit(image_ops.as_float(batch['image']))
-        if self.views is None:
-            return images, None
-        pair = self.views.pair(keys, images)
-        return jnp.concatenate([pair.first, pair.second]), pair.warp
-
-    def _loss(self, variables, images, warp, done, trained):
-        """Scalar; named terms and descriptors `[V, K, D]` beside it."""
-        encoder, decoder = trained
-        variables = {**variables, 'encoder': encoder, 'decoder': decoder}
-        scores, features = self._encode(variables, images)
-        bonus = self._bonus(features, done)
-        found = self._find(scores, features, self.num_keypoints, bonus)
-        picture, alphas = self._decode(variables, found, images.shape[1:3])
-        unit = vectors.normalize(variables['prototypes'])
-        form = PARITY[self.parity].assignment
-        cluster = losses.prototype_assignment(found.descriptors, unit, form=form)
-        terms = {
-            'reconstruction': losses.squared_error(picture, images).mean(),
-            'cluster': cluster.mean(),
-            'confidence': found.confidence.mean(),
-        }
-        cluster_weight = jnp.where(done >= self.cluster_start, self.cluster_weight, 0)
-        total = self.reconstruction_weight * terms['reconstruction']
-        total += cluster_weight * terms['cluster']
-        if self.alpha:
-            terms['claim'] = (alphas**2).sum(1).mean()
-            total += self.claim_weight * terms['claim']
-        if warp is not None:
-            terms.update(self._equivariance(scores, features, warp))
-            total += self.heat_weight * terms['heat_equivariance']
-            total += self.feature_weight * terms['feature_equivariance']
-        terms['loss'] = total
-        return total, (terms, found.descriptors)
-
-    def _equivariance(self, scores, features, warp):
-        first, second = jnp.split(jnp.concatenate([scores[..., None], features], -1), 2)
-        moved, valid = follow(warp, first)
-        valid = valid if self.mask_equivariance else None
-        compare = lambda cut: losses.equivariance(moved[cut], second[cut], valid=valid).mean()
-        return {
-            'heat_equivariance': compare(np.s_[..., :1]),
-            'feature_equivariance': compare(np.s_[..., 1:]),
-        }
-
-    def _encode(self, variables, images):
+    def encode(self, variables, images):
         """Scores `[B, H, W]` in (0, 1) and features `[B, H, W, D]`."""
-        features, logits = self._encoder.apply({'params': variables['encoder']}, images)
+        features, logits = self.encoder.apply({'params': variables['encoder']}, images)
         return jax.nn.sigmoid(logits), features
 
-    def _bonus(self, features, done):
-        """Pulls the choice of peaks to unusual features while the scores are young.
-
-        Only chosen points get gradients, so a kind of object whose first scores happen
-        to lie below the ground's would never be found.
-        """
-        if not self.saliency:
-            return None
-        weight = jnp.maximum(0, 1 - done / self.saliency)
-        return weight * network.saliency(features)
-
-    def _find(self, scores, features, k, bonus=None):
+    def find(self, scores, features, k, bonus=None):
         xy = network.locate(
             scores, k, window=self.window, temperature=self.temperature, bonus=bonus
         )
         return network.describe(scores, features, xy, sampling=PARITY[self.parity].sampling)
 
-    def _decode(self, variables, found, size, valid=None):
+    def decode(self, variables, found, size, valid=None):
         """Picture `[B, H, W, 3]`, and shares `[B, K, H, W]` with alpha blending."""
         if self.alpha:
             colors, logits = self.layers(variables, found, size)
@@ -284,17 +196,16 @@ class Tusk:
                 logits = jnp.where(valid[..., None, None], logits, -1e9)
             alphas = jax.nn.softmax(logits, axis=1)
             return network.blend(colors, alphas), alphas
-        decode = functools.partial(self._decoder.apply, {'params': variables['decoder']})
+        decode = functools.partial(self.decoder.apply, {'params': variables['decoder']})
         options = {'variance': self.splat_variance, 'gain': self.splat_gain}
         return network.decode_sum(decode, found, size, **options), None
 
-    def _assign(self, descriptors, prototypes):
+    def assign(self, descriptors, prototypes):
         unit = vectors.normalize(prototypes)
-        form = PARITY[self.parity].assignment
-        return mixtures.pseudo_probabilities(descriptors, unit, form=form)
+        return mixtures.pseudo_probabilities(descriptors, unit, form=self.assignment)
 
     def _inner_size(self, images):
         return (self.resolution, self.resolution) if self.resolution else images.shape[1:3]
 
-    def _fit(self, images):
+    def fit(self, images):
         return image_ops.resize(images, self._inner_size(images))

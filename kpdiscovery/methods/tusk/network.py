@@ -56,10 +56,14 @@ def standardize(features: jax.Array) -> jax.Array:
     return (features - mean) * jax.lax.rsqrt(variance + 1e-5)
 
 
-def saliency(features: jax.Array) -> jax.Array:
-    """How unusual each pixel's features are in their picture: `[B, H, W]` in [0, 1]."""
-    energy = jnp.mean(standardize(jax.lax.stop_gradient(features)) ** 2, axis=-1)
-    return energy / energy.max(axis=(1, 2), keepdims=True)
+def saliency(images: jax.Array) -> jax.Array:
+    """Where pictures differ from their mean colour more than on average: `[B, H, W]`.
+
+    0 up to the average squared difference, 1 from twice that on.
+    """
+    gap = jnp.mean((images - images.mean(axis=(1, 2), keepdims=True)) ** 2, axis=-1)
+    average = gap.mean(axis=(1, 2), keepdims=True)
+    return jnp.clip(gap / jnp.maximum(average, 1e-8) - 1, 0, 1)
 
 
 def locate(

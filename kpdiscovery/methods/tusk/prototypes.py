@@ -58,20 +58,19 @@ class Clustering:
             return mixtures.component_counts(mixture.weights, descriptors.shape[0])
         return mixtures.systematic_counts(key, mixture.weights, descriptors.shape[0])
 
-    def steps(self, key, prototypes, opt, descriptors, *, count: int, update):
-        """`count` optimiser steps; returns prototypes, optimiser state, last loss."""
+    def steps(self, key, trained, opt, descriptors, *, count: int, update):
+        """`count` optimiser steps; returns {'prototypes'}, optimiser state, last loss."""
 
         def one(carry, step_key):
-            prototypes, opt = carry
-            loss, grads = jax.value_and_grad(self.loss, argnums=1)(
-                step_key, prototypes, descriptors
-            )
-            change, opt = update(grads, opt, prototypes)
-            return (optax.apply_updates(prototypes, change), opt), loss
+            trained, opt = carry
+            objective = lambda group: self.loss(step_key, group['prototypes'], descriptors)
+            loss, grads = jax.value_and_grad(objective)(trained)
+            change, opt = update(grads, opt, trained)
+            return (optax.apply_updates(trained, change), opt), loss
 
         keys = jax.random.split(key, count)
-        (prototypes, opt), values = jax.lax.scan(one, (prototypes, opt), keys)
-        return prototypes, opt, values[-1]
+        (trained, opt), values = jax.lax.scan(one, (trained, opt), keys)
+        return trained, opt, values[-1]
 
 
 def remember(recent: jax.Array, fresh: jax.Array) -> jax.Array:

@@ -1,0 +1,35 @@
+# Everything from nothing: `make demo` and `make test` install what they need in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+export JAX_PLATFORMS ?= cpu
+
+.PHONY: demo test lint setup clean
+
+demo: .venv/.demo  ## Train, evaluate and report TUSK on generated Tetrominoes.
+	$(BIN)/kpd train --config=tusk/tetrominoes:demo --workdir=runs/demo --max_seconds=420
+	$(BIN)/kpd evaluate --workdir=runs/demo
+	$(BIN)/kpd report --workdir=runs/demo
+
+test: .venv/.test  ## All tests but the slow ones; no TPU or GPU needed.
+	$(BIN)/python -m pytest -q -m "not slow" --durations=15
+
+lint: .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+setup: .venv/.test  ## The development environment.
+
+clean:
+	rm -rf .venv runs build *.egg-info
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.demo: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[report]'
+	touch $@
+
+.venv/.test: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[test]'
+	touch $@ .venv/.demo

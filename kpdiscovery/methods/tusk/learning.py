@@ -1,0 +1,203 @@
+"""How TUSK learns: one step of the networks, then several of the prototypes.
+
+`init` and `step` are the phase's, bound to a `Tusk` (its options and forward pass) and
+the optax transformations by parameter group.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from kpdiscovery import losses
+from kpdiscovery.losses.perceptual import perceptual
+from kpdiscovery.methods.tusk import network
+from kpdiscovery.methods.tusk.augmentation import follow
+from kpdiscovery.methods.tusk.prototypes import remember
+from kpdiscovery.models import vgg, weights
+from kpdiscovery.ops import images as image_ops
+from kpdiscovery.ops import parallel, vectors
+from kpdiscovery.types import Batch, State, UserError
+
+_COMMITMENT = 0.25  # Of vector quantisation; van den Oord et al. 2017.
+
+
+def init(tusk, update, key: jax.Array, batch: Batch, before: State | None) -> State:
+    """Fresh networks and prototypes; there is no phase before."""
+    del before
+    keys = jax.random.split(key, 4)
+    images = tusk.fit(image_ops.as_float(batch['image'][:1]))
+    dense = jnp.zeros((*images.shape[:3], tusk.channels))
+    variables = {
+        'encoder': tusk.encoder.init(keys[0], images)['params'],
+        'decoder': tusk.decoder.init(keys[1], dense)['params'],
+        'prototypes': jax.random.normal(keys[2], (tusk.num_prototypes, tusk.channels)),
+    }
+    if tusk.memory:
+        recent = jax.random.normal(keys[3], (tusk.memory, tusk.channels))
+        variables['recent'] = vectors.normalize(recent)
+    opt = {group: update[group].init(_group(variables, group)) for group in update}
+    if tusk.reconstruction == 'perceptual':
+        variables['vgg'] = _load_vgg(tusk.vgg_weights)
+    return State(jnp.zeros((), jnp.int32), variables, opt)
+
+
+def step(tusk, update, steps: int, state: State, batch: Batch, labels, key: jax.Array):
+    """One network step, then the prototype steps on its own descriptors (section 3.3)."""
+    del labels
+    variables, opt = dict(state.variables), dict(state.opt)
+    view_key, cluster_key = jax.random.split(key)
+    keys = jax.vmap(jax.random.split)(parallel.example_keys(view_key, batch['index']))
+    images, warp = views(tusk, keys[:, 0], batch)
+    done = state.step / steps
+    bonus = explore(tusk, keys[:, 1], images, done)
+    groups = ('network',) if tusk.alternate else ('network', 'prototypes')
+    trained = {group: _group(variables, group) for group in groups}
+    objective = functools.partial(
+        loss, tusk, variables, images, warp, bonus, done, cluster_key
+    )
+    (_, (terms, descriptors)), grads = jax.value_and_grad(objective, has_aux=True)(trained)
+    grads = parallel.mean(grads, tusk.axis_name)
+    for group in groups:
+        change, opt[group] = update[group].update(grads[group], opt[group], trained[group])
+        variables |= optax.apply_updates(trained[group], change)
+    if tusk.alternate:
+        if tusk.encodes_again:
+            descriptors = tusk.find(*tusk.encode(variables, images), tusk.num_keypoints)[2]
+        _step_prototypes(tusk, update, variables, opt, descriptors, terms, cluster_key)
+    return State(state.step + 1, variables, opt), parallel.mean(terms, tusk.axis_name)
+
+
+def views(tusk, keys: jax.Array, batch: Batch):
+    """Images `[V B, H, W, 3]` of one step, V views each, and the warp between two."""
+    images = tusk.fit(image_ops.as_float(batch['image']))
+    if tusk.views is None:
+        return images, None
+    pair = tusk.views.pair(keys, images)
+    return jnp.concatenate([pair.first, pair.second]), pair.warp
+
+
+def loss(tusk, variables, images, warp, bonus, done, key, trained):
+    """Scalar; its named terms and the descriptors `[V B, K, D]` beside it.
+
+    `bonus` is added where peaks are chosen (`explore`); `done` is the share of the phase
+    that is behind; `trained` holds the parameters by
+    optimiser group and overrides those in `variables`.
+    """
+    for group in trained.values():
+        variables = {**variables, **group}
+    scores, features = tusk.encode(variables, images)
+    found = tusk.find(scores, features, tusk.num_keypoints, bonus)
+    unit = vectors.normalize(variables['prototypes'])
+    terms, strength = _clustering_terms(tusk, variables, found.descriptors, unit, done, key)
+    if tusk.clustering == 'vector_quantization':
+        found = found._replace(descriptors=_quantize(found.descriptors, unit))
+    picture, alphas = tusk.decode(variables, found, images.shape[1:3])
+    terms['reconstruction'] = _reconstruction(tusk, variables, picture, images)
+    strength['reconstruction'] = tusk.reconstruction_weight
+    if tusk.alpha:
+        terms['claim'] = jnp.sum(alphas**2, axis=1).mean()
+        strength['claim'] = jnp.where(done >= tusk.claim_start, tusk.claim_weight, 0)
+    if warp is not None:
+        terms |= _equivariance(tusk, scores, features, warp)
+        strength |= {'heat_equivariance': tusk.heat_weight,
+                     'feature_equivariance': tusk.feature_weight}  # fmt: skip
+    total = sum(weight * terms[name] for name, weight in strength.items())
+    terms |= {'loss': total, 'confidence': found.confidence.mean()}
+    return total, (terms, found.descriptors)
+
+
+def _clustering_terms(tusk, variables, descriptors, unit, done, key):
+    """What pulls descriptors and prototypes together inside the network's own loss."""
+    cluster = losses.prototype_assignment(descriptors, unit, form=tusk.assignment).mean()
+    weight = jnp.where(done >= tusk.cluster_start, tusk.cluster_weight, 0)
+    terms, strength = {'cluster': cluster}, {'cluster': weight}
+    if tusk.clustering == 'vector_quantization':
+        fixed = jax.lax.stop_gradient(unit)
+        terms['commitment'] = losses.nearest_prototype(descriptors, fixed).mean()
+        strength = {'commitment': _COMMITMENT}
+    if not tusk.alternate:
+        cloud = parallel.gather_rows(descriptors.reshape(-1, tusk.channels), tusk.axis_name)
+        terms['prototypes'] = tusk.cluster_updates.loss(key, variables['prototypes'], cloud)
+        strength['prototypes'] = 1.0
+    return terms, strength
+
+
+def _step_prototypes(tusk, update, variables, opt, descriptors, terms, key):
+    """Renews prototypes, their optimiser state and the memory in the given dicts."""
+    cloud = jax.lax.stop_gradient(descriptors).reshape(-1, tusk.channels)
+    cloud = parallel.gather_rows(cloud, tusk.axis_name)
+    if tusk.memory:
+        cloud = remember(variables['recent'], cloud)
+        variables['recent'] = cloud[: tusk.memory]
+    fresh, opt['prototypes'], terms['prototypes'] = tusk.cluster_updates.steps(
+        key,
+        _group(variables, 'prototypes'),
+        opt['prototypes'],
+        cloud,
+        count=tusk.prototype_steps,
+        update=update['prototypes'].update,
+    )
+    variables |= fresh
+
+
+def explore(tusk, keys: jax.Array, images: jax.Array, done) -> jax.Array | None:
+    """A bonus `[V B, H, W]` for peaks anywhere on unusual pixels, fading with `done`.
+
+    Only chosen points get gradients. Without help, a kind of object whose first scores
+    happen to lie below the ground's is never chosen and so never found, and points that
+    leave the objects early never come back. Noise makes the choice a lottery in which
+    every unusual spot has the same chance.
+    """
+    if not tusk.exploration:
+        return None
+    h, w = images.shape[1:3]
+    noise = jax.vmap(lambda key: jax.random.uniform(key, (len(images) // len(keys), h, w)))(keys)
+    noise = jnp.moveaxis(noise, 1, 0).reshape(images.shape[:3])  # Views come first.
+    return jnp.maximum(0, 1 - done / tusk.exploration) * noise * network.saliency(images)
+
+
+def _quantize(descriptors, unit):
+    """The nearest prototype instead of each descriptor, with a straight-through gradient."""
+    nearest = unit[vectors.squared_distances(descriptors, unit).argmin(-1)]
+    return descriptors + jax.lax.stop_gradient(nearest - descriptors)
+
+
+def _reconstruction(tusk, variables, picture, images):
+    if tusk.reconstruction == 'mse':
+        return losses.squared_error(picture, images).mean()
+    fixed = jax.lax.stop_gradient(variables['vgg'])
+    extract = vgg.imagenet_extractor(vgg.Vgg16(), {'params': fixed})
+    return perceptual(picture, images, extract).mean()
+
+
+def _equivariance(tusk, scores, features, warp):
+    """Scores and raw features of one view, warped, against those of the other."""
+    first, second = jnp.split(jnp.concatenate([scores[..., None], features], -1), 2)
+    moved, valid = follow(warp, first)
+    valid = valid if tusk.mask_equivariance else None
+    compare = lambda a, b: losses.equivariance(a, b, valid=valid).mean()
+    return {
+        'heat_equivariance': compare(moved[..., :1], second[..., :1]),
+        'feature_equivariance': compare(moved[..., 1:], second[..., 1:]),
+    }
+
+
+def _group(variables, group):
+    """The parameters one optimiser updates, by name."""
+    names = {'network': ('encoder', 'decoder'), 'prototypes': ('prototypes',)}[group]
+    return {name: variables[name] for name in names}
+
+
+def _load_vgg(path: str):
+    if not path:
+        raise UserError(
+            "reconstruction='perceptual' needs VGG16 weights: "
+            '--config.method.vgg_weights=FILE.safetensors (torchvision key names)'
+        )
+    image = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+    like = jax.eval_shape(vgg.Vgg16().init, jax.random.key(0), image)['params']
+    return weights.load_vgg16(path, like)

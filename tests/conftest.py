@@ -1,0 +1,46 @@
+"""Before jax starts: CPU, eight simulated devices, no silent rank promotion."""
+
+import os
+
+# Not forced: `JAX_PLATFORMS=cuda pytest -m gpu` runs the tests that need one.
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+os.environ['JAX_NUM_CPU_DEVICES'] = '8'
+os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
+
+from pathlib import Path  # noqa: E402
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+SHARED_DATA = Path(__file__).parents[1].parent / 'shared' / 'data'
+
+
+def pytest_collection_modifyitems(items):
+    """Tests marked `gpu` are skipped where there is none."""
+    if any(item.get_closest_marker('gpu') for item in items) and not _has_gpu():
+        skip = pytest.mark.skip(reason='no GPU: run `JAX_PLATFORMS=cuda pytest -m gpu`')
+        for item in items:
+            if item.get_closest_marker('gpu'):
+                item.add_marker(skip)
+
+
+def _has_gpu():
+    try:
+        return bool(jax.devices('gpu'))
+    except RuntimeError:
+        return False
+
+
+@pytest.fixture
+def rng():
+    """The same numpy generator for every test."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope='session')
+def shared_data():
+    """Folder of real pictures kept outside the repository."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f'{SHARED_DATA} is not there')
+    return SHARED_DATA

@@ -1,0 +1,164 @@
+"""The one loop: phases, sweeps, resumption, stopping, on one and on eight devices."""
+
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from kpdiscovery.training import loop, sharding
+from kpdiscovery.training.checkpoints import Checkpoints, load_variables
+from kpdiscovery.types import UserError
+from tests.training.toy import Colors, Toy, config
+
+
+def scalars(workdir):
+    rows = map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines())
+    table: dict = {}
+    for row in rows:  # A sweep and a step may share a number.
+        table.setdefault((row['phase'], row['step']), {}).update(row)
+    return table
+
+
+def test_trains_through_all_phases(tmp_path):
+    outcome = loop.train(Toy(), config(), Colors(), tmp_path)
+    assert outcome.finished and outcome.step == 12
+    kept = scalars(tmp_path)
+    assert {phase for phase, _ in kept} == {'mean', 'label'}
+    assert kept['mean', 6]['loss'] < kept['mean', 1]['loss']
+    variables, meta = load_variables(tmp_path)
+    np.testing.assert_array_equal(variables['color'], outcome.variables['color'])
+    assert meta == {'number': 1, 'phase': 'label', 'step': 6}
+
+
+@pytest.mark.parametrize('steps_before', [2, 3, 7, 9, 10])
+def test_resumed_run_is_the_uninterrupted_one(tmp_path, monkeypatch, steps_before):
+    whole = loop.train(Toy(), config(), Colors(), tmp_path / 'whole')
+    countdown = iter(range(steps_before))
+    reason = property(lambda self: '' if next(countdown, None) is not None else 'time is up')
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Stop, 'reason', reason)
+        stopped = loop.train(Toy(), config(), Colors(), tmp_path / 'parts')
+    assert not stopped.finished and stopped.step == steps_before
+    resumed = loop.train(Toy(), config(), Colors(), tmp_path / 'parts')
+    np.testing.assert_array_equal(resumed.variables['color'], whole.variables['color'])
+    losses = [{k: v['loss'] for k, v in scalars(tmp_path / name).items() if 'loss' in v}
+              for name in ('whole', 'parts')]  # fmt: skip
+    assert losses[0] == losses[1]
+
+
+def test_finished_run_does_nothing_more(tmp_path):
+    first = loop.train(Toy(), config(), Colors(), tmp_path)
+    again = loop.train(Toy(), config(), Colors(), tmp_path)
+    assert again.finished and again.step == first.step
+    np.testing.assert_array_equal(again.variables['color'], first.variables['color'])
+
+
+def test_max_seconds_stops_with_a_checkpoint(tmp_path):
+    outcome = loop.train(Toy(), config(), Colors(), tmp_path, max_seconds=0.0)
+    assert not outcome.finished and outcome.reason == 'time is up' and outcome.step == 0
+    assert loop.train(Toy(), config(), Colors(), tmp_path).finished
+
+
+def test_sigterm_saves_and_leaves(tmp_path):
+    class Interrupting(Colors):
+        def __getitem__(self, index):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return super().__getitem__(index)
+
+    outcome = loop.train(Toy(steps=500), config(), Interrupting(), tmp_path)
+    assert not outcome.finished and 'SIGTERM' in outcome.reason
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert load_variables(tmp_path)[1]['step'] == outcome.step
+
+
+def test_eight_devices_give_the_losses_of_one(tmp_path):
+    for count in (1, 8):
+        loop.train(Toy(), config(mesh={'data': count}), Colors(), tmp_path / str(count))
+    one, eight = scalars(tmp_path / '1'), scalars(tmp_path / '8')
+    assert one.keys() == eight.keys()
+    for row in one:
+        numbers = one[row].keys() - {'phase', 'step', 'seconds', 'images_per_s'}
+        for name in numbers:
+            assert one[row][name] == pytest.approx(eight[row][name], abs=1e-6), (row, name)
+
+
+def test_keep_best_returns_the_state_of_the_best_sweep(tmp_path):
+    method = Toy(steps=4, keep_best='score')
+    outcome = loop.train(method, config(), Colors(), tmp_path)
+    kept = scalars(tmp_path)
+    scores = [kept['label', step]['sweep/score'] for step in (0, 2)]
+    assert scores[0] > scores[1]
+    mean_only = loop.train(Toy(steps=4), config(), Colors(), tmp_path / 'other')
+    assert not np.array_equal(outcome.variables['color'], mean_only.variables['color'])
+
+
+def test_loss_that_is_not_finite_ends_with_a_saved_state(tmp_path):
+    with pytest.raises(UserError, match='loss is not finite at step 2 of mean'):
+        loop.train(Toy(rate=float('inf')), config(), Colors(), tmp_path)
+    assert (tmp_path / 'not_finite').is_dir()
+
+
+def test_nan_picture_is_named(tmp_path):
+    with pytest.raises(UserError, match='image 3 of the source has values that are not finite'):
+        loop.train(Toy(), config(), Colors(bad_row=3), tmp_path)
+
+
+def test_batch_must_divide_among_devices(tmp_path):
+    with pytest.raises(UserError, match='multiple of the 8 devices, got 12'):
+        loop.train(Toy(), config(mesh={'data': 8}, data={'batch_size': 12}), Colors(), tmp_path)
+
+
+def test_more_devices_than_there_are():
+    with pytest.raises(UserError, match='this machine has 8 devices'):
+        sharding.make_mesh(9)
+
+
+def test_workdir_of_another_process(tmp_path):
+    with (
+        Checkpoints(tmp_path, config()),
+        pytest.raises(UserError, match='being written by another process'),
+    ):
+        loop.train(Toy(), config(), Colors(), tmp_path)
+
+
+def test_workdir_of_another_config(tmp_path):
+    loop.train(Toy(), config(), Colors(), tmp_path)
+    other = config(method={'name': 'tusk'}, seed=1)
+    with pytest.raises(UserError, match="method.name is 'tusk', was 'toy'"):
+        loop.train(Toy(), other, Colors(), tmp_path)
+    moved = config(mesh={'data': 8}, data={'path': 'elsewhere'})
+    assert loop.train(Toy(), moved, Colors(), tmp_path).finished
+
+
+def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
+    whole = loop.train(Toy(), config(), Colors(), tmp_path)
+    for path in (tmp_path / 'checkpoints' / '12').rglob('*'):
+        if path.is_file() and path.stat().st_size:
+            os.truncate(path, path.stat().st_size // 2)
+    assert load_variables(tmp_path)[1]['step'] == 3
+    resumed = loop.train(Toy(), config(), Colors(), tmp_path)
+    assert 'checkpoint 12' in caplog.text and 'trying the one before' in caplog.text
+    np.testing.assert_array_equal(resumed.variables['color'], whole.variables['color'])
+
+
+def test_no_checkpoint_left(tmp_path):
+    loop.train(Toy(), config(run={'keep': 1}), Colors(), tmp_path)
+    for path in (tmp_path / 'checkpoints').rglob('*'):
+        if path.is_file():
+            os.truncate(path, 0)
+    with pytest.raises(UserError, match='no checkpoint of .* can be read'):
+        loop.train(Toy(), config(run={'keep': 1}), Colors(), tmp_path)
+
+
+def test_step_reuses_the_memory_of_the_state(tmp_path):
+    class Watching(Toy):
+        def _step(self, state, batch, labels, key):
+            seen.append(state)
+            return super()._step(state, batch, labels, key)
+
+    seen: list = []
+    loop.train(Watching(steps=1), config(), Colors(), tmp_path)
+    assert all(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(seen[0].step))

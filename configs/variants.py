@@ -51,10 +51,25 @@ def tusk_views(pad, scale, scale_jitter, bend, offset, rotation, fill=0.0) -> di
     }  # fmt: skip
 
 
+def tusk_small(c, *, resolution: int, window: int) -> None:
+    """A network that learns on two CPU cores, at `resolution` px inside.
+
+    A sub-pixel splat on so few pixels is one pixel, so splats are wider and scaled to
+    the map; a schedule replaces the paper's endless constant rate.
+    """
+    c.method.update(
+        resolution=resolution, window=window, channels=16, width=16, levels=3, groups=4,
+        normalize_features=True, splat_variance=0.5, splat_gain=float(resolution**2),
+        cluster_start=0.3, prototype_steps=4, projections=16, memory=256,
+    )  # fmt: skip
+    network = {'name': 'adam', 'lr': 1.5e-3, 'warmup': 100, 'decay': 'linear'}
+    c.phases.train.optimizer.network = network
+
+
 def tusk_smoke(c) -> None:
     """Two steps of a tiny network: proves that the pieces fit."""
     c.data.update(size=32, batch_size=8)
-    c.method.update(width=8, channels=8, groups=4, window=5, num_prototypes=6, projections=8)
+    c.method.update(levels=2, width=4, channels=4, groups=2, window=5, projections=8)
     c.phases.train.steps = 2
     c.run.update(log_every=1, checkpoint_every=1)
     c.evaluation.update(fit=8, test=8, batch_size=8)

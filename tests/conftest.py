@@ -44,3 +44,26 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip(f'{SHARED_DATA} is not there')
     return SHARED_DATA
+
+
+@pytest.fixture(scope='session')
+def tpu_topology():
+    """Function from a topology's name to its chips, without any TPU; needs libtpu.
+
+    Eight chips are the mesh of a process here; skips where libtpu is missing.
+    """
+    pytest.importorskip('libtpu', reason='libtpu is not installed')
+    from jax.experimental import topologies
+
+    os.environ.update(
+        TPU_SKIP_MDS_QUERY='1',
+        TPU_ACCELERATOR_TYPE='v5litepod-8',
+        TPU_WORKER_HOSTNAMES='localhost',
+        ALLOW_MULTIPLE_LIBTPU_LOAD='1',
+    )
+
+    def chips(name):
+        found = topologies.get_topology_desc(platform='tpu', topology_name=name).devices
+        return np.array(found)
+
+    return chips

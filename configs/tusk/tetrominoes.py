@@ -42,21 +42,14 @@ def code(c):
 
 
 def demo(c):
+    variants.tusk_small(c, resolution=16, window=5)
     c.data.update(size=35, batch_size=16)
-    c.method.update(
-        resolution=16, window=5, channels=16, width=16, levels=3, groups=4,
-        normalize_features=True, splat_variance=0.5, splat_gain=256.0, views=None,
-        cluster_start=0.3, prototype_steps=4, projections=16, memory=256,
-    )  # fmt: skip
+    c.method.update(views=None, claim_weight=0.01)
     c.phases.train.steps = 2000
-    network = {'name': 'adam', 'lr': 1.5e-3, 'warmup': 100, 'decay': 'linear'}
-    c.phases.train.optimizer.network = network
 
 
 def cpu(c):
-    demo(c)
-    c.method.update(
-        resolution=32, window=9, width=16, levels=4,
-        views=variants.tusk_views('reflect', 0.95, 0.02, 0.02, 0.05, 0.1),
-    )  # fmt: skip
+    variants.tusk_small(c, resolution=32, window=9)
+    c.data.update(size=35, batch_size=16)
+    c.method.claim_weight = 0.01
     c.phases.train.steps = 8000

@@ -43,11 +43,25 @@ def _tfds(split, data):
     return TfdsSource(split=split, size=size, resize=data['resize'], **data['options'])
 
 
+def _clevr(split, data):
+    """TFDS `clevr`: the first 70,000 scenes with few enough objects, the last 10,000 of
+    them for testing, as in the paper."""
+    from kpdiscovery.data.tfds_source import ClevrScenes, TfdsSource
+
+    size = (data['size'], data['size'])
+    rows = {'train': (0, 60_000), 'validation': (59_000, 60_000), 'test': (60_000, 70_000)}
+    keep = ClevrScenes(data['options']['objects'], *rows[split])
+    return TfdsSource(
+        'clevr', split='train', size=size, resize=data['resize'], keep=keep, method='nearest'
+    )
+
+
 SOURCES: dict[str, Callable[[str, Mapping], Source]] = {
     'tetrominoes': _tetrominoes,
     'mnist_hard': _mnist_hard,
     'scenes': _scenes,
     'folder': _folder,
+    'clevr': _clevr,
     'tfds': _tfds,
 }
 READ_FILES = ('mnist_hard', 'folder')  # --data gives these their files.

@@ -71,7 +71,7 @@ def draw(tables: Tree, key: jax.Array, *, size: int = 80, digits: int = 9) -> Ro
 
     Returns:
         `image` uint8 `[size, size, 3]`, `boxes [digits, 4]`, `boxes_valid`,
-        `keypoints [digits, 2]` (centres), `visible`, `attributes` {'digit'}.
+        `keypoints [digits, 1, 2]` (centres), `visible`, `attributes` {'digit'}.
 
     Raises:
         ValueError: so many digits do not fit.
@@ -85,8 +85,8 @@ def draw(tables: Tree, key: jax.Array, *, size: int = 80, digits: int = 9) -> Ro
         'image': jnp.repeat(gray[..., None], 3, axis=-1),
         'boxes': jnp.concatenate([xy - half, xy + half], axis=-1),
         'boxes_valid': jnp.ones(digits, bool),
-        'keypoints': xy,
-        'visible': jnp.ones(digits, bool),
+        'keypoints': xy[:, None],
+        'visible': jnp.ones((digits, 1), bool),
         'attributes': {'digit': tables['labels'][which]},
     }
 

@@ -118,7 +118,7 @@ def draw(
 
     Returns:
         `image` uint8 `[size, size, 3]`, `instances [size, size]`, `boxes [N, 4]` tight
-        around the visible pixels, `boxes_valid`, `keypoints [N, 2]` (the centres, all
+        around the visible pixels, `boxes_valid`, `keypoints [N, 1, 2]` (the centres, all
         seen), `visible`, `attributes` {'shape', 'color', 'size', 'material'}.
 
     Raises:
@@ -141,8 +141,8 @@ def _truth(objects, instances):
     return {
         'boxes': jnp.where(exists[:, None], _boxes(instances, len(exists)), -1),
         'boxes_valid': exists,
-        'keypoints': jnp.where(exists[:, None], xy, -1),
-        'visible': exists,
+        'keypoints': jnp.where(exists[:, None], xy, -1)[:, None],
+        'visible': exists[:, None],
         'attributes': factors,
     }
 

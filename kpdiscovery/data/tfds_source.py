@@ -7,7 +7,7 @@ a missing set spells out. Fields follow the set's features, whatever its name:
                           first. TFDS has the aligned 178x218 pictures, and no file
                           names, so MAFL's list of test pictures cannot be applied.
     objects (clevr)       attributes shape, color, size, material [10], -1 without
-                          object; keypoints [10, 2] are the objects' centres.
+                          object; keypoints [10, 1, 2] are the objects' centres.
     bbox                  boxes [1, 4].
     label                 label.
 """
@@ -218,4 +218,5 @@ def _objects(objects, frame, size):
     for name, values in attributes.items():
         values[:count] = np.asarray(objects[name])[:count]
     row = fit_keypoints(xy, np.ones(_MOST_OBJECTS, bool), frame, size)
+    row = {name: value[:, None] for name, value in row.items()}  # One point an object.
     return row | {'attributes': attributes}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+
 from kpdiscovery.metrics.landmarks import landmark_regression
 from kpdiscovery.metrics.prototypes import prototype_attributes
 from kpdiscovery.metrics.scenes import mnist_hard
@@ -72,6 +74,8 @@ def _find(name: str) -> MetricProtocol:
 
 def _reason(name: str, protocol: MetricProtocol, split: Split) -> str:
     """Why the protocol cannot be run on a split; '' if it can."""
+    if name in _FITTED and np.ndim(split.truth.get('keypoints')) > 3:
+        return 'needs points in a fixed order, the source has points of several objects'
     truth = _present(split.truth)
     attributes = _present(split.truth.get('attributes') or {})
     predicted = _present(vars(split.prediction))

@@ -94,6 +94,7 @@ class _Run:
         self.everywhere = sharding.replicated(feed.sharding.mesh)
         self.key = jax.random.key(config['seed'])
         self.sweepers = [p.sweep and Sweeper(p.sweep, feed) for p in phases]
+        self._check_shapes()
 
     def run(self) -> Outcome:
         restored = self.checkpoints.latest(lambda meta: self._abstract(meta['number']))
@@ -105,6 +106,15 @@ class _Run:
                 return Outcome(not reason, step, reason, now.state.variables)
             number += 1
             now = self._begin(number, now)
+
+    def _check_shapes(self) -> None:
+        """Trace every phase before anything is compiled or written."""
+        try:
+            for number, phase in enumerate(self.phases):
+                now = self._abstract(number)
+                jax.eval_shape(phase.step, now.state, self.first, now.labels, self.key)
+        except ValueError as error:
+            raise UserError(f'the config does not fit the pictures: {error}') from error
 
     def _begin(self, number: int, before: Snapshot | None = None) -> Snapshot:
         """First snapshot of a phase, from the last one of the phase before."""

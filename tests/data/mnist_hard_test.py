@@ -86,7 +86,7 @@ def test_rows(rows):
         rows['boxes'][..., 2:] - rows['boxes'][..., :2], 20, atol=1e-4
     )
     centre = (rows['boxes'][..., 2:] + rows['boxes'][..., :2]) / 2
-    np.testing.assert_allclose(centre, rows['keypoints'], atol=1e-5)
+    np.testing.assert_allclose(centre, rows['keypoints'][..., 0, :], atol=1e-5)
     digit = rows['attributes']['digit']
     assert digit.dtype == np.int32 and set(np.unique(digit)) == set(range(10))
 
@@ -157,7 +157,7 @@ def test_real_digits_fit_their_boxes():
     rows = mnist_hard(split='train', path=MNIST).batch(range(32))
     image = np.asarray(rows['image'], float)[..., 0]
     assert 0.03 < image.mean() / 255 < 0.12
-    x, y = np.moveaxis(np.round(np.asarray(rows['keypoints'])).astype(int), -1, 0)
+    x, y = np.moveaxis(np.round(np.asarray(rows['keypoints'][..., 0, :])).astype(int), -1, 0)
     near = [image[i, y[i, j] - 6 : y[i, j] + 7, x[i, j] - 6 : x[i, j] + 7].max()
             for i in range(32) for j in range(9)]  # fmt: skip
     assert min(near) > 80  # Every box has ink in the middle.

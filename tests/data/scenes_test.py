@@ -39,14 +39,14 @@ def test_fields(train, rows):
 @pytest.mark.parametrize(('name', 'low', 'high'), [('rows', 3, 6), ('crowds', 7, 10)])
 def test_numbers_and_padding(request, name, low, high):
     rows = request.getfixturevalue(name)
-    count = rows['visible'].sum(1)
+    count = rows['boxes_valid'].sum(1)
     assert set(count) == set(range(low, high + 1))
-    assert (rows['visible'] == (np.arange(high) < count[:, None])).all()
-    np.testing.assert_array_equal(rows['visible'], rows['boxes_valid'])
+    assert (rows['boxes_valid'] == (np.arange(high) < count[:, None])).all()
+    np.testing.assert_array_equal(rows['visible'][..., 0], rows['boxes_valid'])
     for value in rows['attributes'].values():
-        np.testing.assert_array_equal(value == -1, ~rows['visible'])
-    assert (rows['boxes'][~rows['visible']] == -1).all()
-    assert (rows['keypoints'][~rows['visible']] == -1).all()
+        np.testing.assert_array_equal(value == -1, ~rows['boxes_valid'])
+    assert (rows['boxes'][~rows['boxes_valid']] == -1).all()
+    assert (rows['keypoints'][..., 0, :][~rows['boxes_valid']] == -1).all()
 
 
 @pytest.mark.parametrize('name', ['rows', 'crowds'])
@@ -55,8 +55,8 @@ def test_boxes_are_tight_and_centres_are_seen(request, name):
     for owners, boxes, centres, real in zip(
         rows['instances'],
         rows['boxes'],
-        rows['keypoints'],
-        rows['visible'],
+        rows['keypoints'][..., 0, :],
+        rows['boxes_valid'],
         strict=True,
     ):
         assert set(np.unique(owners)) == {-1, *np.flatnonzero(real)}
@@ -86,9 +86,9 @@ def test_objects_hide_each_other(rows, crowds):
 
 def test_factors_are_uniform(rows):
     kinds = {'shape': 3, 'color': 8, 'size': 2, 'material': 2}
-    n = rows['visible'].sum()
+    n = rows['boxes_valid'].sum()
     for name, kind in kinds.items():
-        values = rows['attributes'][name][rows['visible']]
+        values = rows['attributes'][name][rows['boxes_valid']]
         share = np.bincount(values, minlength=kind) / n
         assert share.shape == (kind,)
         assert np.abs(share - 1 / kind).max() < 4 * np.sqrt(1 / (kind * n))
@@ -101,7 +101,7 @@ def test_pictures_show_the_factors(rows):
     assert np.ptp(ground, axis=-1).mean() < 12 and 90 < ground.mean() < 190
     unit = RGB / np.linalg.norm(RGB.astype(float), axis=1, keepdims=True)
     right, area = [], {0: [], 1: []}
-    for i, n in zip(*np.nonzero(rows['visible']), strict=True):
+    for i, n in zip(*np.nonzero(rows['boxes_valid']), strict=True):
         mine = owners[i] == n
         mean = np.median(image[i][mine], axis=0)
         color = np.argmax(unit @ mean / np.linalg.norm(mean))

@@ -149,6 +149,6 @@ def test_clevr_objects_and_the_papers_subsets():
     row = source[0]
     np.testing.assert_array_equal(row['attributes']['shape'], [0, 1, 0] + [-1] * 7)
     assert set(row['attributes']) == {'shape', 'color', 'size', 'material'}
-    np.testing.assert_allclose(row['keypoints'][1], [7, 24.5])
-    np.testing.assert_array_equal(row['visible'], [True] * 3 + [False] * 7)
+    np.testing.assert_allclose(row['keypoints'][1, 0], [7, 24.5])
+    np.testing.assert_array_equal(row['visible'][:, 0], [True] * 3 + [False] * 7)
     assert source[3]['visible'].all()

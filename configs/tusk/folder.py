@@ -1,0 +1,34 @@
+"""TUSK on any folder of pictures, with or without annotations.
+
+    kpd train --config=tusk/folder --data=FOLDER --workdir=DIR
+    kpd predict --workdir=DIR FOLDER --out=DIR
+
+Eight keypoints of sixteen types at 96 px; `:cpu` at 48 px inside takes about half an
+hour on two CPU cores. Set `--config.method.num_keypoints`, `num_prototypes` and
+`window` (about the distance of neighbouring points in pixels, odd) to suit the
+pictures.
+"""
+
+from kpdiscovery.configs import variants
+
+
+def get_config(arg: str = ''):
+    c = variants.base(
+        data={'source': 'folder', 'size': 96, 'batch_size': 32},
+        method={
+            'name': 'tusk',
+            'num_keypoints': 8,
+            'num_prototypes': 16,
+            'window': 13,
+            'views': variants.tusk_views('reflect', 0.95, 0.05, 0.05, 0.05, 0.25),
+        },
+        phases=variants.tusk_phases(steps=50_000),
+    )
+    return variants.apply(c, arg, cpu=cpu, smoke=variants.tusk_smoke)
+
+
+def cpu(c):
+    variants.tusk_small(c, resolution=48, window=7)
+    c.method.memory = 256
+    c.data.batch_size = 8
+    c.phases.train.steps = 4000

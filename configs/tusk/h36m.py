@@ -1,0 +1,30 @@
+"""TUSK on Human3.6M without background: 112 px, K = 16, M = 32.
+
+    kpd train --config=tusk/h36m --data=FOLDER --workdir=DIR
+
+FOLDER holds frames whose background is white (the data set's masks) and an
+`annotations.npz` with 32 joints, left and right swapped where the person is turned.
+Paper (table 3): 6.88 % of the picture's side. `:code` has K = 12, M = 24.
+"""
+
+from kpdiscovery.configs import variants
+
+
+def get_config(arg: str = ''):
+    c = variants.base(
+        data={'source': 'folder', 'size': 112, 'batch_size': 32, 'resize': 'crop'},
+        method={
+            'name': 'tusk',
+            'num_keypoints': 16,
+            'num_prototypes': 32,
+            'window': 11,
+            'views': variants.tusk_views('constant', 0.95, 0.1, 0.05, 0.1, 0.25, fill=1.0),
+        },
+        phases=variants.tusk_phases(steps=150_000),
+        evaluation={'fit': 10_000, 'test': 2_760},
+    )
+    return variants.apply(c, arg, code=code, smoke=variants.tusk_smoke)
+
+
+def code(c):
+    c.method.update(parity='code', num_keypoints=12, num_prototypes=24)

@@ -1,0 +1,164 @@
+"""`kpd bench NAME`: medians of what the library is fast at, one JSON line a case.
+
+Cases of one comparison are timed in turn in one run, so that ratios survive a noisy
+machine.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from kpdiscovery import cli, config, data, methods
+from kpdiscovery.config import nearest
+from kpdiscovery.data import feeds
+from kpdiscovery.training import sharding
+from kpdiscovery.types import UserError
+
+# Name -> config, overrides, batch sizes on CPU and on an accelerator (the paper's).
+TUSK_CASES = {
+    'tetrominoes': ('tusk/tetrominoes', (), 2, 76),
+    'mnist_hard': ('tusk/mnist_hard', (), 4, 40),
+    'demo': ('tusk/tetrominoes:demo', (), 16, 16),
+}
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = cli.Parser('kpd bench', description=__doc__)
+    parser.add_argument('name', choices=sorted(BENCHMARKS), help='what to time')
+    parser.add_argument('--json', action='store_true', help='JSON lines (else a table)')
+    parser.add_argument('--repeats', type=int, default=5, help='timings per median')
+    parser.add_argument('--data', help='digits for mnist_hard (.npz or IDX)')
+    parser.add_argument('--only', help='one case')
+    args, _ = parser.parse(argv)
+    if args.only and args.only not in TUSK_CASES:
+        raise UserError(f'no case {args.only!r}{nearest(args.only, TUSK_CASES)}')
+    for row in BENCHMARKS[args.name](args):
+        print(json.dumps(row) if args.json else _line(row), flush=True)
+    return 0
+
+
+def median_ms(functions: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+    """Median milliseconds of each function, taken in turn after one warm-up each."""
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for round_ in range(repeats + 1):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            jax.block_until_ready(function())
+            if round_:
+                times[name].append(1e3 * (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def tusk_step(args) -> Iterator[dict[str, Any]]:
+    """The full training step, against one that encodes again for every prototype step.
+
+    `impl` 'naive' does what the released code does (one network step, then a pass of the
+    encoder for each prototype step); 'encode_again' is the parity option, one pass;
+    'bfloat16' computes convolutions in it. `input_ms` is what drawing a batch takes.
+    """
+    on_cpu = jax.default_backend() == 'cpu'
+    for case, (name, overrides, few, many) in TUSK_CASES.items():
+        settings = config.load(name, overrides)
+        settings.data.batch_size = few if on_cpu else many
+        settings.data.path = args.data or ''
+        if args.only not in (None, case) or (case == 'mnist_hard' and not args.data):
+            continue
+        yield from _tusk_rows(case, settings, args.repeats)
+
+
+def _tusk_rows(case, settings, repeats):
+    mesh = sharding.make_mesh(1)
+    source = data.build(settings.data, split='train')
+    feed = feeds.Feed(source, settings.data.batch_size, sharding.by_rows(mesh))
+    order = feeds.shuffled(len(source), feed.batch_size, 0)
+    batch = feeds.first_batch(feed, order)
+    steps = {
+        'auto': _stepper(settings, batch),
+        'encode_again': _stepper(settings, batch, parity='code'),
+        'bfloat16': _stepper(settings, batch, dtype='bfloat16'),
+        'naive': _naive(settings, batch),
+    }
+    timed = median_ms({**steps, 'input': lambda: feeds.first_batch(feed, order)}, repeats)
+    views = feed.batch_size * (1 if settings.method.views is None else 2)
+    for impl in steps:
+        row = {'name': 'tusk_step', 'case': case, 'impl': impl,
+               'device': jax.devices()[0].device_kind, 'batch_size': feed.batch_size,
+               'views': views, 'median_ms': round(timed[impl], 1),
+               'images_per_s': round(1e3 * feed.batch_size / timed[impl], 2),
+               'ratio_to_naive': round(timed['naive'] / timed[impl], 2)}  # fmt: skip
+        if impl == 'auto':
+            row['input_ms'] = round(timed['input'], 2)
+            row['outside_device_step'] = _outside(settings, feed, order, timed[impl])
+        yield row
+
+
+def _outside(settings, feed, order, step_ms, count=10):
+    """Share of a loop's time that is not the device step: input, dispatch, bookkeeping."""
+    advance = _stepper(settings, feeds.first_batch(feed, order))
+    jax.block_until_ready(advance())
+    start = time.perf_counter()
+    for batch in feed.stream(order, 0, count):
+        last = advance(batch)
+    jax.block_until_ready(last)
+    whole = 1e3 * (time.perf_counter() - start) / count
+    return round(max(0.0, 1 - step_ms / whole), 3)
+
+
+def _stepper(settings, batch, **changes):
+    """A function that does one training step on its own, donated state."""
+    method = methods.build({**settings.method.to_dict(), **changes})
+    (phase,) = method.phases(settings.to_dict())
+    kept = {'state': jax.jit(phase.init, static_argnums=2)(jax.random.key(0), batch, None)}
+    step = jax.jit(phase.step, donate_argnums=0)
+
+    def advance(batch=batch):
+        kept['state'], scalars = step(kept['state'], batch, {}, jax.random.key(1))
+        return scalars
+
+    return advance
+
+
+def _naive(settings, batch):
+    """The released order: a network step, then for every prototype step a fresh encoding."""
+    options = {**settings.method.to_dict(), 'prototype_steps': 1}
+    method = methods.build(options)
+    network = _stepper(settings, batch, prototype_steps=0)
+    (phase,) = method.phases(settings.to_dict())
+    variables = phase.init(jax.random.key(0), batch, None).variables
+    images = method.fit(batch['image'].astype(jnp.float32) / 255)
+    images = jnp.concatenate([images] * (1 if method.views is None else 2))
+
+    @jax.jit
+    def prototype_step(prototypes, key):
+        found = method.detect(variables, images, method.num_keypoints)
+        cloud = found.descriptors.reshape(-1, method.channels)
+        grads = jax.grad(method.cluster_updates.loss, argnums=1)(key, prototypes, cloud)
+        return prototypes - 0.1 * grads
+
+    def advance():
+        network()
+        prototypes = variables['prototypes']
+        for _ in range(settings.method.get('prototype_steps', 8)):
+            prototypes = prototype_step(prototypes, jax.random.key(2))
+        return prototypes
+
+    return advance
+
+
+def _line(row):
+    name = ' '.join(str(row[key]) for key in ('name', 'case', 'impl'))
+    return f'{name:36}{row["median_ms"]:>10.1f} ms{row["images_per_s"]:>10.1f} images/s'
+
+
+BENCHMARKS = {'tusk_step': tusk_step}
+
+if __name__ == '__main__':
+    sys.exit(cli.run(main))

@@ -1,0 +1,1 @@
+"""Keypoints drawn on pictures, and the one-file report, which needs [report]."""

@@ -1,0 +1,89 @@
+"""`kpd report`: one HTML file about a workdir, readable offline and on a phone."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import ml_collections
+
+from kpdiscovery import cli, data, inference
+from kpdiscovery.types import Source, UserError
+
+_EXTRA = ('jinja2', 'matplotlib', 'sklearn')
+_PICTURES = 200  # Looked at; the pages show fewer.
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = cli.Parser('kpd report', description=__doc__)
+    parser.add_argument('--workdir', required=True, help='of kpd train')
+    parser.add_argument(
+        '--data', help="the config's files, or a folder of your pictures"
+    )
+    parser.add_argument('--out', help='the file; default: report.html in the workdir')
+    args, _ = parser.parse(argv)
+    page = html(args.workdir, args.data)
+    path = pathlib.Path(args.out or pathlib.Path(args.workdir) / 'report.html')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding='utf-8', errors='replace')
+    except OSError as error:
+        raise UserError(
+            f'{path} cannot be written: {error.strerror or error}'
+        ) from None
+    print(f'written to {path}')
+    return 0
+
+
+def html(workdir: str | os.PathLike, path: str | None = None) -> str:
+    """The page.
+
+    Args:
+        path: where the config's files are, if they have moved, or a folder of pictures.
+    """
+    page, sections, own = _rooms()
+    trained = inference.load(workdir)
+    split, source = _held_out(trained.config, path)
+    seen = sections.look(trained, source, split, count=_PICTURES)
+    method = trained.config.method.name
+    parts = [
+        sections.summary(seen, workdir),
+        sections.pictures(seen),
+        *(own[method](seen) if method in own else []),
+        sections.curves(workdir),
+        sections.config(seen),
+    ]
+    name = pathlib.Path(workdir).resolve().name
+    step = trained.meta['step']
+    subtitle = f'{name}: {trained.config.data.source}, {step} steps'
+    return page.render(f'{method} report', subtitle, parts)
+
+
+def _rooms():
+    """What needs the report extra, imported late."""
+    try:
+        from kpdiscovery.reporting import page, sections, tusk
+    except ImportError as error:
+        if (error.name or '').split('.')[0] not in _EXTRA:
+            raise
+        need = 'pip install kpdiscovery[report]'
+        raise UserError(f'the report needs {error.name}: {need}') from None
+    return page, sections, {'tusk': tusk.sections}
+
+
+def _held_out(config, path) -> tuple[str, Source]:
+    """The test split and its name, or the training split where there is no other."""
+    settings = ml_collections.ConfigDict(config.data.to_dict())
+    if path:
+        data.point_to(settings, path)
+    where = f' of {path}' if path else ''
+    try:
+        return f'test{where}', data.build(settings, split='test')
+    except UserError:
+        return f'train{where}', data.build(settings, split='train')
+
+
+if __name__ == '__main__':
+    sys.exit(cli.run(main))

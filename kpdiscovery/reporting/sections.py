@@ -1,0 +1,179 @@
+"""The sections every method's report has."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from kpdiscovery import inference
+from kpdiscovery.reporting import drawing, figures, logs
+from kpdiscovery.reporting.page import Figure, Row, Section, Table, picture
+from kpdiscovery.types import Keypoints, Source, Split
+
+_SHOWN = 12  # Pictures.
+_POINTS = 400  # In the scatter plot.
+_SHARP = 384  # Pixels of an overlay, twice what is shown: its rings stay smooth.
+
+
+class Seen(NamedTuple):
+    """Pictures of one split and what the model says of them."""
+
+    trained: inference.Trained
+    split: str  # Its name, and whose it is if not the config's.
+    images: np.ndarray  # uint8 [N, H, W, 3]
+    names: tuple[str, ...]
+    found: Split
+
+    @property
+    def keypoints(self) -> Keypoints:
+        return self.found.prediction.keypoints
+
+
+def look(trained: inference.Trained, source: Source, split: str, *, count: int) -> Seen:
+    """Predictions of the first `count` pictures of a source."""
+    size = trained.config.evaluation.batch_size
+    found = inference.predict_rows(trained, source, count, batch_size=size, heavy=True)
+    rows = range(min(count, len(source)))
+    images = np.stack([drawing.as_uint8(source[row]['image']) for row in rows])
+    names = getattr(source, 'files', None) or [f'{split} {row}' for row in rows]
+    return Seen(trained, split, images, tuple(names[: len(rows)]), found)
+
+
+def overlay(image: np.ndarray, keypoints: Keypoints, **options: Any) -> np.ndarray:
+    """One picture with its keypoints, large enough for smooth rings."""
+    scale = drawing.zoom(image.shape, _SHARP)
+    return drawing.draw_keypoints(image, keypoints, scale=scale, **options)
+
+
+def row_of(tree: Any, index: int) -> Any:
+    """One picture's share of stacked predictions."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def summary(seen: Seen, workdir: str | os.PathLike) -> Section:
+    """What was trained, how long, and the figures if there are any."""
+    metrics = logs.read_metrics(workdir)
+    facts = Table(
+        [(name, str(value)) for name, value in _facts(seen, workdir, metrics)]
+    )
+    if metrics is None:
+        note = f'Not evaluated yet: kpd evaluate --workdir={workdir}'
+        return Section('Summary', 'summary', note, [facts])
+    pictures = f'{metrics.get("pictures", "?")} {metrics.get("split", "")} pictures'
+    note = f'Figures on {pictures}, beside those of the same network before training.'
+    return Section('Summary', 'summary', note, [facts, *_figures(metrics)])
+
+
+def pictures(seen: Seen) -> Section:
+    """Keypoints, reconstruction and instances, side by side."""
+    rows = [
+        Row(list(_views(seen, index)), seen.names[index])
+        for index in range(min(_SHOWN, len(seen.images)))
+    ]
+    note = (
+        'A ring is a keypoint; its colour and number are its label everywhere. '
+        'Instances are tinted the more, the surer their keypoint owns the pixel.'
+    )
+    return Section('Pictures', 'pictures', note, rows=rows, compact=True)
+
+
+def descriptors(seen: Seen, anchors: np.ndarray) -> Section:
+    """Descriptors of the keypoints on a plane, with the point each label stands for.
+
+    Args:
+        anchors: `[labels, D]`, unit length.
+    """
+    valid = seen.keypoints.valid
+    points = np.asarray(seen.found.prediction.descriptors)[valid][:_POINTS]
+    labels = seen.keypoints.label[valid][:_POINTS]
+    flat, how = figures.embed(np.concatenate([points, anchors]))
+    uri = figures.scatter(flat[: len(points)], labels, flat[len(points) :])
+    note = (
+        f'{how} of {len(points)} descriptors (dots) and {len(anchors)} prototypes: '
+        'stars where a keypoint here is nearest to them, crosses where none is.'
+    )
+    row = Row([Figure(uri, width=1000)])
+    return Section('Descriptors', 'descriptors', note, rows=[row])
+
+
+def curves(workdir: str | os.PathLike) -> Section:
+    """Every logged scalar over the steps."""
+    rows = [
+        Row([_curve(name, steps) for name, steps in scalars.items()], phase)
+        for phase, scalars in logs.read_curves(workdir).items()
+    ]
+    note = '' if rows else 'Nothing was logged.'
+    return Section('Curves', 'curves', note, rows=rows)
+
+
+def config(seen: Seen) -> Section:
+    """The config as text."""
+    text = json.dumps(seen.trained.config.to_dict(), indent=2)
+    return Section('Config', 'config', text=text)
+
+
+def _facts(seen, workdir, metrics):
+    settings, meta = seen.trained.config, seen.trained.meta
+    yield 'method', settings.method.name
+    yield 'data', settings.data.source
+    yield 'steps', f'{meta["step"]} of phase {meta["phase"]}'
+    yield 'training', f'{logs.training_seconds(workdir):.0f} s'
+    yield 'seed', settings.seed
+    recorded = {'device': 'device', 'version': 'kpdiscovery', 'commit': 'commit'}
+    for key, name in recorded.items():
+        if metrics and metrics.get(key):
+            yield name, metrics[key]
+    if not metrics:
+        yield 'device', f'{jax.devices()[0].device_kind} (of this report)'
+    yield 'pictures here', f'{len(seen.images)}, split {seen.split}'
+    yield 'workdir', workdir
+
+
+def _figures(metrics):
+    """Tables of what was measured and of what was not."""
+    fresh = metrics.get('untrained', {})
+    rows = [
+        (name, _number(value), _number(fresh.get(name)))
+        for name, value in metrics.get('metrics', {}).items()
+    ]
+    if rows:
+        yield Table(rows, ('', 'trained', 'untrained'))
+    if metrics.get('skipped'):
+        yield Table(list(metrics['skipped'].items()), ('skipped', 'because'))
+
+
+def _number(value):
+    return '–' if value is None else f'{value:.3f}'
+
+
+def _views(seen, index):
+    prediction, image = seen.found.prediction, seen.images[index]
+    points = row_of(seen.keypoints, index)
+    yield picture(overlay(image, points, numbers=points.label), 'keypoints')
+    if prediction.reconstruction is not None:
+        yield picture(prediction.reconstruction[index], 'reconstruction')
+    if prediction.instances is not None:
+        yield picture(_regions(image, row_of(prediction, index)), 'instances')
+    elif prediction.mask is not None:
+        yield picture(prediction.mask[index], 'mask')
+
+
+def _regions(image, prediction):
+    sure = np.ones(image.shape[:2])
+    if prediction.alphas is not None:
+        sure = drawing.certainty(prediction.alphas)
+    scale = drawing.zoom(image.shape, _SHARP)
+    layers = (image, prediction.instances, 0.6 * sure)
+    large, owner, opacity = (drawing.enlarge(layer, scale) for layer in layers)
+    return drawing.draw_instances(
+        large, owner, prediction.keypoints.label, opacity=opacity
+    )
+
+
+def _curve(name, steps):
+    values = np.array(list(steps.values()), np.float64)
+    return Figure(figures.curve(np.array(list(steps)), values), name, 240)

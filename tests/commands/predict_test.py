@@ -1,0 +1,184 @@
+import csv
+import dataclasses
+import json
+import logging
+
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import pytest
+from PIL import Image
+
+from kpdiscovery import cli, inference, predict
+from kpdiscovery.ops import coordinates
+from kpdiscovery.types import Keypoints, Prediction
+
+
+@dataclasses.dataclass(frozen=True)
+class Centroid:
+    """Finds the centre of what is bright, and says so of the first corner too."""
+
+    predict_keypoints: int = 0
+    min_confidence: float = 0.0
+
+    def predict(self, variables, images):
+        b, h, w, _ = images.shape
+        if self.predict_keypoints > 9:
+            raise ValueError('k must be at most 9')
+        light = images.sum(-1)
+        light = light / light.sum((1, 2), keepdims=True)
+        centre = jnp.einsum('bhw,hwc->bc', light, coordinates.pixel_grid(h, w))
+        xy = jnp.stack([centre, jnp.zeros((b, 2))], axis=1)
+        score = jnp.tile(jnp.array([[0.9, 0.2]]), (b, 1))
+        label = jnp.tile(jnp.array([[4, -1]]), (b, 1))
+        right = jnp.broadcast_to(jnp.arange(w) >= w // 2, (b, h, w))
+        keypoints = Keypoints(xy, score, label, score > self.min_confidence)
+        return Prediction(keypoints, instances=right.astype(jnp.int32))
+
+
+def trained(resize='stretch'):
+    data = {'size': 32, 'resize': resize, 'options': {}}
+    sections = {
+        'data': data,
+        'method': {'name': 'centroid'},
+        'evaluation': {'batch_size': 2},
+    }
+    return inference.Trained(Centroid(), {}, ml_collections.ConfigDict(sections), {})
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    monkeypatch.setattr(inference, 'load', lambda workdir: trained())
+
+
+def save(path, size=(64, 128)):
+    """A white square around (67.5, 19.5) on black."""
+    image = np.zeros((*size, 3), np.uint8)
+    image[16:24, 64:72] = 255
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
+    return path
+
+
+def run(*words):
+    return cli.main(['predict', '--workdir=unused', *map(str, words)])
+
+
+def read(out):
+    notes = json.loads((out / 'keypoints.json').read_text())
+    with open(out / 'keypoints.csv', newline='') as file:
+        return notes, list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize('resize', ['stretch', 'crop', 'pad'])
+def test_points_come_back_in_original_pixels(tmp_path, resize):
+    model = trained(resize)
+    source = predict.pictures([str(save(tmp_path / 'a.png'))], model.config.data)
+    (found,) = predict.find(model, source)
+    assert found.size == (64, 128)
+    np.testing.assert_allclose(found.keypoints.xy[0], [67.5, 19.5], atol=0.05)
+    # The first corner of what the network saw lies on the bar that 'pad' adds.
+    assert found.keypoints.valid.tolist() == [True, resize != 'pad']
+
+
+def test_instances_come_back_in_original_pixels(tmp_path):
+    for resize, half in (('stretch', 64), ('pad', 64)):
+        model = trained(resize)
+        source = predict.pictures([str(save(tmp_path / 'a.png'))], model.config.data)
+        (found,) = predict.find(model, source)
+        np.testing.assert_array_equal(found.instances[:, :half], 0)
+        np.testing.assert_array_equal(found.instances[:, half:], 1)
+
+
+def test_cropped_parts_belong_to_nobody(tmp_path):
+    model = trained('crop')
+    source = predict.pictures([str(save(tmp_path / 'a.png'))], model.config.data)
+    (found,) = predict.find(model, source)
+    assert (found.instances[:, :31] == -1).all() and (
+        found.instances[:, 97:] == -1
+    ).all()
+    assert (found.instances[:, 33:95] >= 0).all()
+
+
+def test_files_agree_and_overlays_do_not_collide(fake, tmp_path):
+    for name in ('in/a/x.png', 'in/a/x.jpg', 'in/b/x.png'):
+        save(tmp_path / name, (64, 300) if name.endswith('jpg') else (64, 128))
+    out = tmp_path / 'out'
+    assert run(tmp_path / 'in', tmp_path / 'in/a/x.png', f'--out={out}') == 0
+    notes, lines = read(out)
+    files = [image['file_name'] for image in notes['images']]
+    assert files == ['a/x.jpg', 'a/x.png', 'b/x.png']
+    assert [line['file'] for line in lines] == np.repeat(files, 2).tolist()
+    for image, note in zip(notes['images'], notes['annotations'], strict=True):
+        mine = [line for line in lines if line['file'] == image['file_name']]
+        triples = np.reshape(note['keypoints'], (2, 3))
+        for line, (x, y, seen), label in zip(
+            mine, triples, note['labels'], strict=True
+        ):
+            assert (float(line['x']), float(line['y'])) == (x, y) and seen == 2
+            assert (int(line['label']), line['valid']) == (label, '1')
+        scale = max(1, -(-256 // image['width']))
+        with Image.open(out / 'overlays' / f'{image["file_name"]}.png') as overlay:
+            assert overlay.size == (image['width'] * scale, image['height'] * scale)
+
+
+def test_what_does_not_count_is_not_visible(fake, tmp_path):
+    out = tmp_path / 'out'
+    assert run(save(tmp_path / 'x.png'), f'--out={out}', '--min_confidence=0.5') == 0
+    notes, lines = read(out)
+    (note,) = notes['annotations']
+    assert note['keypoints'][3:] == [0, 0, 0] and note['num_keypoints'] == 1
+    assert note['score'] == pytest.approx(0.9)
+    assert [line['valid'] for line in lines] == ['1', '0']
+    (category,) = notes['categories']
+    assert category['keypoints'] == ['keypoint_0', 'keypoint_1']
+
+
+def test_an_unreadable_picture_is_named_and_skipped(fake, tmp_path, caplog):
+    save(tmp_path / 'in/good.png')
+    (tmp_path / 'in/bad.jpg').write_bytes(b'\xff\xd8 nothing')
+    with caplog.at_level(logging.WARNING):
+        assert run(tmp_path / 'in', f'--out={tmp_path / "out"}') == 0
+    assert 'skipped 1 of 2' in caplog.text and 'bad.jpg' in caplog.text
+    assert len(read(tmp_path / 'out')[0]['images']) == 1
+
+
+@pytest.mark.parametrize(
+    ('words', 'said'),
+    [
+        (['IN/none.png', '--out=OUT'], 'none.png'),
+        (['IN/empty', '--out=OUT'], 'no pictures'),
+        (['IN/bad.png', '--out=OUT'], 'bad.png'),
+        (['IN/good.png', '--out=IN/good.png'], '--out'),
+        (['IN/good.png', '--out=OUT', '--keypoints=0'], 'keypoints cannot be 0'),
+        (['IN/good.png', '--out=OUT', '--keypoints=10'], 'at most 9'),
+        (['IN/good.png', '--out=OUT', '--keypoints=few'], 'invalid int'),
+        (['IN/good.png'], '--out'),
+    ],
+)
+def test_mistakes_are_one_line(fake, tmp_path, capsys, words, said):
+    save(tmp_path / 'good.png')
+    (tmp_path / 'bad.png').write_bytes(b'no picture')
+    (tmp_path / 'empty').mkdir()
+    places = {'IN': str(tmp_path), 'OUT': str(tmp_path / 'out')}
+    for name, place in places.items():
+        words = [word.replace(name, place) for word in words]
+    assert run(*words) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and said in lines[0]
+
+
+def test_a_missing_workdir_is_one_line(tmp_path, capsys):
+    words = [
+        str(save(tmp_path / 'x.png')),
+        f'--out={tmp_path}',
+        f'--workdir={tmp_path}/no',
+    ]
+    assert cli.main(['predict', *words]) == 2
+    assert 'is not a workdir' in capsys.readouterr().err
+
+
+def test_a_method_without_the_option_says_so():
+    model = trained()._replace(method=object())
+    with pytest.raises(predict.UserError, match='centroid has no predict_keypoints'):
+        predict.adjust(model, predict_keypoints=3, min_confidence=None)

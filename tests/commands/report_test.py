@@ -1,0 +1,162 @@
+import base64
+import json
+import re
+import sys
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from kpdiscovery import cli, config, data, inference, methods, report
+from kpdiscovery.training import checkpoints
+from kpdiscovery.types import State
+
+pytest.importorskip('jinja2')
+
+ANCHORS = (
+    'summary',
+    'pictures',
+    'prototypes',
+    'descriptors',
+    'layers',
+    'curves',
+    'config',
+)
+SMALL = {'resolution': 16, 'levels': 2, 'num_prototypes': 5}
+
+
+def random(shapes):
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda s: rng.normal(0, 0.2, s.shape).astype(s.dtype), shapes)
+
+
+def make_workdir(path, **options):
+    """What training leaves, without the training: random weights and two log lines."""
+    settings = config.load('tusk/tetrominoes:smoke')
+    settings.method.update({**SMALL, **options})
+    batch = {'image': np.zeros((1, 32, 32, 3), np.uint8)}
+    init = methods.build(settings.method).phases(settings)[0].init
+    shapes = jax.eval_shape(lambda row: init(jax.random.key(0), row, None), batch)
+    state = State(np.int32(2), random(shapes.variables), {})
+    with checkpoints.Checkpoints(path, settings.to_dict()) as manager:
+        snapshot = checkpoints.Snapshot(state, {}, {}, {})
+        manager.save(2, snapshot, {'number': 0, 'phase': 'train', 'step': 2})
+    lines = [{'phase': 'train', 'step': s, 'seconds': s, 'loss': 1 / s} for s in (1, 2)]
+    (path / 'metrics.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+    return path
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory):
+    return make_workdir(tmp_path_factory.mktemp('blended'))
+
+
+@pytest.fixture
+def few(monkeypatch):
+    monkeypatch.setattr(report, '_PICTURES', 8)
+
+
+def links(html):
+    return re.findall(r'(?:src|href|url)\s*[=(]\s*"?([^"\s)>]+)', html)
+
+
+def check(html):
+    """Every section is there and nothing comes from elsewhere."""
+    for anchor in ANCHORS:
+        assert f'<section id="{anchor}"' in html and f'href="#{anchor}"' in html
+    assert all(link.startswith(('data:image/', '#')) for link in links(html))
+    for uri in set(links(html)):
+        if uri.startswith('data:'):
+            base64.b64decode(uri.split(',')[1], validate=True)
+
+
+def test_the_report_holds_everything(workdir, few, capsys):
+    metrics = {
+        'metrics': {'foreground_ari': 0.9876},
+        'untrained': {'foreground_ari': 0.0123},
+        'skipped': {'mnist_hard': 'needs label'},
+        'split': 'test',
+        'pictures': 8,
+        'device': 'TPU v5e',
+    }
+    (workdir / 'metrics.json').write_text(json.dumps(metrics))
+    assert cli.main(['report', f'--workdir={workdir}']) == 0
+    assert 'report.html' in capsys.readouterr().out
+    html = (workdir / 'report.html').read_text()
+    check(html)
+    for text in (
+        '0.988',
+        '0.012',
+        'needs label',
+        'TPU v5e',
+        '&#34;num_prototypes&#34;: 5',
+    ):
+        assert text in html
+    (workdir / 'metrics.json').unlink()
+
+
+def test_one_picture_without_annotations_and_with_a_wild_name(tmp_path, few):
+    folder, out = tmp_path / 'pictures', tmp_path / 'page.html'
+    folder.mkdir()
+    image = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
+    Image.fromarray(image).save(folder / '<script>alert(1).png')
+    words = [f'--workdir={make_workdir(tmp_path / "run", alpha=False)}']
+    assert cli.main(['report', *words, f'--data={folder}', f'--out={out}']) == 0
+    html = out.read_text()
+    check(html)
+    assert '<script' not in html and '&lt;script&gt;alert(1).png' in html
+    assert 'kpd evaluate' in html  # Where the figures would be.
+    assert 'instances</figcaption>' not in html  # No masks without alpha blending.
+
+
+def test_tables_of_another_shape_do_not_stop_it(workdir, few):
+    (workdir / 'metrics.json').write_text('{}')
+    check(report.html(workdir))
+    (workdir / 'metrics.json').unlink()
+
+
+@pytest.mark.parametrize(
+    ('words', 'said'),
+    [
+        (['--workdir=DIR/none'], 'is not a workdir'),
+        (['--workdir=WORK', '--data=DIR/none'], 'no such file'),
+        (['--workdir=WORK', '--out=DIR'], 'cannot be written'),
+        ([], '--workdir'),
+    ],
+)
+def test_mistakes_are_one_line(workdir, few, tmp_path, capsys, words, said):
+    places = {'DIR': tmp_path, 'WORK': workdir}
+    for name, place in places.items():
+        words = [word.replace(name, str(place)) for word in words]
+    assert cli.main(['report', *words]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and said in lines[0]
+
+
+def test_broken_metrics_are_one_line(workdir, few, capsys):
+    (workdir / 'metrics.json').write_text('{')
+    assert cli.main(['report', f'--workdir={workdir}']) == 2
+    assert 'metrics.json' in capsys.readouterr().err
+    (workdir / 'metrics.json').unlink()
+
+
+def test_a_missing_extra_is_named(workdir, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, 'jinja2', None)
+    for name in ('page', 'sections', 'tusk'):
+        monkeypatch.delitem(sys.modules, f'kpdiscovery.reporting.{name}', raising=False)
+        package = sys.modules['kpdiscovery.reporting']
+        monkeypatch.delattr(package, name, raising=False)
+    assert cli.main(['report', f'--workdir={workdir}']) == 2
+    assert 'pip install kpdiscovery[report]' in capsys.readouterr().err
+
+
+def test_pictures_are_the_rows_that_were_predicted(workdir):
+    from kpdiscovery.reporting import sections
+
+    trained = inference.load(workdir)
+    source = data.build(trained.config.data, split='test')
+    seen = sections.look(trained, source, 'test', count=8)
+    assert seen.names[:2] == ('test 0', 'test 1') and len(seen.names) == 8
+    np.testing.assert_array_equal(seen.images[3], source[3]['image'])
+    np.testing.assert_array_equal(seen.found.truth['index'], np.arange(8))

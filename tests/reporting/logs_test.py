@@ -1,0 +1,49 @@
+import json
+
+import pytest
+
+from kpdiscovery.reporting import logs
+from kpdiscovery.types import UserError
+
+
+def write(folder, *rows):
+    lines = [json.dumps(row) for row in rows]
+    (folder / 'metrics.jsonl').write_text('\n'.join(lines) + '\n{"phase": "tra')
+    return folder
+
+
+def row(step, seconds, **values):
+    return {'phase': 'train', 'step': step, 'seconds': seconds, **values}
+
+
+def test_a_resumed_run_overwrites_the_steps_it_repeats(tmp_path):
+    write(
+        tmp_path,
+        row(10, 5.0, loss=3.0),
+        row(20, 9.0, loss=2.0),
+        row(20, 4.0, loss=2.5),
+        row(20, 4.0, **{'sweep/moved': 1.0}),
+        row(15, 2.0, loss=2.7),
+    )
+    curves = logs.read_curves(tmp_path)
+    assert curves == {
+        'train': {'loss': {10: 3.0, 15: 2.7, 20: 2.5}, 'sweep/moved': {20: 1.0}}
+    }
+    assert list(curves['train']['loss']) == [10, 15, 20]
+
+
+def test_seconds_of_all_runs_add_up(tmp_path):
+    write(tmp_path, row(1, 5.0), row(2, 9.0), row(3, 4.0), row(4, 6.5))
+    assert logs.training_seconds(tmp_path) == 15.5
+
+
+def test_a_workdir_without_logs(tmp_path):
+    assert logs.read_curves(tmp_path) == {}
+    assert logs.training_seconds(tmp_path) == 0
+    assert logs.read_metrics(tmp_path) is None
+
+
+def test_broken_metrics_are_named(tmp_path):
+    (tmp_path / 'metrics.json').write_text('{"metrics"')
+    with pytest.raises(UserError, match='kpd evaluate'):
+        logs.read_metrics(tmp_path)

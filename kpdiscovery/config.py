@@ -13,6 +13,7 @@ from types import ModuleType
 
 import ml_collections
 
+from kpdiscovery import methods
 from kpdiscovery.types import UserError
 
 
@@ -32,6 +33,8 @@ def load(name: str, overrides: Iterable[str] = ()) -> ml_collections.ConfigDict:
         config = module.get_config(variant)
     except ValueError as error:  # An unknown variant.
         raise UserError(f'config {name}: {error}') from None
+    with config.unlocked():
+        config.method = methods.complete(config.method)
     for override in overrides:
         _override(config, override)
     return config

@@ -44,7 +44,8 @@ def code(c):
 def demo(c):
     variants.tusk_small(c, resolution=16, window=5)
     c.data.update(size=35, batch_size=16)
-    c.method.update(views=None, claim_weight=0.01)
+    c.method.views = None
+    c.method.claim_weight = 0.01
     c.phases.train.steps = 2000
 
 

@@ -29,6 +29,18 @@ def build(config: Any) -> Any:
     return _fill(METHODS[name], 'method', options)
 
 
+def complete(config: Any) -> dict:
+    """A config's `method` section with every field, so that each can be overridden."""
+    given = dict(config.items())
+    if given.get('name') not in METHODS:
+        return given
+    fields = dataclasses.fields(METHODS[given['name']])
+    known = {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
+    for name, default in known.items():
+        known[name] = dataclasses.asdict(default) if name in _SECTIONS else default
+    return {**known, **given}
+
+
 def _fill(kind, where, options):
     known = {field.name for field in dataclasses.fields(kind)}
     unknown = sorted(set(options) - known)

@@ -1,5 +1,14 @@
 """Pure array functions without parameters."""
 
-from kpdiscovery.ops import coordinates, heatmaps, mixtures, parallel, vectors, warps
+from kpdiscovery.ops import (
+    coordinates,
+    heatmaps,
+    images,
+    linear,
+    mixtures,
+    parallel,
+    vectors,
+    warps,
+)
 
-__all__ = ["coordinates", "heatmaps", "mixtures", "parallel", "vectors", "warps"]
+__all__ = ["coordinates", "heatmaps", "images", "linear", "mixtures", "parallel", "vectors", "warps"]

@@ -17,8 +17,7 @@ def pixel_grid(height: int, width: int) -> jax.Array:
 def resize_points(xy, from_size: tuple[int, int], to_size: tuple[int, int]):
     """Points `[..., 2]` of an (H, W) image in the frame of the same image resized."""
     (h0, w0), (h1, w1) = from_size, to_size
-    scale = jnp.array([w1 / w0, h1 / h0], dtype=jnp.float32)
-    return (xy + 0.5) * scale - 0.5
+    return (xy + 0.5) * _pair(w1 / w0, h1 / h0, like=xy) - 0.5
 
 
 def cell_to_pixel(cell, stride: float):
@@ -33,11 +32,14 @@ def pixel_to_cell(xy, stride: float):
 
 def to_unit(xy, size: tuple[int, int]):
     """Pixels of an (H, W) image to [-1, 1], image edges at -1 and 1."""
-    extent = jnp.array(size[::-1], dtype=jnp.float32)
-    return (2 * xy + 1) / extent - 1
+    return (2 * xy + 1) / _pair(size[1], size[0], like=xy) - 1
 
 
 def from_unit(xy, size: tuple[int, int]):
     """Inverse of `to_unit`."""
-    extent = jnp.array(size[::-1], dtype=jnp.float32)
-    return ((xy + 1) * extent - 1) / 2
+    return ((xy + 1) * _pair(size[1], size[0], like=xy) - 1) / 2
+
+
+def _pair(x, y, *, like):
+    """(x, y) with the rank of points `[..., 2]`: ranks are not promoted silently."""
+    return jnp.array([x, y], jnp.float32).reshape((1,) * (jnp.ndim(like) - 1) + (2,))

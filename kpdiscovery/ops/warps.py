@@ -13,7 +13,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.ops import coordinates, heatmaps
+from kpdiscovery.ops import coordinates, heatmaps, linear
 
 _NEWTON_STEPS = 12
 
@@ -81,14 +81,14 @@ def fit_tps(source: jax.Array, target: jax.Array) -> Tps:
     control = (source - center) / radius
     n = source.shape[-2]
     ones = jnp.ones_like(control[..., :1])
-    linear = jnp.concatenate([ones, control], axis=-1)  # [..., n, 3]
-    corner = jnp.zeros((*linear.shape[:-2], 3, 3), linear.dtype)
-    top = jnp.concatenate([_radial(control, control), linear], axis=-1)
-    below = jnp.concatenate([jnp.swapaxes(linear, -1, -2), corner], axis=-1)
+    plane = jnp.concatenate([ones, control], axis=-1)  # [..., n, 3]
+    corner = jnp.zeros((*plane.shape[:-2], 3, 3), plane.dtype)
+    top = jnp.concatenate([_radial(control, control), plane], axis=-1)
+    below = jnp.concatenate([jnp.swapaxes(plane, -1, -2), corner], axis=-1)
     system = jnp.concatenate([top, below], axis=-2)
     moved = (target - center) / radius
-    wanted = jnp.concatenate([moved, jnp.zeros_like(linear[..., :3, :2])], axis=-2)
-    solution = jnp.linalg.solve(system, wanted)
+    wanted = jnp.concatenate([moved, jnp.zeros_like(plane[..., :3, :2])], axis=-2)
+    solution = linear.solve(system, wanted)
     return Tps(control, solution[..., :n, :], solution[..., n:, :], center, radius)
 
 
@@ -199,14 +199,15 @@ def warp_image(
             'reflect' the mirrored picture (the border pixel is not repeated).
     """
     *lead, h, w, c = image.shape
-    grid = coordinates.pixel_grid(h, w).reshape(h * w, 2).astype(image.dtype)
+    dtype = jnp.promote_types(image.dtype, jnp.float32)  # Coordinates need that much.
+    grid = coordinates.pixel_grid(h, w).reshape(h * w, 2).astype(dtype)
     xy = transform_points(t, jnp.broadcast_to(grid, (*lead, h * w, 2)))
     if mode == 'reflect':
         xy = _reflect(xy, (h, w))
     out = heatmaps.sample_bilinear(image, xy)
     if mode == 'constant':
         inside = within(xy, (h, w))[..., None]
-        out = jnp.where(inside, out, jnp.asarray(fill, image.dtype))
+        out = jnp.where(inside, out, jnp.asarray(fill, out.dtype))
     elif mode not in ('edge', 'reflect'):
         raise ValueError(f"mode must be 'constant', 'edge' or 'reflect', got {mode!r}")
     return out.reshape(*lead, h, w, c)
@@ -240,7 +241,7 @@ def _solve(t, wanted):
 
 def _reflect(xy, size):
     last = jnp.array([size[1] - 1, size[0] - 1], xy.dtype).reshape((1,) * (xy.ndim - 1) + (2,))
-    period = 2 * last
+    period = jnp.maximum(2 * last, 1)  # A side of one pixel has nothing to mirror.
     wrapped = jnp.mod(xy, period)
     return jnp.minimum(wrapped, period - wrapped)
 

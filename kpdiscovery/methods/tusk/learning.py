@@ -7,6 +7,7 @@ the optax transformations by parameter group.
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -53,11 +54,11 @@ def step(tusk, update, steps: int, state: State, batch: Batch, labels, key: jax.
     keys = jax.vmap(jax.random.split)(parallel.example_keys(view_key, batch['index']))
     images, warp = views(tusk, keys[:, 0], batch)
     done = state.step / steps
-    bonus = explore(tusk, keys[:, 1], images, done)
+    exploration = explore(tusk, keys[:, 1], images, done)
     groups = ('network',) if tusk.alternate else ('network', 'prototypes')
     trained = {group: _group(variables, group) for group in groups}
     objective = functools.partial(
-        loss, tusk, variables, images, warp, bonus, done, cluster_key
+        loss, tusk, variables, images, warp, exploration, done, cluster_key
     )
     (_, (terms, descriptors)), grads = jax.value_and_grad(objective, has_aux=True)(trained)
     grads = parallel.mean(grads, tusk.axis_name)
@@ -77,20 +78,21 @@ def views(tusk, keys: jax.Array, batch: Batch):
     if tusk.views is None:
         return images, None
     pair = tusk.views.pair(keys, images)
-    return jnp.concatenate([pair.first, pair.second]), pair.warp
+    # Views of one example side by side: the rows of each device stay on it.
+    both = jnp.stack([pair.first, pair.second], axis=1)
+    return both.reshape(-1, *images.shape[1:]), pair.warp
 
 
-def loss(tusk, variables, images, warp, bonus, done, key, trained):
+def loss(tusk, variables, images, warp, exploration, done, key, trained):
     """Scalar; its named terms and the descriptors `[V B, K, D]` beside it.
 
-    `bonus` is added where peaks are chosen (`explore`); `done` is the share of the phase
-    that is behind; `trained` holds the parameters by
+    `done` is the share of the phase that is behind; `trained` holds the parameters by
     optimiser group and overrides those in `variables`.
     """
     for group in trained.values():
         variables = {**variables, **group}
     scores, features = tusk.encode(variables, images)
-    found = tusk.find(scores, features, tusk.num_keypoints, bonus)
+    found = _explored(tusk, scores, features, exploration)
     unit = vectors.normalize(variables['prototypes'])
     terms, strength = _clustering_terms(tusk, variables, found.descriptors, unit, done, key)
     if tusk.clustering == 'vector_quantization':
@@ -144,20 +146,36 @@ def _step_prototypes(tusk, update, variables, opt, descriptors, terms, key):
     variables |= fresh
 
 
-def explore(tusk, keys: jax.Array, images: jax.Array, done) -> jax.Array | None:
-    """A bonus `[V B, H, W]` for peaks anywhere on unusual pixels, fading with `done`.
+class Exploration(NamedTuple):
+    """What helps points to spread while the scores are young; fades with training."""
 
-    Only chosen points get gradients. Without help, a kind of object whose first scores
-    happen to lie below the ground's is never chosen and so never found, and points that
-    leave the objects early never come back. Noise makes the choice a lottery in which
-    every unusual spot has the same chance.
+    bonus: jax.Array  # [V B, H, W], added where peaks are chosen and nowhere else.
+    lift: jax.Array  # Scalar in [0, 1]: how far confidences are raised towards 1.
+
+
+def explore(tusk, keys: jax.Array, images: jax.Array, done) -> Exploration | None:
+    """A lottery in which every unusual spot of a picture may become a keypoint.
+
+    Only chosen points get gradients, and those in proportion to their confidence. So a
+    kind of object whose first scores happen to lie below the ground's is never chosen,
+    or chosen without effect, and never found: one colour of Tetrominoes, say. Here
+    noise on unusual pixels chooses, and what it chooses counts in full.
     """
     if not tusk.exploration:
         return None
     h, w = images.shape[1:3]
-    noise = jax.vmap(lambda key: jax.random.uniform(key, (len(images) // len(keys), h, w)))(keys)
-    noise = jnp.moveaxis(noise, 1, 0).reshape(images.shape[:3])  # Views come first.
-    return jnp.maximum(0, 1 - done / tusk.exploration) * noise * network.saliency(images)
+    draw = lambda key: jax.random.uniform(key, (len(images) // len(keys), h, w))
+    noise = jax.vmap(draw)(keys).reshape(images.shape[:3])
+    weight = jnp.maximum(0, 1 - done / tusk.exploration)
+    return Exploration(weight * noise * network.saliency(images), weight)
+
+
+def _explored(tusk, scores, features, exploration):
+    if exploration is None:
+        return tusk.find(scores, features, tusk.num_keypoints)
+    found = tusk.find(scores, features, tusk.num_keypoints, exploration.bonus)
+    lifted = found.confidence + exploration.lift * (1 - found.confidence)
+    return found._replace(confidence=lifted)
 
 
 def _quantize(descriptors, unit):
@@ -176,7 +194,9 @@ def _reconstruction(tusk, variables, picture, images):
 
 def _equivariance(tusk, scores, features, warp):
     """Scores and raw features of one view, warped, against those of the other."""
-    first, second = jnp.split(jnp.concatenate([scores[..., None], features], -1), 2)
+    maps = jnp.concatenate([scores[..., None], features], axis=-1)
+    maps = maps.reshape(-1, 2, *maps.shape[1:])
+    first, second = maps[:, 0], maps[:, 1]
     moved, valid = follow(warp, first)
     valid = valid if tusk.mask_equivariance else None
     compare = lambda a, b: losses.equivariance(a, b, valid=valid).mean()

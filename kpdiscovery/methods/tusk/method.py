@@ -59,6 +59,7 @@ class Tusk:
     temperature: float = 0.2
     splat_variance: float = 0.05
     splat_gain: float = 1.0
+    weigh_alphas: bool = False  # A layer's share grows with its confidence (ours).
     views: Views | None = Views()  # None: pictures as they are, no equivariance.
     reconstruction: str = 'mse'  # Or 'perceptual', with VGG16 weights from a file.
     vgg_weights: str = ''
@@ -192,6 +193,8 @@ class Tusk:
         """Picture `[B, H, W, 3]`, and shares `[B, K, H, W]` with alpha blending."""
         if self.alpha:
             colors, logits = self.layers(variables, found, size)
+            if self.weigh_alphas:
+                logits += jnp.log(found.confidence + 1e-6)[..., None, None]
             if valid is not None:
                 logits = jnp.where(valid[..., None, None], logits, -1e9)
             alphas = jax.nn.softmax(logits, axis=1)

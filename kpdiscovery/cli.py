@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(command: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
     """Call a command; its UserErrors become one line and exit code 2."""
-    logging.basicConfig(level=logging.WARNING, format='%(levelname)s: %(message)s')
+    logging.basicConfig(level=logging.WARNING, format='%(levelname)s: %(message)s', force=True)
     logging.getLogger('absl').setLevel(logging.ERROR)
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
     try:

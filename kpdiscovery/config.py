@@ -34,10 +34,16 @@ def load(name: str, overrides: Iterable[str] = ()) -> ml_collections.ConfigDict:
     except ValueError as error:  # An unknown variant.
         raise UserError(f'config {name}: {error}') from None
     with config.unlocked():
+        config.run.config = name + (f':{variant}' if variant else '')
         config.method = methods.complete(config.method)
-    for override in overrides:
-        _override(config, override)
+    override(config, overrides)
     return config
+
+
+def override(config, settings: Iterable[str]) -> None:
+    """Apply settings such as 'data.batch_size=64' to a config, in place."""
+    for setting in settings:
+        _override(config, setting)
 
 
 def names() -> list[str]:
@@ -67,8 +73,8 @@ def _from_file(name: str) -> ModuleType:
     return module
 
 
-def _override(config, override: str) -> None:
-    path, equals, text = override.partition('=')
+def _override(config, setting: str) -> None:
+    path, equals, text = setting.partition('=')
     if not equals:
         raise UserError(f'--config.{path} needs a value: --config.{path}=VALUE')
     *parents, last = path.split('.')

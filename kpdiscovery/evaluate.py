@@ -22,8 +22,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument('--workdir', required=True, help='of kpd train')
     parser.add_argument('--data', help="the config's files, if they have moved")
     parser.add_argument('--split', default='test', help='validation or test (default)')
-    args, _ = parser.parse(argv)
-    trained = inference.load(args.workdir)
+    args, overrides = parser.parse(argv)
+    trained = inference.load(args.workdir, overrides)
     if args.data:
         data.point_to(trained.config.data, args.data)
     result = evaluate(trained, split=args.split)
@@ -54,8 +54,8 @@ def evaluate(trained: inference.Trained, *, split: str = 'test') -> dict[str, An
         'keypoints': settings.method.num_keypoints,
         'seed': settings.seed,
         **trained.meta,
-        'seconds': round(time.monotonic() - start, 1),
-        'device': jax.devices()[0].device_kind,
+        'evaluation_seconds': round(time.monotonic() - start, 1),
+        'evaluation_device': jax.devices()[0].device_kind,
         'version': __version__,
         'commit': _commit(),
         'config_hash': hashlib.sha256(text.encode()).hexdigest()[:12],

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import ml_collections
 import numpy as np
 
+from kpdiscovery import config as config_lib
 from kpdiscovery import methods
 from kpdiscovery.data import feeds
 from kpdiscovery.ops import images as image_ops
@@ -29,10 +30,14 @@ class Trained(NamedTuple):
     meta: dict  # phase, step; 'untrained' for fresh weights.
 
 
-def load(workdir: str | os.PathLike) -> Trained:
-    """What was trained in a workdir."""
+def load(workdir: str | os.PathLike, overrides: Iterable[str] = ()) -> Trained:
+    """What was trained in a workdir; overrides as in `config.load`.
+
+    More keypoints than in training, say: `['method.predict_keypoints=10']`.
+    """
     config = ml_collections.ConfigDict(checkpoints.load_config(workdir))
     variables, meta = checkpoints.load_variables(workdir)
+    config_lib.override(config, overrides)
     return Trained(methods.build(config.method), variables, config, meta)
 
 

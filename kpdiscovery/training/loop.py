@@ -94,11 +94,16 @@ class _Run:
         self.everywhere = sharding.replicated(feed.sharding.mesh)
         self.key = jax.random.key(config['seed'])
         self.sweepers = [p.sweep and Sweeper(p.sweep, feed) for p in phases]
+        self.start, self.spent = time.monotonic(), 0.0
         self._check_shapes()
 
     def run(self) -> Outcome:
         restored = self.checkpoints.latest(lambda meta: self._abstract(meta['number']))
-        number, now = (restored[1]['number'], restored[0]) if restored else (0, self._begin(0))
+        number, now = 0, None
+        if restored is not None:
+            now, meta = restored
+            number, self.spent = meta['number'], meta['seconds']
+        now = self._begin(0) if now is None else now
         while True:
             now, reason = self._phase(number, now)
             step = self.starts[number] + int(now.state.step)
@@ -188,7 +193,13 @@ class _Run:
 
     def _save(self, number, now):
         done = int(now.state.step)
-        meta = {'number': number, 'phase': self.phases[number].name, 'step': done}
+        meta = {
+            'number': number,
+            'phase': self.phases[number].name,
+            'step': done,
+            'seconds': round(self.spent + time.monotonic() - self.start, 1),
+            'device': f'{jax.device_count()} x {jax.devices()[0].device_kind}',
+        }
         self.checkpoints.save(self.starts[number] + done, now, meta)
 
     def _finite(self, number, now, scalars):

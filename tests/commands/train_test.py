@@ -43,7 +43,7 @@ def test_evaluates_with_every_field(workdir, capsys):
     result = json.loads((workdir / 'metrics.json').read_text())
     assert {'foreground_ari', 'color_accuracy', 'hit_rate/color=2'} <= set(result['metrics'])
     assert result['metrics'].keys() == result['untrained'].keys()
-    assert {'protocol', 'split', 'seed', 'step', 'seconds', 'device', 'commit',
+    assert {'protocol', 'split', 'seed', 'step', 'seconds', 'device', 'commit', 'evaluation_seconds',
             'config_hash', 'keypoints'} <= set(result)  # fmt: skip
     assert 'fixed order' in result['skipped']['landmark_regression']
 

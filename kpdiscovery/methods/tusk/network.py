@@ -107,13 +107,18 @@ def decode_sum(decode, found: Detections, shape, **options) -> jax.Array:
     return nn.sigmoid(decode(dense).astype(jnp.float32))
 
 
-def decode_layers(decode, found: Detections, shape, **options) -> tuple[jax.Array, jax.Array]:
-    """Each keypoint decoded alone: colours `[B, K, H, W, 3]`, alpha logits `[B, K, H, W]`."""
+def decode_layers(
+    decode, found: Detections, shape, **options
+) -> tuple[jax.Array, jax.Array | None]:
+    """Each keypoint decoded alone: colours `[B, K, H, W, 3]`, alpha logits `[B, K, H, W]`.
+
+    A decoder of three channels has no alpha.
+    """
     dense = jnp.einsum('bkd,bky,bkx->bkyxd', *splat(found, shape, **options))
     b, k = dense.shape[:2]
     out = decode(dense.reshape(b * k, *dense.shape[2:])).astype(jnp.float32)
     out = out.reshape(b, k, *out.shape[1:])
-    return nn.sigmoid(out[..., :3]), out[..., 3]
+    return nn.sigmoid(out[..., :3]), out[..., 3] if out.shape[-1] > 3 else None
 
 
 def blend(colors: jax.Array, alphas: jax.Array) -> jax.Array:

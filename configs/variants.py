@@ -31,7 +31,9 @@ def apply(config, arg: str, **variants: Callable) -> ml_collections.ConfigDict:
     """
     for name in filter(None, arg.split(',')):
         if name not in variants:
-            raise ValueError(f'no variant {name!r}; there are: {", ".join(sorted(variants))}')
+            raise ValueError(
+                f'no variant {name!r}; there are: {", ".join(sorted(variants))}'
+            )
         variants[name](config)
     return config
 
@@ -40,7 +42,12 @@ def tusk_phases(steps: int) -> dict:
     """TUSK's two optimisers (paper table 10; the prototypes' betas from its code)."""
     network = {'name': 'adam', 'lr': 1e-3}
     prototypes = {'name': 'adam', 'lr': 0.1, 'b1': 0.5}
-    return {'train': {'steps': steps, 'optimizer': {'network': network, 'prototypes': prototypes}}}
+    return {
+        'train': {
+            'steps': steps,
+            'optimizer': {'network': network, 'prototypes': prototypes},
+        }
+    }
 
 
 def tusk_views(pad, scale, scale_jitter, bend, offset, rotation, fill=0.0) -> dict:

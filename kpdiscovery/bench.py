@@ -45,7 +45,9 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def median_ms(functions: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+def median_ms(
+    functions: dict[str, Callable[[], Any]], repeats: int
+) -> dict[str, float]:
     """Median milliseconds of each function, taken in turn after one warm-up each."""
     times: dict[str, list[float]] = {name: [] for name in functions}
     for round_ in range(repeats + 1):
@@ -86,7 +88,9 @@ def _tusk_rows(case, settings, repeats):
         'bfloat16': _stepper(settings, batch, dtype='bfloat16'),
         'naive': _naive(settings, batch),
     }
-    timed = median_ms({**steps, 'input': lambda: feeds.first_batch(feed, order)}, repeats)
+    timed = median_ms(
+        {**steps, 'input': lambda: feeds.first_batch(feed, order)}, repeats
+    )
     views = feed.batch_size * (1 if settings.method.views is None else 2)
     for impl in steps:
         row = {'name': 'tusk_step', 'case': case, 'impl': impl,
@@ -116,7 +120,9 @@ def _stepper(settings, batch, **changes):
     """A function that does one training step on its own, donated state."""
     method = methods.build({**settings.method.to_dict(), **changes})
     (phase,) = method.phases(settings.to_dict())
-    kept = {'state': jax.jit(phase.init, static_argnums=2)(jax.random.key(0), batch, None)}
+    kept = {
+        'state': jax.jit(phase.init, static_argnums=2)(jax.random.key(0), batch, None)
+    }
     step = jax.jit(phase.step, donate_argnums=0)
 
     def advance(batch=batch):

@@ -35,9 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(importlib.import_module(f'kpdiscovery.{name}').main, rest)
 
 
-def run(command: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
+def run(
+    command: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None
+) -> int:
     """Call a command; its UserErrors become one line and exit code 2."""
-    logging.basicConfig(level=logging.WARNING, format='%(levelname)s: %(message)s', force=True)
+    logging.basicConfig(
+        level=logging.WARNING, format='%(levelname)s: %(message)s', force=True
+    )
     logging.getLogger('absl').setLevel(logging.ERROR)
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
     try:
@@ -56,6 +60,8 @@ class Parser(argparse.ArgumentParser):
     def parse(self, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         """Arguments, and the config overrides among them."""
         prefix = '--config.'
-        overrides = [word.removeprefix(prefix) for word in argv if word.startswith(prefix)]
+        overrides = [
+            word.removeprefix(prefix) for word in argv if word.startswith(prefix)
+        ]
         rest = [word for word in argv if not word.startswith(prefix)]
         return self.parse_args(rest), overrides

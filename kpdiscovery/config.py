@@ -81,11 +81,11 @@ def _override(config, setting: str) -> None:
     section = config
     for depth, key in enumerate([*parents, last]):
         if not isinstance(section, ml_collections.ConfigDict) or key not in section:
-            known = list(section) if isinstance(section, ml_collections.ConfigDict) else []
-            prefix = ''.join(f'{parent}.' for parent in parents[:depth])
-            raise UserError(
-                f'unknown config key {path}{nearest(key, known, prefix)}'
+            known = (
+                list(section) if isinstance(section, ml_collections.ConfigDict) else []
             )
+            prefix = ''.join(f'{parent}.' for parent in parents[:depth])
+            raise UserError(f'unknown config key {path}{nearest(key, known, prefix)}')
         section = section[key] if depth < len(parents) else section
     old = section[last]
     value = _parse(text, old)

@@ -44,7 +44,11 @@ def load(workdir: str | os.PathLike, overrides: Iterable[str] = ()) -> Trained:
 def untrained(config: ml_collections.ConfigDict, source: Source) -> Trained:
     """The same method before its first step: what every figure is to be compared with."""
     method = methods.build(config.method)
-    row = {name: np.asarray(value)[None] for name, value in source[0].items() if name == 'image'}
+    row = {
+        name: np.asarray(value)[None]
+        for name, value in source[0].items()
+        if name == 'image'
+    }
     init = jax.jit(method.phases(config)[0].init, static_argnums=2)
     state = init(jax.random.fold_in(jax.random.key(config.seed), 0), row, None)
     return Trained(method, state.variables, config, {'phase': 'untrained', 'step': 0})
@@ -56,7 +60,12 @@ def predict_images(trained: Trained, images: np.ndarray) -> Prediction:
 
 
 def predict_rows(
-    trained: Trained, source: Source, count: int, *, batch_size: int, heavy: bool = False
+    trained: Trained,
+    source: Source,
+    count: int,
+    *,
+    batch_size: int,
+    heavy: bool = False,
 ) -> Split:
     """Predictions and truth of the first `count` rows, stacked.
 

@@ -11,10 +11,16 @@ from kpdiscovery.training import loop
 
 def main(argv: Sequence[str]) -> int:
     parser = cli.Parser('kpd train', description=__doc__)
-    parser.add_argument('--config', required=True, help='METHOD/DATA[:VARIANT] or FILE.py')
+    parser.add_argument(
+        '--config', required=True, help='METHOD/DATA[:VARIANT] or FILE.py'
+    )
     parser.add_argument('--workdir', required=True, help='where everything is written')
-    parser.add_argument('--data', help="the config's files, or a folder of your pictures")
-    parser.add_argument('--max_seconds', type=float, help='stop cleanly after this long')
+    parser.add_argument(
+        '--data', help="the config's files, or a folder of your pictures"
+    )
+    parser.add_argument(
+        '--max_seconds', type=float, help='stop cleanly after this long'
+    )
     args, overrides = parser.parse(argv)
     settings = config.load(args.config, overrides)
     if args.data:

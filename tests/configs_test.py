@@ -19,12 +19,16 @@ def variants_of(name):
     return ['', *re.findall(r'(\w+)=(?:variants\.)?\w+[,)]', source.split('apply(')[1])]
 
 
-CASES = [f'{name}:{variant}' for name in config.names() for variant in variants_of(name)]
+CASES = [
+    f'{name}:{variant}' for name in config.names() for variant in variants_of(name)
+]
 
 
 @pytest.mark.parametrize('name', CASES)
 def test_every_phase_traces(name):
-    settings = config.load(name, ['method.reconstruction=mse'] if 'celeba' in name else [])
+    settings = config.load(
+        name, ['method.reconstruction=mse'] if 'celeba' in name else []
+    )
     method = methods.build(settings.method)
     size = settings.data.size
     image = jax.ShapeDtypeStruct((2, size, size, 3), jnp.uint8)
@@ -32,7 +36,9 @@ def test_every_phase_traces(name):
     key, state = jax.eval_shape(lambda: jax.random.key(0)), None
     for phase in method.phases(settings.to_dict()):
         before = state
-        state = jax.eval_shape(lambda key, batch: phase.init(key, batch, before), key, batch)  # noqa: B023
+        state = jax.eval_shape(
+            lambda key, batch: phase.init(key, batch, before), key, batch
+        )  # noqa: B023
         after, scalars = jax.eval_shape(phase.step, state, batch, {}, key)
         assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(
             lambda a: (a.shape, a.dtype), state
@@ -41,7 +47,15 @@ def test_every_phase_traces(name):
 
 
 def test_all_data_sets_of_the_paper_are_there():
-    wanted = {'mnist_hard', 'clevr6', 'tetrominoes', 'celeba_wild', 'h36m', 'faces', 'folder'}
+    wanted = {
+        'mnist_hard',
+        'clevr6',
+        'tetrominoes',
+        'celeba_wild',
+        'h36m',
+        'faces',
+        'folder',
+    }
     assert {f'tusk/{name}' for name in wanted} <= set(config.names())
 
 

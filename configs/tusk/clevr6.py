@@ -34,9 +34,7 @@ def get_config(arg: str = ''):
         },
         phases=variants.tusk_phases(steps=150_000),
     )  # fmt: skip
-    return variants.apply(
-        c, arg, generated=generated, code=code, cpu=cpu, smoke=smoke
-    )
+    return variants.apply(c, arg, generated=generated, code=code, cpu=cpu, smoke=smoke)
 
 
 def generated(c):

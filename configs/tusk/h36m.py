@@ -18,7 +18,9 @@ def get_config(arg: str = ''):
             'num_keypoints': 16,
             'num_prototypes': 32,
             'window': 11,
-            'views': variants.tusk_views('constant', 0.95, 0.1, 0.05, 0.1, 0.25, fill=1.0),
+            'views': variants.tusk_views(
+                'constant', 0.95, 0.1, 0.05, 0.1, 0.25, fill=1.0
+            ),
         },
         phases=variants.tusk_phases(steps=150_000),
         evaluation={'fit': 10_000, 'test': 2_760},

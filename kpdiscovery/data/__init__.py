@@ -33,7 +33,9 @@ def _folder(split, data):
     if not data['path']:
         raise UserError('this config reads a folder of pictures: add --data=FOLDER')
     size = (data['size'], data['size'])
-    return Folder(data['path'], size=size, resize=data['resize'], split=split, **data['options'])
+    return Folder(
+        data['path'], size=size, resize=data['resize'], split=split, **data['options']
+    )
 
 
 def _tfds(split, data):
@@ -49,10 +51,19 @@ def _clevr(split, data):
     from kpdiscovery.data.tfds_source import ClevrScenes, TfdsSource
 
     size = (data['size'], data['size'])
-    rows = {'train': (0, 60_000), 'validation': (59_000, 60_000), 'test': (60_000, 70_000)}
+    rows = {
+        'train': (0, 60_000),
+        'validation': (59_000, 60_000),
+        'test': (60_000, 70_000),
+    }
     keep = ClevrScenes(data['options']['objects'], *rows[split])
     return TfdsSource(
-        'clevr', split='train', size=size, resize=data['resize'], keep=keep, method='nearest'
+        'clevr',
+        split='train',
+        size=size,
+        resize=data['resize'],
+        keep=keep,
+        method='nearest',
     )
 
 

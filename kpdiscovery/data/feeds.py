@@ -36,7 +36,9 @@ def shuffled(length: int, batch_size: int, seed: int) -> Order:
 def sequential(length: int, batch_size: int) -> Order:
     """Rows 0, 1, 2, ...; numbers past the end name padding."""
     del length
-    return lambda number: np.arange(number * batch_size, (number + 1) * batch_size, dtype=np.int32)
+    return lambda number: np.arange(
+        number * batch_size, (number + 1) * batch_size, dtype=np.int32
+    )
 
 
 class Feed:
@@ -49,7 +51,9 @@ class Feed:
         sharding: of the leading axis of every field.
     """
 
-    def __init__(self, source: Source, batch_size: int, sharding: jax.sharding.NamedSharding):
+    def __init__(
+        self, source: Source, batch_size: int, sharding: jax.sharding.NamedSharding
+    ):
         devices = sharding.mesh.size
         if batch_size % devices:
             raise UserError(
@@ -59,8 +63,12 @@ class Feed:
             raise UserError('the source has no rows')
         self.source, self.batch_size, self.sharding = source, batch_size, sharding
         if isinstance(source, Generated):
-            everywhere = jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
-            self._tables, self._key = jax.device_put((source.tables, source.key), everywhere)
+            everywhere = jax.sharding.NamedSharding(
+                sharding.mesh, jax.sharding.PartitionSpec()
+            )
+            self._tables, self._key = jax.device_put(
+                (source.tables, source.key), everywhere
+            )
 
     def stream(self, order: Order, start: int, stop: int) -> Iterator[Batch]:
         """Batches `start` .. `stop - 1` of an order; `index` keeps padding's numbers."""
@@ -81,7 +89,9 @@ class Feed:
         options = grain.ReadOptions(num_threads=4, prefetch_buffer_size=2 * share)
         ready = grain.MapDataset.source(rows).batch(share).to_iter_dataset(options)
         for batch in ready:
-            place = functools.partial(jax.make_array_from_process_local_data, self.sharding)
+            place = functools.partial(
+                jax.make_array_from_process_local_data, self.sharding
+            )
             yield jax.tree.map(place, batch)
 
 
@@ -100,8 +110,13 @@ class _Rows:
         number, slot = divmod(int(position), self._share)
         index = self._order(self._start + number)[self._first + slot]
         row = dict(self._source[int(index) % len(self._source)])
-        if np.issubdtype(row['image'].dtype, np.floating) and not np.isfinite(row['image']).all():
-            raise UserError(f'image {index} of the source has values that are not finite')
+        if (
+            np.issubdtype(row['image'].dtype, np.floating)
+            and not np.isfinite(row['image']).all()
+        ):
+            raise UserError(
+                f'image {index} of the source has values that are not finite'
+            )
         return {**row, 'index': np.int32(index)}
 
 

@@ -29,7 +29,12 @@ class Generated:
     """
 
     def __init__(
-        self, draw: Callable[[Tree, jax.Array], Row], tables: Tree, *, seed: int, length: int
+        self,
+        draw: Callable[[Tree, jax.Array], Row],
+        tables: Tree,
+        *,
+        seed: int,
+        length: int,
     ):
         self.length = length
         self.tables = jax.tree.map(jnp.asarray, tables)

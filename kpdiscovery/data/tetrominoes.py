@@ -64,7 +64,9 @@ def draw(tables, key: jax.Array, *, size: int = 35) -> Row:
     color = jax.random.randint(color_key, (_OBJECTS,), 0, len(COLORS))
     corners = _place(place_key, jnp.asarray(BLOCKS)[shape])  # [3, 4, 2]
     instances = _paint(corners, size)
-    palette = jnp.concatenate([jnp.zeros((1, 3), jnp.uint8), 255 * jnp.asarray(RGB)[color]])
+    palette = jnp.concatenate(
+        [jnp.zeros((1, 3), jnp.uint8), 255 * jnp.asarray(RGB)[color]]
+    )
     boxes = _boxes(corners, size)
     return {
         'image': palette[instances + 1],
@@ -81,7 +83,11 @@ def tetrominoes(
     """The data set: TUSK's split of 50,000 train and 10,000 test scenes."""
     if shapes not in (17, 19):
         raise ValueError(f'shapes must be 17 or 19, got {shapes}')
-    seed, default = {'train': (0, 50_000), 'validation': (1, 1_000), 'test': (2, 10_000)}[split]
+    seed, default = {
+        'train': (0, 50_000),
+        'validation': (1, 1_000),
+        'test': (2, 10_000),
+    }[split]
     allowed = SEVENTEEN if shapes == 17 else np.arange(19)
     tables = {'shapes': jnp.asarray(allowed, jnp.int32)}
     return Generated(_sized(size), tables, seed=seed, length=length or default)

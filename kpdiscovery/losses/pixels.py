@@ -3,10 +3,12 @@
 import jax
 import jax.numpy as jnp
 
+from kpdiscovery.ops import precision
+
 
 def squared_error(x: jax.Array, y: jax.Array) -> jax.Array:
     """Mean squared difference per example: two `[B, ...]` -> `[B]`."""
-    return jnp.mean((x - y) ** 2, axis=tuple(range(1, x.ndim)), dtype=jnp.float32)
+    return jnp.mean(precision.full(x - y) ** 2, axis=tuple(range(1, x.ndim)))
 
 
 def equivariance(
@@ -22,8 +24,8 @@ def equivariance(
     Returns:
         `[B]`. Source: TUSK section 3.2, eq. 5.
     """
-    squares = jnp.mean((warped - other) ** 2, axis=-1, dtype=jnp.float32)
+    squares = jnp.mean(precision.full(warped - other) ** 2, axis=-1)
     if valid is None:
         return squares.mean(axis=(1, 2))
-    weight = valid.astype(jnp.float32)
+    weight = valid.astype(squares.dtype)
     return (squares * weight).sum((1, 2)) / jnp.maximum(weight.sum((1, 2)), 1)

@@ -21,8 +21,12 @@ def sliced_wasserstein(x: jax.Array, y: jax.Array, directions: jax.Array) -> jax
     ranks instead; multiply by N for its scale.
     """
     if x.shape != y.shape:
-        raise ValueError(f'x and y must have one shape [N, D], got {x.shape} and {y.shape}')
-    project = lambda cloud: jnp.sort(jnp.einsum('nd,pd->pn', cloud, directions), axis=-1)
+        raise ValueError(
+            f'x and y must have one shape [N, D], got {x.shape} and {y.shape}'
+        )
+    project = lambda cloud: jnp.sort(
+        jnp.einsum('nd,pd->pn', cloud, directions), axis=-1
+    )
     return jnp.mean((project(x) - project(y)) ** 2)
 
 

@@ -45,7 +45,9 @@ def _fill(kind, where, options):
     known = {field.name for field in dataclasses.fields(kind)}
     unknown = sorted(set(options) - known)
     if unknown:
-        raise UserError(f'{where} has no field {unknown[0]!r}; there are: {", ".join(known)}')
+        raise UserError(
+            f'{where} has no field {unknown[0]!r}; there are: {", ".join(known)}'
+        )
     try:
         return kind(**options)
     except (TypeError, ValueError) as error:

@@ -26,10 +26,14 @@ def build(config: Mapping, steps: int) -> optax.GradientTransformation:
     name, lr = options.pop('name'), options.pop('lr')
     clip, warmup = options.pop('clip', None), options.pop('warmup', 0)
     if name not in _ALGORITHMS:
-        raise ValueError(f'optimizer name must be one of {sorted(_ALGORITHMS)}, got {name!r}')
+        raise ValueError(
+            f'optimizer name must be one of {sorted(_ALGORITHMS)}, got {name!r}'
+        )
     rate = _schedule(lr, options.pop('decay', 'constant'), warmup, steps)
     update = _ALGORITHMS[name](rate, **options)
-    return update if clip is None else optax.chain(optax.clip_by_global_norm(clip), update)
+    return (
+        update if clip is None else optax.chain(optax.clip_by_global_norm(clip), update)
+    )
 
 
 def _schedule(lr, decay, warmup, steps):

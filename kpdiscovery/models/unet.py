@@ -46,7 +46,9 @@ class DoubleConv(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         for i in range(2):
             x = Conv(self.features, dtype=self.dtype, name=f'conv{i}')(x)
-            x = nn.GroupNorm(self.groups, epsilon=1e-5, dtype=self.dtype, name=f'norm{i}')(x)
+            x = nn.GroupNorm(
+                self.groups, epsilon=1e-5, dtype=self.dtype, name=f'norm{i}'
+            )(x)
             x = nn.relu(x)
         return x
 

@@ -7,8 +7,19 @@ from kpdiscovery.ops import (
     linear,
     mixtures,
     parallel,
+    precision,
     vectors,
     warps,
 )
 
-__all__ = ["coordinates", "heatmaps", "images", "linear", "mixtures", "parallel", "vectors", "warps"]
+__all__ = [
+    'coordinates',
+    'heatmaps',
+    'images',
+    'linear',
+    'mixtures',
+    'parallel',
+    'precision',
+    'vectors',
+    'warps',
+]

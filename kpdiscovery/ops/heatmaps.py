@@ -5,11 +5,13 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.ops import coordinates
+from kpdiscovery.ops import coordinates, precision
 from kpdiscovery.types import Keypoints
 
 
-def gaussian_heatmaps(xy: jax.Array, shape: tuple[int, int], *, sigma: float) -> jax.Array:
+def gaussian_heatmaps(
+    xy: jax.Array, shape: tuple[int, int], *, sigma: float
+) -> jax.Array:
     """Gaussians of height 1 at points `[..., K, 2]`: `[..., H, W, K]` float32."""
     x, y = _axis_distances(xy, shape)
     fall = lambda squares: jnp.exp(-squares / (2 * sigma**2))
@@ -65,7 +67,9 @@ def top_k_keypoints(
     """
     *lead, h, w = scores.shape
     if k > h * w:
-        raise ValueError(f'k must be at most H * W = {h * w} for a {h}x{w} map, got {k}')
+        raise ValueError(
+            f'k must be at most H * W = {h * w} for a {h}x{w} map, got {k}'
+        )
     peaks = non_maximum_suppression(scores, window=window).reshape(*lead, h * w)
     score, flat = jax.lax.top_k(peaks, k)
     xy = jnp.stack([flat % w, flat // w], axis=-1).astype(jnp.float32)
@@ -80,7 +84,7 @@ def soft_argmax(logits: jax.Array, *, temperature: float = 1.0) -> jax.Array:
     if logits.ndim < 3:
         raise ValueError(f'logits must be [..., H, W, K], got {logits.shape}')
     *lead, h, w, k = logits.shape
-    flat = logits.reshape(*lead, h * w, k).astype(jnp.float32)
+    flat = precision.full(logits.reshape(*lead, h * w, k))
     prob = jax.nn.softmax(flat / temperature, axis=-2)
     grid = coordinates.pixel_grid(h, w).reshape(h * w, 2)
     return jnp.einsum('...pk,pc->...kc', prob, grid)
@@ -106,7 +110,7 @@ def local_soft_argmax(
     Source: TUSK section 3.1, eq. 1.
     """
     _check_window(window)
-    patches = _patches(scores.astype(jnp.float32), xy, window)  # [..., K, n, n]
+    patches = _patches(precision.full(scores), xy, window)  # [..., K, n, n]
     *lead, n, _ = patches.shape
     weight = jax.nn.softmax(patches.reshape(*lead, n * n) / temperature, axis=-1)
     offsets = coordinates.pixel_grid(n, n).reshape(n * n, 2) - n // 2
@@ -127,7 +131,9 @@ def sample_bilinear(features: jax.Array, xy: jax.Array) -> jax.Array:
     x1, y1 = jnp.minimum(x0 + 1, w - 1), jnp.minimum(y0 + 1, h - 1)
     fx, fy = frac[..., 0, :], frac[..., 1, :]
     top = read_pixels(features, x0, y0) * (1 - fx) + read_pixels(features, x1, y0) * fx
-    below = read_pixels(features, x0, y1) * (1 - fx) + read_pixels(features, x1, y1) * fx
+    below = (
+        read_pixels(features, x0, y1) * (1 - fx) + read_pixels(features, x1, y1) * fx
+    )
     return top * (1 - fy) + below * fy
 
 
@@ -154,7 +160,9 @@ def _max_filter(scores, window):
     for axis in (scores.ndim - 2, scores.ndim - 1):
         dims = [window if i == axis else 1 for i in range(scores.ndim)]
         ones = [1] * scores.ndim
-        scores = jax.lax.reduce_window(scores, -jnp.inf, jax.lax.max, dims, ones, 'SAME')
+        scores = jax.lax.reduce_window(
+            scores, -jnp.inf, jax.lax.max, dims, ones, 'SAME'
+        )
     return scores
 
 
@@ -162,8 +170,8 @@ def _axis_distances(xy, shape):
     h, w = shape
     lead = (1,) * (xy.ndim - 1)
     square = lambda axis, n: (
-        xy[..., axis, None].astype(jnp.float32) - jnp.arange(n).reshape(*lead, n)
-    ) ** 2
+        (precision.full(xy[..., axis, None]) - jnp.arange(n).reshape(*lead, n)) ** 2
+    )
     return square(0, w), square(1, h)
 
 

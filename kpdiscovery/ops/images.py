@@ -3,12 +3,14 @@
 import jax
 import jax.numpy as jnp
 
+from kpdiscovery.ops import precision
+
 
 def as_float(images: jax.Array) -> jax.Array:
     """uint8 pictures (0..255) as float32 in [0, 1]; floating ones pass as float32."""
     if jnp.issubdtype(images.dtype, jnp.floating):
-        return images.astype(jnp.float32)
-    return images.astype(jnp.float32) / 255
+        return precision.full(images)
+    return images.astype(float) / 255  # float64 only where jax is told so.
 
 
 def resize(images: jax.Array, size: tuple[int, int]) -> jax.Array:

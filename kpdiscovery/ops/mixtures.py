@@ -58,7 +58,9 @@ def fit_mixture(
     if about == 'mean':
         means = member.T @ descriptors / jnp.maximum(counts, 1)[:, None]
         squares = vectors.squared_distances(descriptors, means)
-    spread = (member * squares).sum(0) / (descriptors.shape[-1] * jnp.maximum(counts, 1))
+    spread = (member * squares).sum(0) / (
+        descriptors.shape[-1] * jnp.maximum(counts, 1)
+    )
     variances = jnp.where(counts > 0, spread, 1.0)
     share = counts + descriptors.shape[0] * (exploration + jnp.var(variances))
     return Mixture(share / share.sum(), counts, variances)
@@ -82,7 +84,12 @@ def systematic_counts(key: jax.Array, weights: jax.Array, n: int) -> jax.Array:
 
 
 def sample_mixture(
-    key: jax.Array, prototypes: jax.Array, counts: jax.Array, n: int, *, std: float = 0.02
+    key: jax.Array,
+    prototypes: jax.Array,
+    counts: jax.Array,
+    n: int,
+    *,
+    std: float = 0.02,
 ) -> jax.Array:
     """`[n, D]` unit vectors around prototypes, `counts[m]` of them around the m-th.
 

@@ -118,7 +118,9 @@ def random_tps(
     Source: TUSK's released parameters (reference section 3).
     """
     keys = jax.random.split(key, 6)
-    spread = lambda k, width, *dims: jax.random.uniform(k, dims, minval=-width, maxval=width)
+    spread = lambda k, width, *dims: jax.random.uniform(
+        k, dims, minval=-width, maxval=width
+    )
     moving = jnp.asarray(_MOVING) + spread(keys[0], 0.1, 8, 2)
     about = spread(keys[1], offset, 1, 2)
     moved = about + (scale + spread(keys[2], scale_jitter, 1, 2)) * (moving - about)
@@ -128,7 +130,9 @@ def random_tps(
     moved = about + (moved - about) @ jnp.array([[c, s], [-s, c]])
     moved = moved + spread(keys[5], bend, 8, 2)
     anchors = jnp.asarray(_ANCHORS)
-    pixels = lambda inner: coordinates.from_unit(jnp.concatenate([inner, anchors]), shape)
+    pixels = lambda inner: coordinates.from_unit(
+        jnp.concatenate([inner, anchors]), shape
+    )
     return fit_tps(pixels(moving), pixels(moved))
 
 
@@ -160,7 +164,9 @@ def invert(t: Any) -> Any:
     match t:
         case Affine():
             matrix = jnp.linalg.inv(t.matrix[..., :2])
-            return Affine(jnp.concatenate([matrix, -matrix @ t.matrix[..., 2:]], axis=-1))
+            return Affine(
+                jnp.concatenate([matrix, -matrix @ t.matrix[..., 2:]], axis=-1)
+            )
         case Homography():
             return Homography(jnp.linalg.inv(t.matrix))
         case Inverse():
@@ -184,7 +190,8 @@ def jacobian(t: Any, xy: jax.Array) -> jax.Array:
     """
     along = lambda axis: jnp.zeros_like(xy).at[..., axis].set(1)
     columns = [
-        jax.jvp(lambda p: transform_points(t, p), (xy,), (along(axis),))[1] for axis in (0, 1)
+        jax.jvp(lambda p: transform_points(t, p), (xy,), (along(axis),))[1]
+        for axis in (0, 1)
     ]
     return jnp.stack(columns, axis=-1)
 
@@ -240,7 +247,9 @@ def _solve(t, wanted):
 
 
 def _reflect(xy, size):
-    last = jnp.array([size[1] - 1, size[0] - 1], xy.dtype).reshape((1,) * (xy.ndim - 1) + (2,))
+    last = jnp.array([size[1] - 1, size[0] - 1], xy.dtype).reshape(
+        (1,) * (xy.ndim - 1) + (2,)
+    )
     period = jnp.maximum(2 * last, 1)  # A side of one pixel has nothing to mirror.
     wrapped = jnp.mod(xy, period)
     return jnp.minimum(wrapped, period - wrapped)

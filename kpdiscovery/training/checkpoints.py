@@ -14,7 +14,11 @@ import orbax.checkpoint as ocp
 
 from kpdiscovery.types import State, Tree, UserError
 
-_FREE = ('data.path', 'mesh', 'run')  # What may change between a run and its resumption.
+_FREE = (
+    'data.path',
+    'mesh',
+    'run',
+)  # What may change between a run and its resumption.
 _CONFIG = 'config.json'
 
 
@@ -60,7 +64,8 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return
         parts = ocp.args.Composite(
-            state=ocp.args.StandardSave(snapshot._asdict()), meta=ocp.args.JsonSave(meta)
+            state=ocp.args.StandardSave(snapshot._asdict()),
+            meta=ocp.args.JsonSave(meta),
         )
         self._manager.save(step, args=parts)
         self._manager.wait_until_finished()
@@ -88,7 +93,9 @@ class Checkpoints:
                                 step, self.workdir, _first_line(error))  # fmt: skip
                 self._manager.delete(step)
         if steps:
-            raise UserError(f'no checkpoint of {self.workdir} can be read: use a new --workdir')
+            raise UserError(
+                f'no checkpoint of {self.workdir} can be read: use a new --workdir'
+            )
         return None
 
 
@@ -96,7 +103,9 @@ def load_variables(workdir: str | os.PathLike) -> tuple[Any, dict]:
     """Variables of the newest readable checkpoint, as numpy, and its meta: for predicting."""
     workdir = pathlib.Path(workdir).resolve()
     if not (workdir / 'checkpoints').is_dir():
-        raise UserError(f'{workdir} holds no checkpoint: train first (kpd train --workdir=...)')
+        raise UserError(
+            f'{workdir} holds no checkpoint: train first (kpd train --workdir=...)'
+        )
     with _manager(workdir, None) as manager:
         for step in sorted(manager.all_steps(), reverse=True):
             try:
@@ -109,7 +118,9 @@ def load_variables(workdir: str | os.PathLike) -> tuple[Any, dict]:
             except (ValueError, OSError, KeyError) as error:
                 logging.warning('checkpoint %d of %s cannot be read, trying the one before: %s',
                                 step, workdir, _first_line(error))  # fmt: skip
-    raise UserError(f'no checkpoint of {workdir} can be read: train again in a new --workdir')
+    raise UserError(
+        f'no checkpoint of {workdir} can be read: train again in a new --workdir'
+    )
 
 
 def load_config(workdir: str | os.PathLike) -> dict:
@@ -124,7 +135,9 @@ def load_config(workdir: str | os.PathLike) -> dict:
 
 
 def _restore(manager, step, wanted):
-    meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))['meta']
+    meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))[
+        'meta'
+    ]
     target = ocp.args.StandardRestore(wanted(meta)._asdict())
     restored = manager.restore(step, args=ocp.args.Composite(state=target))
     return Snapshot(**restored['state']), meta

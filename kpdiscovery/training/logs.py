@@ -47,7 +47,9 @@ class Log:
         if self._active and sys.stderr.isatty():
             self._bar = tqdm.tqdm(total=steps, initial=done, desc=name, unit='step')
 
-    def scalars(self, step: int, values: Mapping[str, float], *, batch_size: int, total: int):
+    def scalars(
+        self, step: int, values: Mapping[str, float], *, batch_size: int, total: int
+    ):
         """Scalars of a step: `step` counts in the phase, `total` in the whole run."""
         now, (then, before) = time.monotonic(), self._last
         self._last = (now, step)

@@ -33,7 +33,9 @@ class Stop:
     """Why the loop should end before its last step: time, or a signal."""
 
     def __init__(self, max_seconds: float | None):
-        self._deadline = math.inf if max_seconds is None else time.monotonic() + max_seconds
+        self._deadline = (
+            math.inf if max_seconds is None else time.monotonic() + max_seconds
+        )
         self._signal = ''
 
     def __enter__(self):
@@ -134,9 +136,13 @@ class _Run:
         """Shapes and shardings of a phase's snapshots, without computing any."""
         before = self._abstract(number - 1) if number else None
         now = jax.eval_shape(lambda: self._begin(number, _zeros(before)))
-        place = lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
+        place = lambda leaf, where: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=where
+        )
         rows = jax.tree.map(lambda leaf: place(leaf, self.feed.sharding), now.labels)
-        rest = jax.tree.map(lambda leaf: place(leaf, self.everywhere), now._replace(labels={}))
+        rest = jax.tree.map(
+            lambda leaf: place(leaf, self.everywhere), now._replace(labels={})
+        )
         return rest._replace(labels=rows)
 
     def _phase(self, number: int, now: Snapshot) -> tuple[Snapshot, str]:
@@ -165,13 +171,17 @@ class _Run:
 
     def _sweep(self, number, now, key):
         phase, done = self.phases[number], int(now.state.step)
-        labels, carry, scalars = self.sweepers[number].run(now.state, now.labels, now.carry, key)
+        labels, carry, scalars = self.sweepers[number].run(
+            now.state, now.labels, now.carry, key
+        )
         values = {f'sweep/{name}': float(value) for name, value in scalars.items()}
         self._write(number, done, values)
         now = now._replace(labels=labels, carry=carry)
         if phase.keep_best and scalars[phase.keep_best] > now.best['value']:
             kept = jax.tree.map(jnp.copy, now.state.variables)  # The state is donated.
-            now = now._replace(best={'value': scalars[phase.keep_best], 'variables': kept})
+            now = now._replace(
+                best={'value': scalars[phase.keep_best], 'variables': kept}
+            )
         return now
 
     def _keep_books(self, number, now, done, scalars):

@@ -14,7 +14,9 @@ def make_mesh(count: int = -1) -> Mesh:
     """Mesh of the first `count` devices; -1 takes all."""
     devices = jax.devices()
     if count == 0 or count > len(devices):
-        raise UserError(f'mesh.data is {count}, but this machine has {len(devices)} devices')
+        raise UserError(
+            f'mesh.data is {count}, but this machine has {len(devices)} devices'
+        )
     count = len(devices) if count < 0 else count
     return jax.make_mesh((count,), (AXIS,), (AxisType.Auto,), devices=devices[:count])
 

@@ -41,7 +41,9 @@ class Sweeper:
         """Tables of a phase's first step: labels `[N_padded, ...]` and carry."""
         return self._init(labels)
 
-    def run(self, state: State, labels: Tree, carry: Tree, key: jax.Array) -> SweepResult:
+    def run(
+        self, state: State, labels: Tree, carry: Tree, key: jax.Array
+    ) -> SweepResult:
         """New labels, carry and the health line."""
         table = None
         for piece, batch in enumerate(self.feed.stream(self._order, 0, self.pieces)):
@@ -55,7 +57,9 @@ class Sweeper:
         return rows.ravel().astype(np.int32)
 
     def _extract(self, state, batch, labels, piece):
-        take = lambda block: jax.lax.dynamic_slice_in_dim(block, piece * self.piece, self.piece)
+        take = lambda block: jax.lax.dynamic_slice_in_dim(
+            block, piece * self.piece, self.piece
+        )
         old = self._per_device(lambda tree: jax.tree.map(take, tree))(labels)
         rows = dict(self.sweep.extract(state, batch, old))
         return {**rows, 'row_valid': batch['index'] < len(self.feed.source)}

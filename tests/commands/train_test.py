@@ -41,7 +41,9 @@ def test_evaluates_with_every_field(workdir, capsys):
     assert cli.main(['evaluate', f'--workdir={workdir}']) == 0
     assert 'foreground_ari' in capsys.readouterr().out
     result = json.loads((workdir / 'metrics.json').read_text())
-    assert {'foreground_ari', 'color_accuracy', 'hit_rate/color=2'} <= set(result['metrics'])
+    assert {'foreground_ari', 'color_accuracy', 'hit_rate/color=2'} <= set(
+        result['metrics']
+    )
     assert result['metrics'].keys() == result['untrained'].keys()
     assert {'protocol', 'split', 'seed', 'step', 'seconds', 'device', 'commit', 'evaluation_seconds',
             'config_hash', 'keypoints'} <= set(result)  # fmt: skip
@@ -64,7 +66,9 @@ def test_resumes_after_time_is_up(tmp_path, capsys):
 
 
 def test_smaller_pictures_than_the_network_halves(tmp_path, capsys):
-    line = complaint(capsys, 'train', SMOKE, '--config.data.size=31', f'--workdir={tmp_path}')
+    line = complaint(
+        capsys, 'train', SMOKE, '--config.data.size=31', f'--workdir={tmp_path}'
+    )
     assert 'divisible by 2' in line and '31' in line
 
 
@@ -95,5 +99,7 @@ def test_empty_folder(tmp_path, capsys):
 
 
 def test_workdir_of_another_method(workdir, capsys):
-    line = complaint(capsys, 'train', SMOKE, f'--workdir={workdir}', '--config.method.width=8')
+    line = complaint(
+        capsys, 'train', SMOKE, f'--workdir={workdir}', '--config.method.width=8'
+    )
     assert 'method.width is 8, was 4' in line and 'new --workdir' in line

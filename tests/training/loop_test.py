@@ -38,7 +38,9 @@ def test_trains_through_all_phases(tmp_path):
 def test_resumed_run_is_the_uninterrupted_one(tmp_path, monkeypatch, steps_before):
     whole = loop.train(Toy(), config(), Colors(), tmp_path / 'whole')
     countdown = iter(range(steps_before))
-    reason = property(lambda self: '' if next(countdown, None) is not None else 'time is up')
+    reason = property(
+        lambda self: '' if next(countdown, None) is not None else 'time is up'
+    )
     with monkeypatch.context() as patch:
         patch.setattr(loop.Stop, 'reason', reason)
         stopped = loop.train(Toy(), config(), Colors(), tmp_path / 'parts')
@@ -83,7 +85,10 @@ def test_eight_devices_give_the_losses_of_one(tmp_path):
     for row in one:
         numbers = one[row].keys() - {'phase', 'step', 'seconds', 'images_per_s'}
         for name in numbers:
-            assert one[row][name] == pytest.approx(eight[row][name], abs=1e-6), (row, name)
+            assert one[row][name] == pytest.approx(eight[row][name], abs=1e-6), (
+                row,
+                name,
+            )
 
 
 def test_keep_best_returns_the_state_of_the_best_sweep(tmp_path):
@@ -103,13 +108,17 @@ def test_loss_that_is_not_finite_ends_with_a_saved_state(tmp_path):
 
 
 def test_nan_picture_is_named(tmp_path):
-    with pytest.raises(UserError, match='image 3 of the source has values that are not finite'):
+    with pytest.raises(
+        UserError, match='image 3 of the source has values that are not finite'
+    ):
         loop.train(Toy(), config(), Colors(bad_row=3), tmp_path)
 
 
 def test_batch_must_divide_among_devices(tmp_path):
     with pytest.raises(UserError, match='multiple of the 8 devices, got 12'):
-        loop.train(Toy(), config(mesh={'data': 8}, data={'batch_size': 12}), Colors(), tmp_path)
+        loop.train(
+            Toy(), config(mesh={'data': 8}, data={'batch_size': 12}), Colors(), tmp_path
+        )
 
 
 def test_more_devices_than_there_are():
@@ -162,4 +171,6 @@ def test_step_reuses_the_memory_of_the_state(tmp_path):
 
     seen: list = []
     loop.train(Watching(steps=1), config(), Colors(), tmp_path)
-    assert all(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(seen[0].step))
+    assert all(
+        isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(seen[0].step)
+    )

@@ -38,11 +38,15 @@ def sweep(source, devices, batch_size, rounds=2):
         labels, carry = sweeper.init({})
         state = State(jnp.ones((), jnp.int32), {}, {})
         for _ in range(rounds):
-            labels, carry, scalars = sweeper.run(state, labels, carry, jax.random.key(0))
+            labels, carry, scalars = sweeper.run(
+                state, labels, carry, jax.random.key(0)
+            )
     return labels, carry, scalars
 
 
-@pytest.mark.parametrize('devices, batch_size', [(1, 8), (1, 21), (4, 8), (8, 8), (8, 32)])
+@pytest.mark.parametrize(
+    'devices, batch_size', [(1, 8), (1, 21), (4, 8), (8, 8), (8, 32)]
+)
 @pytest.mark.parametrize('source', [Colors(), tetrominoes(split='train', length=21)])
 def test_every_row_is_visited_once_a_round(source, devices, batch_size):
     labels, carry, scalars = sweep(source, devices, batch_size)

@@ -55,14 +55,20 @@ class Toy:
         )
 
     def _init(self, key, batch, before):
-        color = jax.random.uniform(key, (3,)) if before is None else before.variables['color']
+        color = (
+            jax.random.uniform(key, (3,))
+            if before is None
+            else before.variables['color']
+        )
         opt = {'net': optax.adam(self.rate).init(color)}
         return State(jnp.zeros((), jnp.int32), {'color': color}, opt)
 
     def _step(self, state, batch, labels, key):
         target = _brightness(batch)[:, None] + jax.random.normal(key, ()) * 0.01
         if labels:  # The table stays where it is; rows are gathered by global index.
-            target = target + labels['bright'][batch['index']].astype(jnp.float32)[:, None]
+            target = (
+                target + labels['bright'][batch['index']].astype(jnp.float32)[:, None]
+            )
         loss = lambda color: jnp.mean((color[None] - target) ** 2)
         value, grad = jax.value_and_grad(loss)(state.variables['color'])
         update, opt = optax.adam(self.rate).update(grad, state.opt['net'])
@@ -74,7 +80,11 @@ class Toy:
         return {'bright': jnp.zeros(rows, jnp.int32)}, {'centre': jnp.zeros(())}
 
     def _extract(self, state, batch, labels):
-        return {'value': _brightness(batch), 'old': labels['bright'], 'index': batch['index']}
+        return {
+            'value': _brightness(batch),
+            'old': labels['bright'],
+            'index': batch['index'],
+        }
 
     def _reduce(self, rows, carry, key):
         del key
@@ -83,7 +93,9 @@ class Toy:
         centre = 0.5 * (centre + carry['centre'])
         bright = (rows['value'] > centre).astype(jnp.int32)
         changed = jnp.sum((bright != rows['old']) & valid)
-        score = -jnp.abs(rows['value'].max() - 0.5) - carry['centre']  # Best at the first.
+        score = (
+            -jnp.abs(rows['value'].max() - 0.5) - carry['centre']
+        )  # Best at the first.
         return SweepResult(
             {'bright': bright}, {'centre': centre}, {'changed': changed, 'score': score}
         )

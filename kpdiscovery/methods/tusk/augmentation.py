@@ -10,7 +10,13 @@ import jax.numpy as jnp
 
 from kpdiscovery.ops import coordinates, warps
 
-_FIRST = {'scale': 0.98, 'scale_jitter': 0.02, 'bend': 0.03, 'offset': 0.02, 'rotation': 0.05}
+_FIRST = {
+    'scale': 0.98,
+    'scale_jitter': 0.02,
+    'bend': 0.03,
+    'offset': 0.02,
+    'rotation': 0.05,
+}
 
 
 class Pair(NamedTuple):

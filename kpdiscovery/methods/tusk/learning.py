@@ -60,14 +60,20 @@ def step(tusk, update, steps: int, state: State, batch: Batch, labels, key: jax.
     objective = functools.partial(
         loss, tusk, variables, images, warp, exploration, done, cluster_key
     )
-    (_, (terms, descriptors)), grads = jax.value_and_grad(objective, has_aux=True)(trained)
+    (_, (terms, descriptors)), grads = jax.value_and_grad(objective, has_aux=True)(
+        trained
+    )
     grads = parallel.mean(grads, tusk.axis_name)
     for group in groups:
-        change, opt[group] = update[group].update(grads[group], opt[group], trained[group])
+        change, opt[group] = update[group].update(
+            grads[group], opt[group], trained[group]
+        )
         variables |= optax.apply_updates(trained[group], change)
     if tusk.alternate:
         if tusk.encodes_again:
-            descriptors = tusk.find(*tusk.encode(variables, images), tusk.num_keypoints)[2]
+            descriptors = tusk.find(
+                *tusk.encode(variables, images), tusk.num_keypoints
+            )[2]
         _step_prototypes(tusk, update, variables, opt, descriptors, terms, cluster_key)
     return State(state.step + 1, variables, opt), parallel.mean(terms, tusk.axis_name)
 
@@ -94,7 +100,9 @@ def loss(tusk, variables, images, warp, exploration, done, key, trained):
     scores, features = tusk.encode(variables, images)
     found = _explored(tusk, scores, features, exploration)
     unit = vectors.normalize(variables['prototypes'])
-    terms, strength = _clustering_terms(tusk, variables, found.descriptors, unit, done, key)
+    terms, strength = _clustering_terms(
+        tusk, variables, found.descriptors, unit, done, key
+    )
     if tusk.clustering == 'vector_quantization':
         found = found._replace(descriptors=_quantize(found.descriptors, unit))
     picture, alphas = tusk.decode(variables, found, images.shape[1:3])
@@ -114,7 +122,9 @@ def loss(tusk, variables, images, warp, exploration, done, key, trained):
 
 def _clustering_terms(tusk, variables, descriptors, unit, done, key):
     """What pulls descriptors and prototypes together inside the network's own loss."""
-    cluster = losses.prototype_assignment(descriptors, unit, form=tusk.assignment).mean()
+    cluster = losses.prototype_assignment(
+        descriptors, unit, form=tusk.assignment
+    ).mean()
     weight = jnp.where(done >= tusk.cluster_start, tusk.cluster_weight, 0)
     terms, strength = {'cluster': cluster}, {'cluster': weight}
     if tusk.clustering == 'vector_quantization':
@@ -122,8 +132,12 @@ def _clustering_terms(tusk, variables, descriptors, unit, done, key):
         terms['commitment'] = losses.nearest_prototype(descriptors, fixed).mean()
         strength = {'commitment': _COMMITMENT}
     if not tusk.alternate:
-        cloud = parallel.gather_rows(descriptors.reshape(-1, tusk.channels), tusk.axis_name)
-        terms['prototypes'] = tusk.cluster_updates.loss(key, variables['prototypes'], cloud)
+        cloud = parallel.gather_rows(
+            descriptors.reshape(-1, tusk.channels), tusk.axis_name
+        )
+        terms['prototypes'] = tusk.cluster_updates.loss(
+            key, variables['prototypes'], cloud
+        )
         strength['prototypes'] = 1.0
     return terms, strength
 

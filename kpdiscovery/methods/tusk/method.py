@@ -33,7 +33,9 @@ class Parity(NamedTuple):
 
 PARITY = {
     'recommended': Parity(),
-    'paper': Parity(assignment='distance', counts='floor', exploration=0.0, about='mean'),
+    'paper': Parity(
+        assignment='distance', counts='floor', exploration=0.0, about='mean'
+    ),
     'code': Parity(sampling='floor', counts='floor', summed=True, encode_again=True),
 }
 
@@ -69,7 +71,9 @@ class Tusk:
     heat_weight: float = 0.01
     feature_weight: float = 100.0
     mask_equivariance: bool = False
-    exploration: float = 0.0  # Share of the phase in which unusual pixels attract points.
+    exploration: float = (
+        0.0  # Share of the phase in which unusual pixels attract points.
+    )
     claim_weight: float = 0.0  # Of alphas that claim pixels for one keypoint (ours).
     claim_start: float = 0.6  # Share of the phase before it sets in.
     clustering: str = 'sliced_wasserstein'
@@ -82,7 +86,12 @@ class Tusk:
     parity: str = 'recommended'
     axis_name: str | None = None  # Of pmap; None under jit.
 
-    metrics = ('foreground_ari', 'prototype_attributes', 'mnist_hard', 'landmark_regression')
+    metrics = (
+        'foreground_ari',
+        'prototype_attributes',
+        'mnist_hard',
+        'landmark_regression',
+    )
 
     @property
     def num_labels(self) -> int:
@@ -100,7 +109,9 @@ class Tusk:
 
     def __post_init__(self):
         if self.parity not in PARITY:
-            raise ValueError(f'parity must be one of {sorted(PARITY)}, got {self.parity!r}')
+            raise ValueError(
+                f'parity must be one of {sorted(PARITY)}, got {self.parity!r}'
+            )
         if self.reconstruction not in ('mse', 'perceptual'):
             raise ValueError(
                 f"reconstruction must be 'mse' or 'perceptual', got {self.reconstruction!r}"
@@ -109,7 +120,9 @@ class Tusk:
 
     def phases(self, config) -> tuple[Phase, ...]:
         section = config['phases']['train']
-        make = lambda group: optimizers.build(section['optimizer'][group], section['steps'])
+        make = lambda group: optimizers.build(
+            section['optimizer'][group], section['steps']
+        )
         update = {group: make(group) for group in ('network', 'prototypes')}
         init = functools.partial(learning.init, self, update)
         step = functools.partial(learning.step, self, update, section['steps'])
@@ -122,7 +135,9 @@ class Tusk:
         with alpha blending only.
         """
         size, inner = images.shape[1:3], self._inner_size(images)
-        found = self.detect(variables, images, self.predict_keypoints or self.num_keypoints)
+        found = self.detect(
+            variables, images, self.predict_keypoints or self.num_keypoints
+        )
         valid = found.confidence > self.min_confidence
         found = found._replace(confidence=jnp.where(valid, found.confidence, 0))
         picture, alphas = self.decode(variables, found, inner, valid)
@@ -136,8 +151,12 @@ class Tusk:
         )
         if alphas is None:
             return result
-        alphas = jnp.moveaxis(image_ops.resize(jnp.moveaxis(alphas, 1, -1), size), -1, 1)
-        return result.replace(alphas=alphas, instances=alphas.argmax(1).astype(jnp.int32))
+        alphas = jnp.moveaxis(
+            image_ops.resize(jnp.moveaxis(alphas, 1, -1), size), -1, 1
+        )
+        return result.replace(
+            alphas=alphas, instances=alphas.argmax(1).astype(jnp.int32)
+        )
 
     def detect(self, variables: Any, images: jax.Array, k: int) -> network.Detections:
         """K points of `[B, H, W, 3]` images, in pixels of the inner resolution."""
@@ -187,7 +206,9 @@ class Tusk:
         xy = network.locate(
             scores, k, window=self.window, temperature=self.temperature, bonus=bonus
         )
-        return network.describe(scores, features, xy, sampling=PARITY[self.parity].sampling)
+        return network.describe(
+            scores, features, xy, sampling=PARITY[self.parity].sampling
+        )
 
     def decode(self, variables, found, size, valid=None):
         """Picture `[B, H, W, 3]`, and shares `[B, K, H, W]` with alpha blending."""
@@ -208,7 +229,9 @@ class Tusk:
         return mixtures.pseudo_probabilities(descriptors, unit, form=self.assignment)
 
     def _inner_size(self, images):
-        return (self.resolution, self.resolution) if self.resolution else images.shape[1:3]
+        return (
+            (self.resolution, self.resolution) if self.resolution else images.shape[1:3]
+        )
 
     def fit(self, images):
         return image_ops.resize(images, self._inner_size(images))

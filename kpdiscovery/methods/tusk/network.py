@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from kpdiscovery.models.unet import Conv, UNet
-from kpdiscovery.ops import heatmaps, vectors
+from kpdiscovery.ops import heatmaps, precision, vectors
 
 
 class Encoder(nn.Module):
@@ -29,15 +29,17 @@ class Encoder(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
         """`[B, H, W, 3]` -> features `[B, H, W, D]`, score logits `[B, H, W]`."""
-        f = UNet(self.channels, self.width, self.levels, self.groups, self.dtype, name='unet')(
-            images
-        )
+        f = UNet(
+            self.channels, self.width, self.levels, self.groups, self.dtype, name='unet'
+        )(images)
         h = Conv(self.channels, dtype=self.dtype, name='hidden')(f)
-        h = nn.relu(nn.GroupNorm(self.groups, epsilon=1e-5, dtype=self.dtype, name='norm')(h))
-        h = Conv(1, dtype=self.dtype, name='score')(h).astype(jnp.float32)
+        h = nn.relu(
+            nn.GroupNorm(self.groups, epsilon=1e-5, dtype=self.dtype, name='norm')(h)
+        )
+        h = precision.full(Conv(1, dtype=self.dtype, name='score')(h))
         # One channel: the logits are standardised over the picture.
-        h = nn.GroupNorm(1, epsilon=1e-5, name='standardize')(h)
-        f = f.astype(jnp.float32)
+        h = nn.GroupNorm(1, epsilon=1e-5, dtype=h.dtype, name='standardize')(h)
+        f = precision.full(f)
         return standardize(f) if self.normalize_features else f, h[..., 0]
 
 
@@ -67,7 +69,12 @@ def saliency(images: jax.Array) -> jax.Array:
 
 
 def locate(
-    scores: jax.Array, k: int, *, window: int, temperature: float, bonus: jax.Array | None = None
+    scores: jax.Array,
+    k: int,
+    *,
+    window: int,
+    temperature: float,
+    bonus: jax.Array | None = None,
 ) -> jax.Array:
     """Sub-pixel peaks of `[B, H, W]` score maps, `[B, K, 2]`, best first.
 
@@ -75,7 +82,9 @@ def locate(
     """
     ranked = scores if bonus is None else scores + bonus
     peaks = heatmaps.top_k_keypoints(jax.lax.stop_gradient(ranked), k, window=window).xy
-    return heatmaps.local_soft_argmax(scores, peaks, window=window, temperature=temperature)
+    return heatmaps.local_soft_argmax(
+        scores, peaks, window=window, temperature=temperature
+    )
 
 
 def describe(scores, features, xy, *, sampling: str) -> Detections:
@@ -104,7 +113,7 @@ def splat(found: Detections, shape, *, variance: float, gain: float = 1.0):
 def decode_sum(decode, found: Detections, shape, **options) -> jax.Array:
     """Image `[B, H, W, 3]` decoded from the sum of all splats."""
     dense = jnp.einsum('bkd,bky,bkx->byxd', *splat(found, shape, **options))
-    return nn.sigmoid(decode(dense).astype(jnp.float32))
+    return nn.sigmoid(precision.full(decode(dense)))
 
 
 def decode_layers(
@@ -116,7 +125,7 @@ def decode_layers(
     """
     dense = jnp.einsum('bkd,bky,bkx->bkyxd', *splat(found, shape, **options))
     b, k = dense.shape[:2]
-    out = decode(dense.reshape(b * k, *dense.shape[2:])).astype(jnp.float32)
+    out = precision.full(decode(dense.reshape(b * k, *dense.shape[2:])))
     out = out.reshape(b, k, *out.shape[1:])
     return nn.sigmoid(out[..., :3]), out[..., 3] if out.shape[-1] > 3 else None
 
@@ -133,11 +142,15 @@ def _inside(coordinate, n):
 def _corner_interpolation(score_map, xy):
     """The released code's confidence: floor and ceil corners, so 0 at whole pixels."""
     n = score_map.shape[1] - 1
-    low, high = (jnp.clip(f(jax.lax.stop_gradient(xy)), 0, n) for f in (jnp.floor, jnp.ceil))
+    low, high = (
+        jnp.clip(f(jax.lax.stop_gradient(xy)), 0, n) for f in (jnp.floor, jnp.ceil)
+    )
     total = 0.0
     for cx, other_x in ((low, high), (high, low)):
         for cy, other_y in ((low, high), (high, low)):
-            weight = jnp.abs(other_x[..., 0] - xy[..., 0]) * jnp.abs(other_y[..., 1] - xy[..., 1])
+            weight = jnp.abs(other_x[..., 0] - xy[..., 0]) * jnp.abs(
+                other_y[..., 1] - xy[..., 1]
+            )
             corner = [c[..., i].astype(jnp.int32) for i, c in ((0, cx), (1, cy))]
             total += weight * heatmaps.read_pixels(score_map, *corner)[..., 0]
     return total

@@ -37,7 +37,9 @@ class Clustering:
         if self.kind not in kinds:
             raise ValueError(f'clustering must be one of {kinds}, got {self.kind!r}')
 
-    def loss(self, key: jax.Array, prototypes: jax.Array, descriptors: jax.Array) -> jax.Array:
+    def loss(
+        self, key: jax.Array, prototypes: jax.Array, descriptors: jax.Array
+    ) -> jax.Array:
         """Scalar for raw prototypes `[M, D]` and unit descriptors `[N, D]`."""
         unit = vectors.normalize(prototypes)
         if self.kind != 'sliced_wasserstein':
@@ -63,7 +65,9 @@ class Clustering:
 
         def one(carry, step_key):
             trained, opt = carry
-            objective = lambda group: self.loss(step_key, group['prototypes'], descriptors)
+            objective = lambda group: self.loss(
+                step_key, group['prototypes'], descriptors
+            )
             loss, grads = jax.value_and_grad(objective)(trained)
             change, opt = update(grads, opt, trained)
             return (optax.apply_updates(trained, change), opt), loss

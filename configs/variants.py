@@ -62,12 +62,14 @@ def tusk_small(c, *, resolution: int, window: int) -> None:
     """A network that learns on two CPU cores, at `resolution` px inside.
 
     A sub-pixel splat on so few pixels is one pixel, so splats are wider and scaled to
-    the map; a schedule replaces the paper's endless constant rate.
+    the map; features are standardised, which keeps equivariance from shrinking them and
+    takes a weight of 0.1 in place of 100; a schedule replaces the endless constant rate.
     """
     c.method.update(
         resolution=resolution, window=window, channels=16, width=16, levels=3, groups=4,
         normalize_features=True, splat_variance=0.5, splat_gain=float(resolution**2),
-        cluster_start=0.3, prototype_steps=4, projections=16, memory=256,
+        feature_weight=0.1, cluster_start=0.3, prototype_steps=4, projections=16,
+        memory=256,
     )  # fmt: skip
     network = {'name': 'adam', 'lr': 1.5e-3, 'warmup': 100, 'decay': 'linear'}
     c.phases.train.optimizer.network = network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Iterable, Sequence
@@ -16,7 +17,7 @@ from kpdiscovery import methods
 from kpdiscovery.data import feeds
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.training import checkpoints, sharding
-from kpdiscovery.types import Method, Prediction, Source, Split, UserError
+from kpdiscovery.types import Prediction, Source, Split, UserError
 
 _HEAVY = ('reconstruction', 'descriptors')
 
@@ -24,7 +25,7 @@ _HEAVY = ('reconstruction', 'descriptors')
 class Trained(NamedTuple):
     """A method with variables to predict with."""
 
-    method: Method
+    method: Any  # A Method; frozen, and so hashable.
     variables: Any
     config: ml_collections.ConfigDict
     meta: dict  # phase, step; 'untrained' for fresh weights.
@@ -80,9 +81,9 @@ def predict_rows(
     order = feeds.sequential(count, feed.batch_size)
     parts: list[tuple[Prediction, dict]] = []
     for batch in feed.stream(order, 0, -(-count // feed.batch_size)):
-        prediction = predict_images(trained, batch['image'])
+        prediction: Any = predict_images(trained, batch['image'])
         if not heavy:
-            prediction = prediction.replace(**dict.fromkeys(_HEAVY))
+            prediction = dataclasses.replace(prediction, **dict.fromkeys(_HEAVY))
         truth = {name: value for name, value in batch.items() if name != 'image'}
         parts.append((prediction, jax.device_get(truth)))
     size = tuple(batch['image'].shape[1:3])
@@ -95,7 +96,7 @@ def _stack(parts: Sequence[Any], count: int):
 
 
 @functools.lru_cache(maxsize=8)
-def _predictor(method):
+def _predictor(method: Any):
     return jax.jit(
         lambda variables, images: method.predict(variables, image_ops.as_float(images))
     )

@@ -1,5 +1,6 @@
 """Every packaged config: each variant builds, and its steps trace."""
 
+import functools
 import importlib
 import inspect
 import re
@@ -35,10 +36,8 @@ def test_every_phase_traces(name):
     batch = {'image': image, 'index': jax.ShapeDtypeStruct((2,), jnp.int32)}
     key, state = jax.eval_shape(lambda: jax.random.key(0)), None
     for phase in method.phases(settings.to_dict()):
-        before = state
-        state = jax.eval_shape(
-            lambda key, batch: phase.init(key, batch, before), key, batch
-        )  # noqa: B023
+        init = functools.partial(phase.init, before=state)
+        state = jax.eval_shape(init, key, batch)
         after, scalars = jax.eval_shape(phase.step, state, batch, {}, key)
         assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(
             lambda a: (a.shape, a.dtype), state
@@ -81,6 +80,9 @@ def test_mistakes_are_named(name, overrides, message):
 
 def test_config_from_a_file(tmp_path):
     path = tmp_path / 'mine.py'
-    path.write_text('from kpdiscovery.configs.tusk import tetrominoes\n'
-                    'def get_config(arg=""):\n    return tetrominoes.get_config("smoke")\n')  # fmt: skip
+    path.write_text(
+        'from kpdiscovery.configs.tusk import tetrominoes\n'
+        'def get_config(arg=""):\n'
+        '    return tetrominoes.get_config("smoke")\n'
+    )
     assert config.load(str(path)).phases.train.steps == 2

@@ -62,23 +62,24 @@ class Feed:
         if not len(source):
             raise UserError('the source has no rows')
         self.source, self.batch_size, self.sharding = source, batch_size, sharding
-        if isinstance(source, Generated):
+        self._generated = source if isinstance(source, Generated) else None
+        if self._generated:
             everywhere = jax.sharding.NamedSharding(
                 sharding.mesh, jax.sharding.PartitionSpec()
             )
-            self._tables, self._key = jax.device_put(
-                (source.tables, source.key), everywhere
-            )
+            tables = (self._generated.tables, self._generated.key)
+            self._tables, self._key = jax.device_put(tables, everywhere)
 
     def stream(self, order: Order, start: int, stop: int) -> Iterator[Batch]:
         """Batches `start` .. `stop - 1` of an order; `index` keeps padding's numbers."""
-        if isinstance(self.source, Generated):
+        if self._generated:
             return (self._draw(order(number)) for number in range(start, stop))
         return self._read(order, start, stop)
 
     def _draw(self, index: np.ndarray) -> Batch:
         rows = jax.device_put(index % len(self.source), self.sharding)
-        batch = self.source.draw_rows(self._tables, self._key, rows)
+        assert self._generated is not None  # `stream` asked.
+        batch = self._generated.draw_rows(self._tables, self._key, rows)
         return jax.device_put({**batch, 'index': index}, self.sharding)
 
     def _read(self, order, start, stop):

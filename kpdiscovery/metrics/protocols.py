@@ -55,13 +55,11 @@ def evaluate(
     skipped: dict[str, str] = {}
     for name in names:
         protocol = _find(name)
-        splits = (test, fit) if name in _FITTED and fit is not None else (test,)
-        if name in _FITTED and fit is None:
-            skipped[name] = 'needs pictures to fit on (config.evaluation.fit)'
-        elif reasons := [r for s in splits if (r := _reason(name, protocol, s))]:
+        splits = (test, fit) if name in _FITTED else (test,)
+        if reasons := [r for s in splits if (r := _reason(name, protocol, s))]:
             skipped[name] = reasons[0]
         else:
-            metrics |= protocol.function(fit, test)
+            metrics |= protocol.function(test if fit is None else fit, test)
     return metrics, skipped
 
 
@@ -72,9 +70,12 @@ def _find(name: str) -> MetricProtocol:
     return PROTOCOLS[name]
 
 
-def _reason(name: str, protocol: MetricProtocol, split: Split) -> str:
+def _reason(name: str, protocol: MetricProtocol, split: Split | None) -> str:
     """Why the protocol cannot be run on a split; '' if it can."""
-    if name in _FITTED and np.ndim(split.truth.get('keypoints')) > 3:
+    if split is None:
+        return 'needs pictures to fit on (config.evaluation.fit)'
+    points = split.truth.get('keypoints')
+    if name in _FITTED and points is not None and np.ndim(points) > 3:
         return 'needs points in a fixed order, the source has points of several objects'
     truth = _present(split.truth)
     attributes = _present(split.truth.get('attributes') or {})

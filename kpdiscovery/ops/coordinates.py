@@ -7,6 +7,8 @@ covers x from -0.5 to W - 0.5. Resizing maps edges to edges.
 import jax
 import jax.numpy as jnp
 
+Size = tuple[int, ...]  # (H, W), as `image.shape[:2]` gives it.
+
 
 def pixel_grid(height: int, width: int) -> jax.Array:
     """(x, y) of every pixel centre, `[H, W, 2]` float32."""
@@ -14,7 +16,7 @@ def pixel_grid(height: int, width: int) -> jax.Array:
     return jnp.stack([x, y], axis=-1).astype(jnp.float32)
 
 
-def resize_points(xy, from_size: tuple[int, int], to_size: tuple[int, int]):
+def resize_points(xy, from_size: Size, to_size: Size):
     """Points `[..., 2]` of an (H, W) image in the frame of the same image resized."""
     (h0, w0), (h1, w1) = from_size, to_size
     return (xy + 0.5) * _pair(w1 / w0, h1 / h0, like=xy) - 0.5
@@ -30,12 +32,12 @@ def pixel_to_cell(xy, stride: float):
     return (xy + 0.5) / stride - 0.5
 
 
-def to_unit(xy, size: tuple[int, int]):
+def to_unit(xy, size: Size):
     """Pixels of an (H, W) image to [-1, 1], image edges at -1 and 1."""
     return (2 * xy + 1) / _pair(size[1], size[0], like=xy) - 1
 
 
-def from_unit(xy, size: tuple[int, int]):
+def from_unit(xy, size: Size):
     """Inverse of `to_unit`."""
     return ((xy + 1) * _pair(size[1], size[0], like=xy) - 1) / 2
 

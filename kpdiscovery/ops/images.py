@@ -13,7 +13,7 @@ def as_float(images: jax.Array) -> jax.Array:
     return images.astype(float) / 255  # float64 only where jax is told so.
 
 
-def resize(images: jax.Array, size: tuple[int, int]) -> jax.Array:
+def resize(images: jax.Array, size: tuple[int, ...]) -> jax.Array:
     """`[..., H, W, C]` to (H, W) `size`, bilinear, antialiased when it shrinks."""
     if images.shape[-3:-1] == tuple(size):
         return images

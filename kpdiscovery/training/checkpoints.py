@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import orbax.checkpoint as ocp
 
-from kpdiscovery.types import State, Tree, UserError
+from kpdiscovery.types import Tree, UserError
 
 _FREE = (
     'data.path',
@@ -25,7 +25,7 @@ _CONFIG = 'config.json'
 class Snapshot(NamedTuple):
     """What the loop needs to go on as if it had never stopped."""
 
-    state: State
+    state: Any  # A State, or its shapes.
     labels: Tree
     carry: Tree
     best: Tree  # {'value', 'variables'} of the best sweep, {} without `keep_best`.

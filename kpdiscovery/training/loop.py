@@ -148,7 +148,8 @@ class _Run:
     def _phase(self, number: int, now: Snapshot) -> tuple[Snapshot, str]:
         phase, sweep_key = self.phases[number], self._key(number, 2)
         step_fn = self._compiled_step(phase, self._key(number, 1))
-        done, scalars = int(now.state.step), {}
+        done = int(now.state.step)
+        scalars: dict[str, Any] = {}
         self.log.phase(phase.name, phase.steps, done)
         start, stop = self.starts[number] + done, self.starts[number + 1]
         for batch in self.feed.stream(self.order, start, stop):

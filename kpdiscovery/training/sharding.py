@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -21,9 +23,9 @@ def make_mesh(count: int = -1) -> Mesh:
     return jax.make_mesh((count,), (AXIS,), (AxisType.Auto,), devices=devices[:count])
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
+def replicated(mesh: Any) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def by_rows(mesh: Mesh) -> NamedSharding:
+def by_rows(mesh: Any) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(AXIS))

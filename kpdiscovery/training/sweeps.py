@@ -29,7 +29,8 @@ class Sweeper:
         self.pieces = -(-len(feed.source) // feed.batch_size)
         self.block = self.piece * self.pieces
         self.rows = self.block * mesh.size  # N_padded.
-        everywhere, rows = sharding.replicated(mesh), sharding.by_rows(mesh)
+        rows: Any = feed.sharding
+        everywhere: Any = sharding.replicated(mesh)
         self._init = jax.jit(
             functools.partial(sweep.init, self.rows), out_shardings=(rows, everywhere)
         )

@@ -45,8 +45,8 @@ def test_evaluates_with_every_field(workdir, capsys):
         result['metrics']
     )
     assert result['metrics'].keys() == result['untrained'].keys()
-    assert {'protocol', 'split', 'seed', 'step', 'seconds', 'device', 'commit', 'evaluation_seconds',
-            'config_hash', 'keypoints'} <= set(result)  # fmt: skip
+    assert {'protocol', 'split', 'seed', 'step', 'seconds', 'device', 'commit', 'keypoints',
+            'evaluation_seconds', 'config_hash'} <= set(result)  # fmt: skip
     assert 'fixed order' in result['skipped']['landmark_regression']
 
 

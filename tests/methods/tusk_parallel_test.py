@@ -22,8 +22,9 @@ def double():
 
 @pytest.fixture(scope='module')
 def settings():
-    return config.load('tusk/tetrominoes:smoke', ['method.memory=64', 'method.exploration=0.9',
-                                                  'method.dtype=float64', 'phases.train.steps=20'])  # fmt: skip
+    changes = ['memory=64', 'exploration=0.9', 'dtype=float64']
+    changes = [f'method.{change}' for change in changes]
+    return config.load('tusk/tetrominoes:smoke', [*changes, 'phases.train.steps=20'])
 
 
 @pytest.fixture(scope='module')

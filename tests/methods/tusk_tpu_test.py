@@ -40,8 +40,7 @@ def collectives(text):
     """(kind, number of elements) of every collective in an optimised module."""
     pattern = r'= \(?(.*?)\)? (all-reduce|all-gather|all-to-all|collective-permute)(?:-start)?\('
     for shapes, kind in re.findall(pattern, text):
-        sizes = [dims for dims in re.findall(r'\w+\[([\d,]*)\]', shapes)]
-        yield kind, sum(_count(dims) for dims in sizes)
+        yield kind, sum(map(_count, re.findall(r'\w+\[([\d,]*)\]', shapes)))
 
 
 def _count(dims):

@@ -7,7 +7,7 @@ the optax transformations by parameter group.
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -126,7 +126,8 @@ def _clustering_terms(tusk, variables, descriptors, unit, done, key):
         descriptors, unit, form=tusk.assignment
     ).mean()
     weight = jnp.where(done >= tusk.cluster_start, tusk.cluster_weight, 0)
-    terms, strength = {'cluster': cluster}, {'cluster': weight}
+    terms = {'cluster': cluster}
+    strength: dict[str, Any] = {'cluster': weight}
     if tusk.clustering == 'vector_quantization':
         fixed = jax.lax.stop_gradient(unit)
         terms['commitment'] = losses.nearest_prototype(descriptors, fixed).mean()
@@ -212,8 +213,8 @@ def _equivariance(tusk, scores, features, warp):
     maps = maps.reshape(-1, 2, *maps.shape[1:])
     first, second = maps[:, 0], maps[:, 1]
     moved, valid = follow(warp, first)
-    valid = valid if tusk.mask_equivariance else None
-    compare = lambda a, b: losses.equivariance(a, b, valid=valid).mean()
+    counted = valid if tusk.mask_equivariance else None
+    compare = lambda a, b: losses.equivariance(a, b, valid=counted).mean()
     return {
         'heat_equivariance': compare(moved[..., :1], second[..., :1]),
         'feature_equivariance': compare(moved[..., 1:], second[..., 1:]),
@@ -226,7 +227,7 @@ def _group(variables, group):
     return {name: variables[name] for name in names}
 
 
-def _load_vgg(path: str):
+def _load_vgg(path: str) -> Any:
     if not path:
         raise UserError(
             "reconstruction='perceptual' needs VGG16 weights: "

@@ -14,8 +14,8 @@ from kpdiscovery.methods.tusk import learning, network
 from kpdiscovery.methods.tusk.augmentation import Views
 from kpdiscovery.methods.tusk.prototypes import Clustering
 from kpdiscovery.models.unet import UNet
-from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops import coordinates, mixtures, vectors
+from kpdiscovery.ops import images as image_ops
 from kpdiscovery.types import Keypoints, Phase, Prediction
 
 
@@ -154,13 +154,14 @@ class Tusk:
         alphas = jnp.moveaxis(
             image_ops.resize(jnp.moveaxis(alphas, 1, -1), size), -1, 1
         )
-        return result.replace(
-            alphas=alphas, instances=alphas.argmax(1).astype(jnp.int32)
+        return dataclasses.replace(
+            result, alphas=alphas, instances=alphas.argmax(1).astype(jnp.int32)
         )
 
     def detect(self, variables: Any, images: jax.Array, k: int) -> network.Detections:
         """K points of `[B, H, W, 3]` images, in pixels of the inner resolution."""
-        return self.find(*self.encode(variables, self.fit(images)), k)
+        scores, features = self.encode(variables, self.fit(images))
+        return self.find(scores, features, k)
 
     def layers(self, variables: Any, found: network.Detections, size: tuple[int, int]):
         """Every keypoint decoded alone: colours and alpha logits (`network`)."""

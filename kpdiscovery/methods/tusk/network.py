@@ -145,7 +145,7 @@ def _corner_interpolation(score_map, xy):
     low, high = (
         jnp.clip(f(jax.lax.stop_gradient(xy)), 0, n) for f in (jnp.floor, jnp.ceil)
     )
-    total = 0.0
+    total = jnp.zeros(xy.shape[:-1])
     for cx, other_x in ((low, high), (high, low)):
         for cy, other_y in ((low, high), (high, low)):
             weight = jnp.abs(other_x[..., 0] - xy[..., 0]) * jnp.abs(

@@ -9,6 +9,7 @@ their rotations.
 from __future__ import annotations
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -104,9 +105,10 @@ def _place(key, blocks):
     u = jax.random.uniform(key, (_TRIES, _OBJECTS, 2))
     origin = jnp.floor(u * (_SIZE - extent + 1)[None]).astype(jnp.int32)
     corners = origin[:, :, None] + _BLOCK * blocks[None]  # [tries, 3, 4, 2]
-    gap = jnp.abs(corners[:, :, None, :, None] - corners[:, None, :, None, :])
-    touch = (gap < _BLOCK).all(-1).any((-1, -2))  # [tries, 3, 3]
-    clash = (touch & ~jnp.eye(_OBJECTS, dtype=bool)[None]).any((-1, -2))
+    clash = jnp.zeros(_TRIES, bool)
+    for i, j in itertools.combinations(range(_OBJECTS), 2):
+        gap = jnp.abs(corners[:, i, :, None] - corners[:, j, None])  # [tries, 4, 4, 2]
+        clash |= (gap < _BLOCK).all(-1).any((-1, -2))
     return corners[jnp.argmin(clash)]  # The first layout without a clash.
 
 

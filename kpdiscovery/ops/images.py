@@ -8,6 +8,7 @@ from kpdiscovery.ops import precision
 
 def as_float(images: jax.Array) -> jax.Array:
     """uint8 pictures (0..255) as float32 in [0, 1]; floating ones pass as float32."""
+    images = jnp.asarray(images)
     if jnp.issubdtype(images.dtype, jnp.floating):
         return precision.full(images)
     return images.astype(float) / 255  # float64 only where jax is told so.

@@ -141,9 +141,10 @@ def _inside(coordinate, n):
 
 def _corner_interpolation(score_map, xy):
     """The released code's confidence: floor and ceil corners, so 0 at whole pixels."""
-    n = score_map.shape[1] - 1
+    h, w = score_map.shape[1:3]
+    last = jnp.array([w - 1, h - 1], xy.dtype).reshape(1, 1, 2)
     low, high = (
-        jnp.clip(f(jax.lax.stop_gradient(xy)), 0, n) for f in (jnp.floor, jnp.ceil)
+        jnp.clip(f(jax.lax.stop_gradient(xy)), 0, last) for f in (jnp.floor, jnp.ceil)
     )
     total = jnp.zeros(xy.shape[:-1])
     for cx, other_x in ((low, high), (high, low)):

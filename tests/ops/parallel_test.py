@@ -1,0 +1,43 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from kpdiscovery.ops import parallel
+
+
+def test_without_devices_nothing_happens():
+    x = jnp.arange(6.0).reshape(3, 2)
+    assert parallel.gather_rows(x, None) is x
+    assert parallel.mean({'x': x}, None)['x'] is x
+
+
+def test_every_device_sees_all_rows_under_pmap():
+    x = np.arange(16.0).reshape(8, 1, 2)
+    got = jax.pmap(lambda x: parallel.gather_rows(x, 'data'), axis_name='data')(x)
+    assert got.shape == (8, 8, 2)
+    for one in got:
+        np.testing.assert_array_equal(one, x.reshape(8, 2))
+
+
+def test_means_are_over_devices_under_pmap():
+    x = np.arange(8.0)
+    got = jax.pmap(lambda x: parallel.mean({'x': x}, 'data'), axis_name='data')(x)
+    np.testing.assert_array_equal(got['x'], np.full(8, 3.5))
+
+
+def test_rows_are_replicated_under_jit():
+    mesh = jax.make_mesh((8,), ('data',), (AxisType.Auto,))
+    x = jax.device_put(np.ones((8, 2)), NamedSharding(mesh, PartitionSpec('data')))
+    with jax.set_mesh(mesh):
+        got = jax.jit(lambda x: parallel.gather_rows(x, None))(x)
+    assert got.sharding.is_fully_replicated
+
+
+def test_a_key_depends_on_the_row_alone():
+    key = jax.random.key(0)
+    keys = parallel.example_keys(key, jnp.array([5, 2, 9]))
+    want = jax.random.key_data(jax.random.fold_in(key, 2))
+    np.testing.assert_array_equal(jax.random.key_data(keys[1]), want)
+    alone = parallel.example_keys(key, jnp.array([2]))
+    np.testing.assert_array_equal(jax.random.key_data(alone[0]), want)

@@ -1,0 +1,369 @@
+"""TUSK as a method: prediction, presets, and what one step does."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpdiscovery.data.tetrominoes import tetrominoes
+from kpdiscovery.methods.tusk import Tusk, learning, method
+from kpdiscovery.methods.tusk.augmentation import Views
+from kpdiscovery.ops import coordinates
+from kpdiscovery.types import UserError
+
+ADAM = {'name': 'adam', 'lr': 3e-3}
+CONFIG = {'phases': {'train': {'steps': 40, 'optimizer': {
+    'network': ADAM, 'prototypes': {**ADAM, 'lr': 0.1, 'b1': 0.5}}}}}  # fmt: skip
+TINY = Tusk(
+    num_keypoints=3,
+    num_prototypes=6,
+    window=5,
+    alpha=True,
+    channels=8,
+    width=4,
+    levels=1,
+    groups=2,
+    views=None,
+    prototype_steps=2,
+    projections=4,
+)
+FULL = dataclasses.replace(
+    TINY,
+    levels=2,
+    width=8,
+    views=Views(0.95, 0.02, 0.02, 0.05, 0.1, pad='reflect'),
+    splat_variance=0.5,
+    splat_gain=64.0,
+    memory=32,
+    cluster_start=0.5,
+)
+
+
+@pytest.fixture(scope='module')
+def batch():
+    return jax.device_get(tetrominoes(split='train', size=16).batch(range(8)))
+
+
+@pytest.fixture(scope='module')
+def images(batch):
+    return batch['image'].astype(np.float32) / 255
+
+
+def start(tusk, batch):
+    (phase,) = tusk.phases(CONFIG)
+    return jax.jit(phase.init, static_argnums=2)(jax.random.key(0), batch, None)
+
+
+def stepper(tusk):
+    return jax.jit(tusk.phases(CONFIG)[0].step)
+
+
+def run(step, state, batch, steps):
+    scalars = []
+    for number in range(steps):
+        key = jax.random.fold_in(jax.random.key(0), number)
+        state, last = step(state, batch, {}, key)
+        scalars.append(jax.device_get(last))
+    return state, scalars
+
+
+def assert_finite(*trees):
+    for leaf in jax.tree.leaves(trees):
+        assert jnp.isfinite(leaf).all()
+
+
+@pytest.fixture(scope='module')
+def variables(batch):
+    return start(TINY, batch).variables
+
+
+@pytest.fixture(scope='module')
+def predict():
+    return jax.jit(lambda tusk, *args: tusk.predict(*args), static_argnums=0)
+
+
+# Prediction.
+
+
+def test_what_a_prediction_holds(predict, variables, images):
+    got = predict(TINY, variables, images)
+    want = {
+        'xy': ((8, 3, 2), 'float32'),
+        'score': ((8, 3), 'float32'),
+        'label': ((8, 3), 'int32'),
+        'valid': ((8, 3), 'bool'),
+    }
+    points = {name: getattr(got.keypoints, name) for name in want}
+    assert {name: (x.shape, x.dtype) for name, x in points.items()} == want
+    assert got.descriptors.shape == (8, 3, 8)
+    assert got.reconstruction.shape == (8, 16, 16, 3)
+    assert (got.instances.shape, got.instances.dtype) == ((8, 16, 16), 'int32')
+    np.testing.assert_allclose(got.alphas.sum(1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(got.instances, got.alphas.argmax(1))
+
+
+def test_predictions_make_sense(predict, variables, images):
+    got = predict(TINY, variables, images)
+    assert (jnp.abs(got.keypoints.xy - 7.5) < 8.5).all()
+    assert ((got.keypoints.label >= 0) & (got.keypoints.label < 6)).all()
+    assert ((got.keypoints.score > 0) & (got.keypoints.score < 1)).all()
+    np.testing.assert_allclose(jnp.linalg.norm(got.descriptors, axis=-1), 1, rtol=1e-5)
+    prototypes = np.asarray(variables['prototypes'])
+    unit = prototypes / np.linalg.norm(prototypes, axis=-1, keepdims=True)
+    nearest = (got.descriptors @ unit.T).argmax(-1)
+    np.testing.assert_array_equal(got.keypoints.label, nearest)
+
+
+def test_without_alpha_there_are_no_masks(predict, batch, images):
+    plain = dataclasses.replace(TINY, alpha=False)
+    got = predict(plain, start(plain, batch).variables, images)
+    assert got.alphas is None
+    assert got.instances is None
+    assert got.reconstruction.shape == images.shape
+
+
+def test_more_keypoints_than_in_training(predict, variables, images):
+    few = predict(TINY, variables, images).keypoints
+    many = predict(dataclasses.replace(TINY, predict_keypoints=7), variables, images)
+    assert many.keypoints.xy.shape == (8, 7, 2)
+    assert many.alphas.shape == (8, 7, 16, 16)
+    np.testing.assert_allclose(many.keypoints.xy[:, :3], few.xy, atol=1e-5)
+
+
+def test_weak_keypoints_are_left_out(predict, variables, images):
+    every = predict(TINY, variables, images)
+    bar = float(np.median(every.keypoints.score))
+    some = predict(dataclasses.replace(TINY, min_confidence=bar), variables, images)
+    valid = every.keypoints.score > bar
+    assert 0 < valid.mean() < 1
+    np.testing.assert_array_equal(some.keypoints.valid, valid)
+    shares = np.asarray(some.alphas.max((2, 3)))
+    assert (shares[~valid & valid.any(1, keepdims=True)] == 0).all()
+    np.testing.assert_allclose(
+        some.keypoints.score[valid], every.keypoints.score[valid]
+    )
+
+
+def test_everything_comes_back_in_the_pixels_that_were_given(
+    predict, variables, images
+):
+    wide = np.repeat(np.repeat(images, 2, 1), 3, 2)  # 32 x 48
+    inside = dataclasses.replace(TINY, resolution=16)
+    got = predict(inside, variables, wide)
+    small = predict(TINY, variables, inside.fit(wide))
+    want = coordinates.resize_points(small.keypoints.xy, (16, 16), (32, 48))
+    np.testing.assert_allclose(got.keypoints.xy, want, atol=1e-3)
+    assert got.instances.shape == (8, 32, 48)
+    assert got.reconstruction.shape == wide.shape
+    np.testing.assert_allclose(got.alphas.sum(1), 1, rtol=1e-4)
+
+
+def test_more_keypoints_than_pixels_are_refused(variables, images):
+    with pytest.raises(ValueError, match=r'at most H \* W = 256 .* got 257'):
+        dataclasses.replace(TINY, predict_keypoints=257).predict(variables, images)
+
+
+def test_sizes_that_do_not_halve_are_refused(variables):
+    with pytest.raises(ValueError, match='divisible by 8'):
+        dataclasses.replace(TINY, levels=4).predict(variables, jnp.ones((1, 12, 16, 3)))
+
+
+# Presets and switches.
+
+
+def test_presets_change_what_they_should():
+    paper, code, ours = (dataclasses.replace(TINY, parity=name)
+                         for name in ('paper', 'code', 'recommended'))  # fmt: skip
+    assert [t.assignment for t in (paper, code, ours)] == ['distance', *2 * ['squared']]
+    assert [t.encodes_again for t in (paper, code, ours)] == [False, True, False]
+    fields = lambda t: dataclasses.astuple(t.cluster_updates)[2:]
+    assert fields(paper) == ('floor', 0.0, 'mean', False)
+    assert fields(code) == ('floor', 0.01, 'prototype', True)
+    assert fields(ours) == ('systematic', 0.01, 'prototype', False)
+    assert [method.PARITY[t.parity].sampling for t in (paper, code)] == [
+        'bilinear',
+        'floor',
+    ]
+
+
+def test_presets_reach_the_prediction(predict, variables, images):
+    ours = predict(TINY, variables, images)
+    code = predict(dataclasses.replace(TINY, parity='code'), variables, images)
+    np.testing.assert_allclose(code.keypoints.xy, ours.keypoints.xy, atol=1e-5)
+    assert jnp.abs(code.descriptors - ours.descriptors).max() > 1e-3
+
+
+def convolutions(tusk, variables, batch):
+    """How many convolutions one step holds, gradients included."""
+    (phase,) = tusk.phases(CONFIG)
+    state = jax.eval_shape(phase.init, jax.random.key(0), batch, None)
+    step = jax.make_jaxpr(phase.step)(state, batch, {}, jax.random.key(0))
+    return str(step).count('conv_general_dilated[')
+
+
+def test_only_the_code_preset_encodes_again(variables, batch):
+    once = convolutions(TINY, variables, batch)
+    again = convolutions(dataclasses.replace(TINY, parity='code'), variables, batch)
+    assert again - once == 5  # One pass of an encoder of one level.
+    more = dataclasses.replace(TINY, prototype_steps=8)
+    assert convolutions(more, variables, batch) == once
+
+
+@pytest.mark.parametrize(
+    'changes, terms',
+    [
+        ({'clustering': 'kmeans'}, set()),
+        ({'parity': 'paper', 'alpha': False}, {'no claim'}),
+        ({'views': FULL.views, 'mask_equivariance': True},
+         {'heat_equivariance', 'feature_equivariance'}),
+        ({'exploration': 0.5, 'normalize_features': True, 'weigh_alphas': True}, set()),
+    ],
+)  # fmt: skip
+def test_every_switch_has_a_step(batch, changes, terms):
+    (phase,) = dataclasses.replace(TINY, **changes).phases(CONFIG)
+    key = jax.random.key(0)
+    state = jax.eval_shape(phase.init, key, batch, None)
+    after, scalars = jax.eval_shape(phase.step, state, batch, {}, key)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
+        lambda x: (x.shape, x.dtype), state
+    )
+    claim = {'claim'} if 'no claim' not in terms else set()
+    always = {'loss', 'reconstruction', 'cluster', 'confidence', 'prototypes'}
+    assert set(scalars) == always | claim | (terms - {'no claim'})
+
+
+def test_unknown_switches_are_named():
+    for name, value in (('parity', 'x'), ('reconstruction', 'x'), ('clustering', 'x')):
+        with pytest.raises(ValueError, match=f"{name} must be .*, got 'x'"):
+            dataclasses.replace(TINY, **{name: value})
+
+
+def test_perceptual_loss_asks_for_its_weights(batch):
+    with pytest.raises(UserError, match='vgg_weights=FILE'):
+        start(dataclasses.replace(TINY, reconstruction='perceptual'), batch)
+
+
+def test_exploration_fades_and_prefers_unusual_pixels(images):
+    tusk = dataclasses.replace(TINY, exploration=0.5)
+    keys = jax.random.split(jax.random.key(0), 8)
+    assert learning.explore(TINY, keys, images, 0.1) is None
+    early = learning.explore(tusk, keys, images, 0.1)
+    np.testing.assert_allclose(early.lift, 0.8)
+    ground = (images == 0).all(-1)
+    assert early.bonus[ground].max() == 0
+    assert early.bonus[~ground].max() > 0.5
+    late = learning.explore(tusk, keys, images, 0.5)
+    assert late.lift == late.bonus.max() == 0
+
+
+# Steps.
+
+
+@pytest.fixture(scope='module')
+def full(batch):
+    return stepper(FULL), start(FULL, batch)
+
+
+@pytest.fixture(scope='module')
+def trained(full, batch):
+    return run(*full, batch, 30)
+
+
+def test_the_loss_falls(trained):
+    state, scalars = trained
+    before, after = (np.mean([s['reconstruction'] for s in part])
+                     for part in (scalars[:3], scalars[-3:]))  # fmt: skip
+    assert after < 0.7 * before
+    assert state.step == 30
+    assert_finite(state.variables, scalars)
+
+
+def test_terms_add_up_and_the_cluster_loss_waits(trained):
+    _, scalars = trained
+    for number in (0, 19, 20, 29):  # The cluster loss sets in at step 20 of 40.
+        s = scalars[number]
+        want = s['reconstruction'] + 0.01 * s['heat_equivariance']
+        want += 100 * s['feature_equivariance'] + (number >= 20) * 0.01 * s['cluster']
+        np.testing.assert_allclose(s['loss'], want, rtol=1e-5)
+
+
+def test_steps_are_a_function_of_state_batch_and_key(full, trained, batch):
+    state, scalars = run(*full, batch, 3)
+    assert [s['loss'] for s in scalars] == [s['loss'] for s in trained[1][:3]]
+    again, _ = run(*full, batch, 3)
+    for one, other in zip(*map(jax.tree.leaves, (state, again)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    step, first = full
+    here, there = (step(first, batch, {}, jax.random.key(i))[1]['loss'] for i in (1, 2))
+    assert here != there
+
+
+def test_order_of_examples_does_not_matter(full, batch):
+    step, state = full
+    order = np.random.default_rng(0).permutation(8)
+    other = jax.tree.map(lambda leaf: leaf[order], batch)
+    here, there = (step(state, b, {}, jax.random.key(1))[1] for b in (batch, other))
+    for name in ('reconstruction', 'feature_equivariance', 'cluster', 'confidence'):
+        np.testing.assert_allclose(here[name], there[name], rtol=1e-4)
+
+
+def test_every_part_moves(full, trained):
+    for name, before in full[1].variables.items():
+        moved = [jnp.abs(a - b).max() for a, b in zip(
+            jax.tree.leaves(before), jax.tree.leaves(trained[0].variables[name]),
+            strict=True)]  # fmt: skip
+        assert max(moved) > 1e-3, name
+
+
+def test_prototypes_take_their_own_steps(full, trained):
+    opt = trained[0].opt
+    assert opt['network'][0].count == 30
+    assert opt['prototypes'][0].count == 60
+
+
+def test_a_constant_picture_leaves_everything_finite(full, batch):
+    flat = {**batch, 'image': np.full_like(batch['image'], 100)}
+    state, scalars = run(*full, flat, 2)
+    assert_finite(state.variables, scalars)
+
+
+def test_one_joint_step_instead_of_alternating(batch):
+    tusk = dataclasses.replace(TINY, alternate=False)
+    before = start(tusk, batch)
+    after, scalars = run(stepper(tusk), before, batch, 1)
+    assert after.opt['prototypes'][0].count == 1
+    assert jnp.abs(after.variables['prototypes'] - before.variables['prototypes']).max()
+    s = scalars[0]
+    want = s['reconstruction'] + 0.01 * s['cluster'] + s['prototypes']
+    np.testing.assert_allclose(s['loss'], want, rtol=1e-5)
+
+
+def test_vector_quantization_decodes_prototypes_and_still_trains_the_encoder(batch):
+    tusk = dataclasses.replace(TINY, clustering='vector_quantization')
+    before = start(tusk, batch)
+    after, scalars = run(stepper(tusk), before, batch, 1)
+    s = scalars[0]
+    np.testing.assert_allclose(
+        s['loss'], s['reconstruction'] + 0.25 * s['commitment'], rtol=1e-5
+    )
+    assert_finite(after.variables)
+    moved = jax.tree.map(
+        lambda a, b: jnp.abs(a - b).max(),
+        before.variables['encoder'],
+        after.variables['encoder'],
+    )
+    assert max(jax.tree.leaves(moved)) > 1e-4
+
+
+def test_bfloat16_keeps_parameters_in_float32_and_everything_finite(batch):
+    tusk = dataclasses.replace(TINY, dtype='bfloat16')
+    before = start(tusk, batch)
+    after, scalars = run(stepper(tusk), before, batch, 2)
+    assert_finite(after.variables, scalars)
+    kinds = {leaf.dtype.name for leaf in jax.tree.leaves((after.variables, scalars))}
+    assert kinds == {'float32'}
+    got = jax.eval_shape(tusk.predict, after.variables, jnp.ones((1, 16, 16, 3)))
+    floats = [x for x in jax.tree.leaves(got) if jnp.issubdtype(x.dtype, jnp.floating)]
+    assert {x.dtype.name for x in floats} == {'float32'}

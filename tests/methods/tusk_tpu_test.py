@@ -1,5 +1,6 @@
 """TUSK's step compiles for real TPUs, sharded over eight chips."""
 
+import functools
 import re
 
 import jax
@@ -11,9 +12,13 @@ from kpdiscovery import config, data, methods
 pytestmark = pytest.mark.tpu_aot
 
 
-@pytest.fixture(scope='module', params=['v5e:2x4', 'v6e:2x4'])
-def chips(request, tpu_topology):
-    return tpu_topology(request.param)
+V5E, V6E = 'v5e:2x4', 'v6e:2x4'
+
+
+@pytest.fixture(scope='module')
+def compiled(tpu_topology):
+    """Function from a topology to the compiled step and its state's shapes."""
+    return functools.cache(lambda name: compile_step(tpu_topology(name)))
 
 
 def compile_step(chips):
@@ -50,16 +55,20 @@ def _count(dims):
     return total
 
 
-def test_step_compiles_reduces_gradients_and_donates(chips):
-    compiled, state = compile_step(chips)
-    parameters = sum(
-        leaf.size
-        for name in ('encoder', 'decoder')
-        for leaf in jax.tree.leaves(state.variables[name])
-    )
-    found = list(collectives(compiled.as_text()))
+@pytest.mark.parametrize('topology', [V5E, V6E])
+def test_step_compiles_and_donates(compiled, topology):
+    step, state = compiled(topology)
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    assert step.memory_analysis().alias_size_in_bytes >= 0.9 * size
+
+
+def test_gradients_are_the_only_collective_of_size(compiled):
+    """On v5e: jax cannot print libtpu's v6e module, whose collectives are asynchronous."""
+    step, state = compiled(V5E)
+    networks = [state.variables[name] for name in ('encoder', 'decoder')]
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(networks))
+    found = list(collectives(step.as_text()))
     reduced = sum(size for kind, size in found if kind == 'all-reduce')
     assert parameters <= reduced < 1.2 * parameters + 1000
     others = [(kind, size) for kind, size in found if kind != 'all-reduce']
     assert all(size < 0.1 * parameters for _, size in others), others
-    assert compiled.memory_analysis().alias_size_in_bytes > 0

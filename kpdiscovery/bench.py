@@ -37,7 +37,11 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument('--repeats', type=int, default=5, help='timings per median')
     parser.add_argument('--data', help='digits for mnist_hard (.npz or IDX)')
     parser.add_argument('--only', help='one case')
-    args, _ = parser.parse(argv)
+    args, overrides = parser.parse(argv)
+    if overrides:
+        raise UserError('kpd bench times fixed cases: it takes no --config.KEY')
+    if args.only == 'mnist_hard' and not args.data:
+        raise UserError('the case mnist_hard needs digits: --data=FILE')
     if args.only and args.only not in TUSK_CASES:
         raise UserError(f'no case {args.only!r}{nearest(args.only, TUSK_CASES)}')
     for row in BENCHMARKS[args.name](args):

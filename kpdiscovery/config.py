@@ -80,6 +80,8 @@ def _override(config, setting: str) -> None:
     *parents, last = path.split('.')
     section = config
     for depth, key in enumerate([*parents, last]):
+        if path.startswith('data.options.') and depth == 2:
+            break  # What a source takes is the source's to say.
         if not isinstance(section, ml_collections.ConfigDict) or key not in section:
             known = (
                 list(section) if isinstance(section, ml_collections.ConfigDict) else []
@@ -87,12 +89,12 @@ def _override(config, setting: str) -> None:
             prefix = ''.join(f'{parent}.' for parent in parents[:depth])
             raise UserError(f'unknown config key {path}{nearest(key, known, prefix)}')
         section = section[key] if depth < len(parents) else section
-    old = section[last]
+    old = section.get(last)
     value = _parse(text, old)
-    if old is not None and not isinstance(value, type(old)):
+    if None not in (old, value) and not isinstance(value, type(old)):
         wanted = type(old).__name__
         raise UserError(f'config key {path} is of type {wanted}, got {text!r}')
-    with section.ignore_type():
+    with section.unlocked(), section.ignore_type():
         section[last] = value
 
 

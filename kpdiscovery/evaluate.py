@@ -41,8 +41,8 @@ def evaluate(trained: inference.Trained, *, split: str = 'test') -> dict[str, An
     """
     start, settings = time.monotonic(), trained.config
     fit, test = (data.build(settings.data, split=name) for name in ('train', split))
-    values, skipped = _measure(trained, fit, test)
-    fresh, _ = _measure(inference.untrained(settings, test), fit, test)
+    values, skipped, found = _measure(trained, fit, test)
+    fresh, *_ = _measure(inference.untrained(settings, test), fit, test)
     text = json.dumps(settings.to_dict(), sort_keys=True)
     return {
         'metrics': values,
@@ -51,7 +51,7 @@ def evaluate(trained: inference.Trained, *, split: str = 'test') -> dict[str, An
         'protocol': list(trained.method.metrics),
         'split': split,
         'pictures': min(settings.evaluation.test, len(test)),
-        'keypoints': settings.method.num_keypoints,
+        'keypoints': found,
         'seed': settings.seed,
         **trained.meta,
         'evaluation_seconds': round(time.monotonic() - start, 1),
@@ -80,7 +80,8 @@ def _measure(trained, fit: Source, test: Source):
     )
     stacked = predict(test, counts.test)
     fitted = predict(fit, counts.fit) if counts.fit else None
-    return metrics.evaluate(trained.method.metrics, fitted, stacked)
+    values, skipped = metrics.evaluate(trained.method.metrics, fitted, stacked)
+    return values, skipped, stacked.prediction.keypoints.label.shape[-1]
 
 
 def _commit() -> str:

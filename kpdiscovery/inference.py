@@ -16,7 +16,7 @@ from kpdiscovery import config as config_lib
 from kpdiscovery import methods
 from kpdiscovery.data import feeds
 from kpdiscovery.ops import images as image_ops
-from kpdiscovery.training import checkpoints, sharding
+from kpdiscovery.training import checkpoints, loop, sharding
 from kpdiscovery.types import Prediction, Source, Split, UserError
 
 _HEAVY = ('reconstruction', 'descriptors')
@@ -51,7 +51,7 @@ def untrained(config: ml_collections.ConfigDict, source: Source) -> Trained:
         if name == 'image'
     }
     init = jax.jit(method.phases(config)[0].init, static_argnums=2)
-    state = init(jax.random.fold_in(jax.random.key(config.seed), 0), row, None)
+    state = init(loop.phase_key(config.seed, 0, 0), row, None)
     return Trained(method, state.variables, config, {'phase': 'untrained', 'step': 0})
 
 
@@ -78,7 +78,7 @@ def predict_rows(
         raise UserError('no picture to predict')
     mesh = sharding.make_mesh(1)
     feed = feeds.Feed(source, min(batch_size, count), sharding.by_rows(mesh))
-    order = feeds.sequential(count, feed.batch_size)
+    order = feeds.sequential(feed.batch_size)
     parts: list[tuple[Prediction, dict]] = []
     for batch in feed.stream(order, 0, -(-count // feed.batch_size)):
         prediction: Any = predict_images(trained, batch['image'])

@@ -35,9 +35,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         '--min_confidence', type=float, help='drop keypoints below this'
     )
-    args, _ = parser.parse(argv)
+    args, overrides = parser.parse(argv)
     trained = adjust(
-        inference.load(args.workdir),
+        inference.load(args.workdir, overrides),
         predict_keypoints=args.keypoints,
         min_confidence=args.min_confidence,
     )

@@ -23,7 +23,9 @@ def main(argv: Sequence[str]) -> int:
         '--data', help="the config's files, or a folder of your pictures"
     )
     parser.add_argument('--out', help='the file; default: report.html in the workdir')
-    args, _ = parser.parse(argv)
+    args, overrides = parser.parse(argv)
+    if overrides:
+        raise UserError('kpd report shows a run as it was: it takes no --config.KEY')
     page = html(args.workdir, args.data)
     path = pathlib.Path(args.out or pathlib.Path(args.workdir) / 'report.html')
     try:

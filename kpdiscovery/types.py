@@ -9,7 +9,8 @@ row in the source); where the source has them `label [B]`, `keypoints [B, T, 2]`
 `visible [B, T]` (of several objects `[B, N, T, ...]`), `boxes [B, N, 4]`,
 `boxes_valid [B, N]`, `mask [B, H, W]`,
 `instances [B, H, W]` (object 0..N-1, -1 ground), `attributes` {name: `[B, N]`, -1
-where there is no object}, `pixels_valid [B, H, W]` (padding added by a resize is False).
+where there is no object}, `pixels_valid [B, H, W]` (padding added by a
+resize is False), `frame [B, 6]` (original to fitted pixels: `data.resize.Frame`).
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class Phase:
 
     `init(key, batch, before)` gets the last State of the phase before, None in the
     first. `step(state, batch, labels, key)` returns the next State and named scalars;
-    `labels` is the whole table of the sweep ({} without one), to be gathered by
+    `labels` is the whole table of the last sweep ({} before any), to be gathered by
     `batch['index']`; `key` is already the step's own.
     """
 
@@ -109,7 +110,9 @@ class Phase:
     init: Callable[[jax.Array, Batch, State | None], State]
     step: Callable[[State, Batch, Tree, jax.Array], tuple[State, dict[str, Array]]]
     sweep: Sweep | None = None
-    keep_best: str | None = None  # Scalar whose highest value chooses the kept state.
+    keep_best: str | None = (
+        None  # The sweep's scalar whose highest value keeps a state.
+    )
 
 
 @runtime_checkable

@@ -1,17 +1,22 @@
 """Before jax starts: CPU, eight simulated devices, no silent rank promotion."""
 
 import os
+from pathlib import Path
 
 # Not forced: `JAX_PLATFORMS=cuda pytest -m gpu` runs the tests that need one.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ['JAX_NUM_CPU_DEVICES'] = '8'
 os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
+# Tests compile much and compute little; a second run finds most of it in the cache.
+os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'
+os.environ.setdefault(
+    'JAX_COMPILATION_CACHE_DIR', str(Path(__file__).parents[1] / '.pytest_cache/jax')
+)
+os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.2'
 
-from pathlib import Path  # noqa: E402
-
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
+import jax
+import numpy as np
+import pytest
 
 SHARED_DATA = Path(__file__).parents[1].parent / 'shared' / 'data'
 
@@ -30,6 +35,13 @@ def _has_gpu():
         return bool(jax.devices('gpu'))
     except RuntimeError:
         return False
+
+
+@pytest.fixture(autouse=True)
+def whole_compiler_for_tpu(request):
+    """Tests that look at a TPU executable want the real one."""
+    real = request.node.get_closest_marker('tpu_aot') is not None
+    jax.config.update('jax_disable_most_optimizations', not real)
 
 
 @pytest.fixture

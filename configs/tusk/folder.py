@@ -5,7 +5,7 @@
 
 Eight keypoints of sixteen types at 96 px; `:cpu` at 48 px inside takes about half an
 hour on two CPU cores. Set `--config.method.num_keypoints`, `num_prototypes` and
-`window` (about the distance of neighbouring points in pixels, odd) to suit the
+`window` (about the distance of neighbouring points in pixels inside, odd) to suit the
 pictures.
 """
 
@@ -23,6 +23,7 @@ def get_config(arg: str = ''):
             'views': variants.tusk_views('reflect', 0.95, 0.05, 0.05, 0.05, 0.25),
         },
         phases=variants.tusk_phases(steps=50_000),
+        evaluation={'fit': 10_000, 'test': 10_000},  # With annotations.
     )
     return variants.apply(c, arg, cpu=cpu, smoke=variants.tusk_smoke)
 

@@ -75,6 +75,7 @@ SOURCES: dict[str, Callable[[str, Mapping], Source]] = {
     'clevr': _clevr,
     'tfds': _tfds,
 }
+SPLITS = ('train', 'validation', 'test')
 READ_FILES = ('mnist_hard', 'folder')  # --data gives these their files.
 
 
@@ -84,7 +85,16 @@ def build(data: Mapping[str, Any], *, split: str) -> Source:
     Args:
         split: 'train', 'validation' or 'test'.
     """
-    return SOURCES[data['source']](split, data)
+    if data['source'] not in SOURCES:
+        raise UserError(
+            f'data.source must be one of {sorted(SOURCES)}, got {data["source"]!r}'
+        )
+    if split not in SPLITS:
+        raise UserError(f'split must be one of {SPLITS}, got {split!r}')
+    try:
+        return SOURCES[data['source']](split, data)
+    except TypeError as error:  # An option that the source does not have.
+        raise UserError(f'data.options of {data["source"]}: {error}') from error
 
 
 def point_to(data: Any, path: str) -> None:

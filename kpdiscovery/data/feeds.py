@@ -33,9 +33,8 @@ def shuffled(length: int, batch_size: int, seed: int) -> Order:
     return indices
 
 
-def sequential(length: int, batch_size: int) -> Order:
+def sequential(batch_size: int) -> Order:
     """Rows 0, 1, 2, ...; numbers past the end name padding."""
-    del length
     return lambda number: np.arange(
         number * batch_size, (number + 1) * batch_size, dtype=np.int32
     )

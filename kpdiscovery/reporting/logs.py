@@ -29,16 +29,6 @@ def read_curves(workdir: str | os.PathLike) -> Curves:
     }
 
 
-def training_seconds(workdir: str | os.PathLike) -> float:
-    """Seconds of all runs together, each up to its last logged step."""
-    total = last = 0.0
-    for line in _lines(workdir):
-        if line['seconds'] < last:  # A new run counts from zero.
-            total += last
-        last = line['seconds']
-    return total + last
-
-
 def read_metrics(workdir: str | os.PathLike) -> dict[str, Any] | None:
     """The content of metrics.json; None before `kpd evaluate`."""
     path = pathlib.Path(workdir) / 'metrics.json'

@@ -121,7 +121,7 @@ def _facts(seen, workdir, metrics):
     yield 'method', settings.method.name
     yield 'data', settings.data.source
     yield 'steps', f'{meta["step"]} of phase {meta["phase"]}'
-    yield 'training', f'{logs.training_seconds(workdir):.0f} s'
+    yield 'training', f'{meta["seconds"]:.0f} s on {meta["device"]}'
     yield 'seed', settings.seed
     recorded = {'device': 'device', 'version': 'kpdiscovery', 'commit': 'commit'}
     for key, name in recorded.items():

@@ -57,7 +57,7 @@ def decode_layers(seen: Seen, count: int) -> Layers:
     def layers(variables, images):
         found = method.detect(variables, image_ops.as_float(images), k)
         colors, logits = method.layers(variables, found, size)
-        return colors, jax.nn.softmax(logits, axis=1) if method.alpha else None
+        return colors, method.shares(found, logits) if method.alpha else None
 
     found = layers(seen.trained.variables, seen.images[:count])
     return Layers(*jax.device_get(found))

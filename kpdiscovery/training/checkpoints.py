@@ -16,6 +16,7 @@ from kpdiscovery.types import Tree, UserError
 
 _FREE = (
     'data.path',
+    'method.vgg_weights',
     'mesh',
     'run',
 )  # What may change between a run and its resumption.
@@ -50,6 +51,7 @@ class Checkpoints:
         except UserError:
             self._lock.close()
             raise
+        self._config, self._damaged = config, set[int]()
         self._manager = _manager(self.workdir, keep)
 
     def __enter__(self):
@@ -60,12 +62,16 @@ class Checkpoints:
         self._lock.close()
 
     def save(self, step: int, snapshot: Snapshot, meta: dict) -> None:
-        """Write checkpoint `step` unless it is there already."""
+        """Write checkpoint `step` unless it is there already, and whole."""
+        if step in self._damaged:
+            self._manager.delete(step)
+            self._damaged.discard(step)
         if step in self._manager.all_steps():
             return
+        _write_config(self.workdir, self._config)
         parts = ocp.args.Composite(
             state=ocp.args.StandardSave(snapshot._asdict()),
-            meta=ocp.args.JsonSave(meta),
+            meta=ocp.args.JsonSave({**meta, 'config': self._config}),
         )
         self._manager.save(step, args=parts)
         self._manager.wait_until_finished()
@@ -91,7 +97,7 @@ class Checkpoints:
             except (ValueError, OSError, KeyError) as error:
                 logging.warning('checkpoint %d of %s cannot be read, trying the one before: %s',
                                 step, self.workdir, _first_line(error))  # fmt: skip
-                self._manager.delete(step)
+                self._damaged.add(step)
         if steps:
             raise UserError(
                 f'no checkpoint of {self.workdir} can be read: use a new --workdir'
@@ -114,7 +120,8 @@ def load_variables(workdir: str | os.PathLike) -> tuple[Any, dict]:
                 )
                 restored = manager.restore(step, args=parts)
                 state = restored['state']['state']
-                return jax.device_get(state['variables']), restored['meta']
+                meta = {k: v for k, v in restored['meta'].items() if k != 'config'}
+                return jax.device_get(state['variables']), meta
             except (ValueError, OSError, KeyError) as error:
                 logging.warning('checkpoint %d of %s cannot be read, trying the one before: %s',
                                 step, workdir, _first_line(error))  # fmt: skip
@@ -172,8 +179,12 @@ def _check_config(workdir, config):
                 f'{workdir} was trained with another config ({changed}): '
                 'use a new --workdir, or the old config'
             )
+
+
+def _write_config(workdir, config):
+    """Beside the checkpoints too, where people look and no checkpoint must be opened."""
     if jax.process_index() == 0:
-        path.write_text(json.dumps(config, indent=1, sort_keys=True))
+        (workdir / _CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True))
 
 
 def _difference(old, new, prefix=''):

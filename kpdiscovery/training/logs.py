@@ -56,13 +56,24 @@ class Log:
         speed = (step - before) * batch_size / max(now - then, 1e-9)
         row = {'phase': self._name, 'step': step, 'seconds': round(now - self._start, 2),
                'images_per_s': round(speed, 2), **values}  # fmt: skip
+        self._record(row, values, total)
+        self._show(step, values, speed)
+
+    def sweep(self, step: int, values: Mapping[str, float], *, total: int) -> None:
+        """Scalars of a sweep before step `step`: the health line."""
+        seconds = round(time.monotonic() - self._start, 2)
+        row = {'phase': self._name, 'step': step, 'seconds': seconds, **values}
+        self._record(row, values, total)
+        health = ', '.join(f'{name} {value:.4g}' for name, value in values.items())
+        self.say(f'{self._name} {step}/{self._steps} {health}')
+
+    def _record(self, row, values, total):
         if not self._active:
             return
         self._lines.write(json.dumps(row) + '\n')
         self._lines.flush()
         for key, value in values.items():
             self._board.add_scalar(f'{self._name}/{key}', value, total)
-        self._show(step, values, speed)
 
     def say(self, text: str) -> None:
         """A line for the person, without breaking the bar."""

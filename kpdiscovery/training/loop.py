@@ -83,7 +83,14 @@ def train(
         Stop(max_seconds) as stop,
     ):
         feed = feeds.Feed(source, config['data']['batch_size'], sharding.by_rows(mesh))
-        return _Run(method.phases(config), config, feed, checkpoints, log, stop).run()
+        return _Run(_phases(method, config), config, feed, checkpoints, log, stop).run()
+
+
+def _phases(method, config):
+    try:
+        return method.phases(config)
+    except (ValueError, TypeError) as error:
+        raise UserError(f'config.phases: {error}') from error
 
 
 class _Run:
@@ -94,7 +101,7 @@ class _Run:
         self.order = feeds.shuffled(len(feed.source), feed.batch_size, config['seed'])
         self.first = feeds.first_batch(feed, self.order)
         self.everywhere = sharding.replicated(feed.sharding.mesh)
-        self.key = jax.random.key(config['seed'])
+        self.seed = config['seed']
         self.sweepers = [p.sweep and Sweeper(p.sweep, feed) for p in phases]
         self.start, self.spent = time.monotonic(), 0.0
         self._check_shapes()
@@ -115,11 +122,15 @@ class _Run:
             now = self._begin(number, now)
 
     def _check_shapes(self) -> None:
-        """Trace every phase before anything is compiled or written."""
+        """Trace every phase before anything is compiled or saved."""
         try:
             for number, phase in enumerate(self.phases):
+                if phase.keep_best and not phase.sweep:
+                    raise ValueError(f'phase {phase.name}: keep_best needs a sweep')
                 now = self._abstract(number)
-                jax.eval_shape(phase.step, now.state, self.first, now.labels, self.key)
+                jax.eval_shape(
+                    phase.step, now.state, self.first, now.labels, self._key(number, 1)
+                )
         except ValueError as error:
             raise UserError(f'the config does not fit the pictures: {error}') from error
 
@@ -176,7 +187,7 @@ class _Run:
             now.state, now.labels, now.carry, key
         )
         values = {f'sweep/{name}': float(value) for name, value in scalars.items()}
-        self._write(number, done, values)
+        self.log.sweep(done, values, total=self.starts[number] + done)
         now = now._replace(labels=labels, carry=carry)
         if phase.keep_best and scalars[phase.keep_best] > now.best['value']:
             kept = jax.tree.map(jnp.copy, now.state.variables)  # The state is donated.
@@ -209,7 +220,7 @@ class _Run:
             'phase': self.phases[number].name,
             'step': done,
             'seconds': round(self.spent + time.monotonic() - self.start, 1),
-            'device': f'{jax.device_count()} x {jax.devices()[0].device_kind}',
+            'device': f'{self.feed.sharding.mesh.size} x {jax.devices()[0].device_kind}',
         }
         self.checkpoints.save(self.starts[number] + done, now, meta)
 
@@ -237,8 +248,12 @@ class _Run:
         return {'value': worst, 'variables': jax.tree.map(jnp.copy, state.variables)}
 
     def _key(self, number, use):
-        """Key of a phase for its init (0), steps (1) or sweeps (2)."""
-        return jax.random.fold_in(jax.random.fold_in(self.key, number), use)
+        return phase_key(self.seed, number, use)
+
+
+def phase_key(seed: int, number: int, use: int) -> jax.Array:
+    """Key of a run's phase for its init (`use` 0), steps (1) or sweeps (2)."""
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), number), use)
 
 
 def _zeros(shapes):

@@ -71,7 +71,7 @@ def test_an_order_is_a_pure_function_of_the_step():
 
 
 def test_sequential_order_goes_on_into_padding():
-    order = feeds.sequential(5, 4)
+    order = feeds.sequential(4)
     np.testing.assert_array_equal(order(0), [0, 1, 2, 3])
     np.testing.assert_array_equal(order(1), [4, 5, 6, 7])
 
@@ -95,7 +95,7 @@ def test_eight_devices_see_the_same_rows_as_one(make):
 
 def test_generated_rows_are_the_rows_of_the_source():
     source = tetrominoes(split='train', length=20)
-    batch = next(feeds.Feed(source, 8, over(8)).stream(feeds.sequential(20, 8), 1, 2))
+    batch = next(feeds.Feed(source, 8, over(8)).stream(feeds.sequential(8), 1, 2))
     want = source.batch(range(8, 16))
     jax.tree.map(np.testing.assert_array_equal, dict(batch), dict(want))
 
@@ -117,7 +117,7 @@ def test_host_rows_arrive_in_order_with_all_their_fields():
 @pytest.mark.parametrize('source', [tetrominoes(split='test', length=5), Rows(5)])
 def test_padding_repeats_rows_and_keeps_its_numbers(source):
     feed = feeds.Feed(source, 8, over(8))
-    batch = feeds.first_batch(feed, feeds.sequential(5, 8))
+    batch = feeds.first_batch(feed, feeds.sequential(8))
     np.testing.assert_array_equal(batch['index'], np.arange(8))
     np.testing.assert_array_equal(batch['image'][5:], batch['image'][:3])
 
@@ -153,12 +153,12 @@ def test_images_that_are_not_finite_are_named(value):
     image[1, 0, 2] = value
     feed = feeds.Feed(Rows(20, image), 4, over(1))
     with pytest.raises(UserError, match='image 0 of the source .* not finite'):
-        feeds.first_batch(feed, feeds.sequential(20, 4))
+        feeds.first_batch(feed, feeds.sequential(4))
 
 
 def test_float_images_that_are_finite_pass():
     image = np.full((2, 2, 3), 0.5, np.float32)
     batch = feeds.first_batch(
-        feeds.Feed(Rows(4, image), 4, over(1)), feeds.sequential(4, 4)
+        feeds.Feed(Rows(4, image), 4, over(1)), feeds.sequential(4)
     )
     np.testing.assert_array_equal(batch['image'], 0.5)

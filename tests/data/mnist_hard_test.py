@@ -66,7 +66,7 @@ def test_lattice_keeps_them_too(digits, side):
 
 
 def test_lattice_is_used_when_darts_fail(monkeypatch):
-    fail = lambda darts, apart: (darts[:, 0], jnp.array(False))  # noqa: E731
+    fail = lambda darts, apart: (darts[:, 0], jnp.array(False))
     monkeypatch.setattr(module, '_throw_darts', fail)
     xy = jax.jit(lambda key: place(key, size=112))(jax.random.key(0))  # 1.4 times 80.
     assert gaps(np.asarray(xy)[None]).min() >= 17 * 1.4 - 1e-3
@@ -157,7 +157,9 @@ def test_real_digits_fit_their_boxes():
     rows = mnist_hard(split='train', path=MNIST).batch(range(32))
     image = np.asarray(rows['image'], float)[..., 0]
     assert 0.03 < image.mean() / 255 < 0.12
-    x, y = np.moveaxis(np.round(np.asarray(rows['keypoints'][..., 0, :])).astype(int), -1, 0)
+    x, y = np.moveaxis(
+        np.round(np.asarray(rows['keypoints'][..., 0, :])).astype(int), -1, 0
+    )
     near = [image[i, y[i, j] - 6 : y[i, j] + 7, x[i, j] - 6 : x[i, j] + 7].max()
             for i in range(32) for j in range(9)]  # fmt: skip
     assert min(near) > 80  # Every box has ink in the middle.

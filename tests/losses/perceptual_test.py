@@ -129,7 +129,7 @@ def test_gradient_of_identity_features_by_hand():
 def test_gradients_through_a_network_are_finite_even_at_zero(extract):
     @jax.jit
     def gradients(x, y):
-        loss = lambda x, y: perceptual(x, y, extract, side=16).sum()  # noqa: E731
+        loss = lambda x, y: perceptual(x, y, extract, side=16).sum()
         return jax.grad(loss, argnums=(0, 1))(x, y)
 
     for grad in gradients(pictures(0), pictures(1)):

@@ -98,7 +98,7 @@ def test_a_network_cut_early_loads_its_part(vgg_file, caplog):
 
 def test_save_and_load_round_trip_is_exact(tmp_path):
     rng = np.random.default_rng(0)
-    draw = lambda *shape: rng.normal(size=shape).astype(np.float32)  # noqa: E731
+    draw = lambda *shape: rng.normal(size=shape).astype(np.float32)
     tree = {
         'params': {
             'conv': {'kernel': draw(3, 2, 4, 5)},

@@ -32,14 +32,8 @@ def test_a_resumed_run_overwrites_the_steps_it_repeats(tmp_path):
     assert list(curves['train']['loss']) == [10, 15, 20]
 
 
-def test_seconds_of_all_runs_add_up(tmp_path):
-    write(tmp_path, row(1, 5.0), row(2, 9.0), row(3, 4.0), row(4, 6.5))
-    assert logs.training_seconds(tmp_path) == 15.5
-
-
 def test_a_workdir_without_logs(tmp_path):
     assert logs.read_curves(tmp_path) == {}
-    assert logs.training_seconds(tmp_path) == 0
     assert logs.read_metrics(tmp_path) is None
 
 

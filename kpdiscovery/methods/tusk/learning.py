@@ -69,7 +69,7 @@ def step(tusk, update, steps: int, state: State, batch: Batch, labels, key: jax.
             grads[group], opt[group], trained[group]
         )
         variables |= optax.apply_updates(trained[group], change)
-    if tusk.alternate:
+    if tusk.alternate and tusk.prototype_steps:
         if tusk.encodes_again:
             descriptors = tusk.find(
                 *tusk.encode(variables, images), tusk.num_keypoints
@@ -79,7 +79,8 @@ def step(tusk, update, steps: int, state: State, batch: Batch, labels, key: jax.
 
 
 def views(tusk, keys: jax.Array, batch: Batch):
-    """Images `[V B, H, W, 3]` of one step, V views each, and the warp between two."""
+    """Images `[B V, H, W, 3]` of one step, V views each side by side, and the warp
+    between the two."""
     images = tusk.fit(image_ops.as_float(batch['image']))
     if tusk.views is None:
         return images, None
@@ -90,7 +91,7 @@ def views(tusk, keys: jax.Array, batch: Batch):
 
 
 def loss(tusk, variables, images, warp, exploration, done, key, trained):
-    """Scalar; its named terms and the descriptors `[V B, K, D]` beside it.
+    """Scalar; its named terms and the descriptors `[B V, K, D]` beside it.
 
     `done` is the share of the phase that is behind; `trained` holds the parameters by
     optimiser group and overrides those in `variables`.
@@ -164,7 +165,7 @@ def _step_prototypes(tusk, update, variables, opt, descriptors, terms, key):
 class Exploration(NamedTuple):
     """What helps points to spread while the scores are young; fades with training."""
 
-    bonus: jax.Array  # [V B, H, W], added where peaks are chosen and nowhere else.
+    bonus: jax.Array  # [B V, H, W], added where peaks are chosen and nowhere else.
     lift: jax.Array  # Scalar in [0, 1]: how far confidences are raised towards 1.
 
 

@@ -215,15 +215,19 @@ class Tusk:
         """Picture `[B, H, W, 3]`, and shares `[B, K, H, W]` with alpha blending."""
         if self.alpha:
             colors, logits = self.layers(variables, found, size)
-            if self.weigh_alphas:
-                logits += jnp.log(found.confidence + 1e-6)[..., None, None]
-            if valid is not None:
-                logits = jnp.where(valid[..., None, None], logits, -1e9)
-            alphas = jax.nn.softmax(logits, axis=1)
+            alphas = self.shares(found, logits, valid)
             return network.blend(colors, alphas), alphas
         decode = functools.partial(self.decoder.apply, {'params': variables['decoder']})
         options = {'variance': self.splat_variance, 'gain': self.splat_gain}
         return network.decode_sum(decode, found, size, **options), None
+
+    def shares(self, found, logits, valid=None):
+        """Shares `[B, K, H, W]` of the blend, summing to 1, from alpha logits."""
+        if self.weigh_alphas:
+            logits += jnp.log(found.confidence + 1e-6)[..., None, None]
+        if valid is not None:
+            logits = jnp.where(valid[..., None, None], logits, -1e9)
+        return jax.nn.softmax(logits, axis=1)
 
     def assign(self, descriptors, prototypes):
         unit = vectors.normalize(prototypes)

@@ -44,7 +44,7 @@ class Encoder(nn.Module):
 
 
 class Detections(NamedTuple):
-    """K points of B images; all differentiable but `label`."""
+    """K points of B images, all differentiable."""
 
     xy: jax.Array  # [B, K, 2]
     confidence: jax.Array  # [B, K]

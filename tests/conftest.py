@@ -7,12 +7,7 @@ from pathlib import Path
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ['JAX_NUM_CPU_DEVICES'] = '8'
 os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
-# Tests compile much and compute little; a second run finds most of it in the cache.
-os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'
-os.environ.setdefault(
-    'JAX_COMPILATION_CACHE_DIR', str(Path(__file__).parents[1] / '.pytest_cache/jax')
-)
-os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.2'
+os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'  # Much compiling, little computing.
 
 import jax
 import numpy as np

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from kpdiscovery.data.tetrominoes import tetrominoes
 from kpdiscovery.methods.tusk import Tusk, learning, method
@@ -256,6 +257,22 @@ def test_exploration_fades_and_prefers_unusual_pixels(images):
     assert early.bonus[~ground].max() > 0.5
     late = learning.explore(tusk, keys, images, 0.5)
     assert late.lift == late.bonus.max() == 0
+
+
+@pytest.mark.parametrize('mask', [False, True])
+def test_equivariance_compares_what_the_warp_brings_together(batch, mask):
+    """Views as their own features: equal where one sees the other."""
+    tusk = dataclasses.replace(FULL, mask_equivariance=mask)
+    keys = jax.random.split(jax.random.key(0), 8)
+    soft = {'image': ndimage.gaussian_filter(batch['image'], (0, 2, 2, 0))}
+    views, warp = jax.jit(learning.views, static_argnums=0)(tusk, keys, soft)
+    apart = jnp.mean((views[::2] - views[1::2]) ** 2)
+    compare = jax.jit(learning._equivariance, static_argnums=0)
+    got = compare(tusk, views[..., 0], views, warp)
+    assert got['feature_equivariance'] < 0.3 * apart
+    back = compare(tusk, views[..., 0], views.reshape(8, 2, 16, 16, 3)[:, ::-1].reshape(
+        views.shape), warp)  # fmt: skip
+    assert back['feature_equivariance'] > 2 * got['feature_equivariance']
 
 
 # Steps.

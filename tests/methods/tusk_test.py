@@ -334,6 +334,15 @@ def test_every_part_moves(full, trained):
         assert max(moved) > 1e-3, name
 
 
+def test_memory_holds_descriptors_and_prototypes_approach_them(full, trained):
+    state, _ = trained
+    recent = state.variables['recent']
+    np.testing.assert_allclose(jnp.linalg.norm(recent, axis=-1), 1, rtol=1e-4)
+    unit = lambda x: x / jnp.linalg.norm(x, axis=-1, keepdims=True)
+    near = lambda s: (recent @ unit(s.variables['prototypes']).T).max(1).mean()
+    assert near(state) > max(0.9, near(full[1]))
+
+
 def test_prototypes_take_their_own_steps(full, trained):
     opt = trained[0].opt
     assert opt['network'][0].count == 30

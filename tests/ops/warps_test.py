@@ -315,7 +315,7 @@ def test_bad_input_is_named():
 
 
 def test_jit_and_vmap_agree_with_the_plain_call(rng):
-    t = warps.Affine(jnp.array([(1.0, 0.1, 2), (0.2, 0.9, -3)]) * jnp.ones((2, 1, 1)))
+    t = warps.Affine(jnp.array([[(1.0, 0.1, 2), (0.2, 0.9, -3)]] * 2))
     images = noise(rng, 2, 10, 12, 1)
     plain = warps.warp_image(t, images, mode='reflect')
     mapped = jax.jit(jax.vmap(lambda *a: warps.warp_image(*a, mode='reflect')))

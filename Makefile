@@ -11,7 +11,7 @@ demo: .venv/.demo  ## Train, evaluate and report TUSK on generated Tetrominoes.
 	$(BIN)/kpd report --workdir=runs/demo
 
 test: .venv/.test  ## All tests but the slow ones; no TPU or GPU needed.
-	$(BIN)/python -m pytest -q -m "not slow" --durations=15
+	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile --durations=15
 
 lint: .venv/.test
 	$(BIN)/ruff check .

@@ -46,8 +46,8 @@ def _blocks(name: str) -> np.ndarray:
 
 
 BLOCKS = np.stack([_blocks(name) for name in SHAPES])  # [19, 4, 2]
-# The published card counts 17 shapes without saying which two are missing; O has one
-# orientation, so the two turned I and S look-alikes are the ones left out here.
+# The published card counts 17 shapes without saying which two are missing: an arbitrary
+# choice leaves out the turned I and S.
 SEVENTEEN = np.array([i for i, name in enumerate(SHAPES) if name not in ('I90', 'S90')])
 
 

@@ -41,7 +41,8 @@ def make_workdir(path, **options):
     state = State(np.int32(2), random(shapes.variables), {})
     with checkpoints.Checkpoints(path, settings.to_dict()) as manager:
         snapshot = checkpoints.Snapshot(state, {}, {}, {})
-        manager.save(2, snapshot, {'number': 0, 'phase': 'train', 'step': 2})
+        meta = {'number': 0, 'phase': 'train', 'step': 2, 'seconds': 2.0}
+        manager.save(2, snapshot, {**meta, 'device': '1 x cpu'})
     lines = [{'phase': 'train', 'step': s, 'seconds': s, 'loss': 1 / s} for s in (1, 2)]
     (path / 'metrics.jsonl').write_text('\n'.join(map(json.dumps, lines)))
     return path

@@ -47,7 +47,7 @@ def test_evaluates_with_every_field(workdir, capsys):
     assert result['metrics'].keys() == result['untrained'].keys()
     assert {'protocol', 'split', 'seed', 'step', 'seconds', 'device', 'commit', 'keypoints',
             'evaluation_seconds', 'config_hash'} <= set(result)  # fmt: skip
-    assert 'fixed order' in result['skipped']['landmark_regression']
+    assert "needs truth 'keypoints'" in result['skipped']['landmark_regression']
 
 
 def test_trains_on_a_folder_and_resumes(pictures, tmp_path, capsys):

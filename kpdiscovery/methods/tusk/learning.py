@@ -17,7 +17,7 @@ from kpdiscovery import losses
 from kpdiscovery.losses.perceptual import perceptual
 from kpdiscovery.methods.tusk import network
 from kpdiscovery.methods.tusk.augmentation import follow
-from kpdiscovery.methods.tusk.prototypes import remember
+from kpdiscovery.methods.tusk.prototypes import quantize, remember
 from kpdiscovery.models import vgg, weights
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops import parallel, vectors
@@ -105,7 +105,7 @@ def loss(tusk, variables, images, warp, exploration, done, key, trained):
         tusk, variables, found.descriptors, unit, done, key
     )
     if tusk.clustering == 'vector_quantization':
-        found = found._replace(descriptors=_quantize(found.descriptors, unit))
+        found = found._replace(descriptors=quantize(found.descriptors, unit))
     picture, alphas = tusk.decode(variables, found, images.shape[1:3])
     terms['reconstruction'] = _reconstruction(tusk, variables, picture, images)
     strength['reconstruction'] = tusk.reconstruction_weight
@@ -192,12 +192,6 @@ def _explored(tusk, scores, features, exploration):
     found = tusk.find(scores, features, tusk.num_keypoints, exploration.bonus)
     lifted = found.confidence + exploration.lift * (1 - found.confidence)
     return found._replace(confidence=lifted)
-
-
-def _quantize(descriptors, unit):
-    """The nearest prototype instead of each descriptor, with a straight-through gradient."""
-    nearest = unit[vectors.squared_distances(descriptors, unit).argmin(-1)]
-    return descriptors + jax.lax.stop_gradient(nearest - descriptors)
 
 
 def _reconstruction(tusk, variables, picture, images):

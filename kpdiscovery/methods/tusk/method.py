@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from kpdiscovery.methods import optimizers
 from kpdiscovery.methods.tusk import learning, network
 from kpdiscovery.methods.tusk.augmentation import Views
-from kpdiscovery.methods.tusk.prototypes import Clustering
+from kpdiscovery.methods.tusk.prototypes import Clustering, quantize
 from kpdiscovery.models.unet import UNet
 from kpdiscovery.ops import coordinates, mixtures, vectors
 from kpdiscovery.ops import images as image_ops
@@ -140,7 +140,11 @@ class Tusk:
         )
         valid = found.confidence > self.min_confidence
         found = found._replace(confidence=jnp.where(valid, found.confidence, 0))
-        picture, alphas = self.decode(variables, found, inner, valid)
+        decoded = found
+        if self.clustering == 'vector_quantization':
+            unit = vectors.normalize(variables['prototypes'])
+            decoded = found._replace(descriptors=quantize(found.descriptors, unit))
+        picture, alphas = self.decode(variables, decoded, inner, valid)
         prob = self.assign(found.descriptors, variables['prototypes'])
         xy = coordinates.resize_points(found.xy, inner, size)
         label = prob.argmax(-1).astype(jnp.int32)

@@ -80,3 +80,10 @@ class Clustering:
 def remember(recent: jax.Array, fresh: jax.Array) -> jax.Array:
     """The latest `len(recent)` of old and new descriptors, newest first."""
     return jnp.concatenate([fresh, recent])[: max(recent.shape[0], fresh.shape[0])]
+
+
+def quantize(descriptors: jax.Array, unit: jax.Array) -> jax.Array:
+    """The nearest of `[M, D]` prototypes for each descriptor, with a straight-through
+    gradient (van den Oord et al. 2017)."""
+    nearest = unit[vectors.squared_distances(descriptors, unit).argmin(-1)]
+    return descriptors + jax.lax.stop_gradient(nearest - descriptors)

@@ -32,6 +32,5 @@ def get_config(arg: str = ''):
 
 def cpu(c):
     variants.tusk_small(c, resolution=40, window=11)
-    c.method.memory = 256
     c.data.batch_size = 12
     c.phases.train.steps = 4000

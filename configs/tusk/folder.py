@@ -30,6 +30,5 @@ def get_config(arg: str = ''):
 
 def cpu(c):
     variants.tusk_small(c, resolution=48, window=7)
-    c.method.memory = 256
     c.data.batch_size = 8
     c.phases.train.steps = 4000

@@ -42,7 +42,7 @@ def code(c):
 
 def cpu(c):
     variants.tusk_small(c, resolution=40, window=7)
-    c.method.update(num_prototypes=10, memory=432, projections=32)
+    c.method.update(memory=432, projections=32)
     c.data.batch_size = 12
     c.phases.train.steps = 8000
     c.evaluation.test = 1000

@@ -381,6 +381,7 @@ def test_vector_quantization_decodes_prototypes_and_still_trains_the_encoder(bat
         after.variables['encoder'],
     )
     assert max(jax.tree.leaves(moved)) > 1e-4
+    assert s['prototypes'] > 1e-4  # The codebook follows descriptors, not itself.
 
 
 def test_bfloat16_keeps_parameters_in_float32_and_everything_finite(batch):

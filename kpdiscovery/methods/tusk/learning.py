@@ -104,8 +104,9 @@ def loss(tusk, variables, images, warp, exploration, done, key, trained):
     terms, strength = _clustering_terms(
         tusk, variables, found.descriptors, unit, done, key
     )
+    descriptors = found.descriptors  # Prototypes follow these, not what is decoded.
     if tusk.clustering == 'vector_quantization':
-        found = found._replace(descriptors=quantize(found.descriptors, unit))
+        found = found._replace(descriptors=quantize(descriptors, unit))
     picture, alphas = tusk.decode(variables, found, images.shape[1:3])
     terms['reconstruction'] = _reconstruction(tusk, variables, picture, images)
     strength['reconstruction'] = tusk.reconstruction_weight
@@ -118,7 +119,7 @@ def loss(tusk, variables, images, warp, exploration, done, key, trained):
                      'feature_equivariance': tusk.feature_weight}  # fmt: skip
     total = sum(weight * terms[name] for name, weight in strength.items())
     terms |= {'loss': total, 'confidence': found.confidence.mean()}
-    return total, (terms, found.descriptors)
+    return total, (terms, descriptors)
 
 
 def _clustering_terms(tusk, variables, descriptors, unit, done, key):

@@ -3,8 +3,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kpdiscovery.data import scenes as module
-from kpdiscovery.data.scenes import COLORS, RGB, SHAPES, scenes
+from kpdiscovery.data.scenes import (
+    COLORS,
+    RGB,
+    SHAPES,
+    painting,
+    placement,
+    scenes,
+    solids,
+)
+from kpdiscovery.data.scenes import objects as objects_module
+from kpdiscovery.data.scenes.camera import see
 from kpdiscovery.types import UserError
 
 ROWS = 192
@@ -129,17 +138,17 @@ def test_splits_differ_and_share_a_compilation():
 
 
 def objects(n, **fields):
-    blank = dict.fromkeys(module._Objects._fields, jnp.zeros(n, jnp.int32))
+    blank = dict.fromkeys(objects_module.Objects._fields, jnp.zeros(n, jnp.int32))
     blank |= {'exists': jnp.ones(n, bool), 'yaw': jnp.full(n, 0.5)}
     values = {k: jnp.asarray(v) for k, v in fields.items()}
-    return module._Objects(**(blank | values))
+    return objects_module.Objects(**(blank | values))
 
 
 def test_nearer_is_lower_larger_and_in_front():
     line = objects(2, x=[0.0, 0.0], z=[-1.2, 0.4])
-    view = module._see(line, 64)
+    view = see(line, 64)
     assert view.py[0] > view.py[1] and view.zoom[0] > view.zoom[1]
-    _, owners = jax.jit(module._paint, static_argnums=2)(jnp.full(3, 0.5), line, 64)
+    _, owners = jax.jit(painting.paint, static_argnums=2)(jnp.full(3, 0.5), line, 64)
     near, far = ((np.asarray(owners) == n).sum(1) for n in (0, 1))
     both = np.flatnonzero((near > 0) & (far > 0))
     assert len(both) > 2  # The near one cuts into the far one.
@@ -156,11 +165,13 @@ def test_lattice_keeps_the_promises():
     def check(key):
         uniform = jax.random.uniform(key, (12, 4))
         shape = (uniform[:, 3] * len(SHAPES)).astype(int)
-        spot = module._spot(
-            module._on_lattice(uniform[:, :3], objects(12, shape=shape))
+        spot = placement._spot(
+            placement._on_lattice(uniform[:, :3], objects(12, shape=shape))
         )
-        apart = module._apart(module._column(spot), module._row(spot))
-        return jnp.all(module._inside(spot)), jnp.all(apart | jnp.eye(12, dtype=bool))
+        apart = placement._apart(placement._column(spot), placement._row(spot))
+        return jnp.all(placement._inside(spot)), jnp.all(
+            apart | jnp.eye(12, dtype=bool)
+        )
 
     inside, apart = check(jax.random.split(jax.random.key(0), 2000))
     assert inside.all() and apart.all()
@@ -173,18 +184,18 @@ def test_lattice_is_rarely_needed(rows, crowds):
 
 def test_distances_by_hand():
     square = ((1.0, 0.0), (0.0, 1.0))
-    assert module._zonogon(3.0, 0.0, *square) == 2
-    assert module._zonogon(0.0, 0.0, *square) == -1
-    hexagon = module._zonogon(0.0, 3.0, *square, (0.0, 1.0))  # Twice as high.
+    assert solids.zonogon(3.0, 0.0, *square) == 2
+    assert solids.zonogon(0.0, 0.0, *square) == -1
+    hexagon = solids.zonogon(0.0, 3.0, *square, (0.0, 1.0))  # Twice as high.
     assert hexagon == 1
-    outline, normal = module._tube(0.0, 0.0, 1.0, 0.8, 0.6, 50.0)
+    outline, normal = solids._tube(0.0, 0.0, 1.0, 0.8, 0.6, 50.0)
     np.testing.assert_allclose(outline, -1)
     np.testing.assert_allclose(normal, (0, 0, -1), atol=1e-6)  # Side, to the camera.
-    outline, normal = module._tube(
+    outline, normal = solids._tube(
         0.0, 1.4, 1.0, 0.8, 0.6, 50.0
     )  # Back rim of the lid.
     np.testing.assert_allclose(outline, 0, atol=1e-6)
-    outline, normal = module._ball(0.0, 0.8, 1.0, 0.8, 0.6)
+    outline, normal = solids._ball(0.0, 0.8, 1.0, 0.8, 0.6)
     np.testing.assert_allclose(outline, -0.2, atol=1e-6)
     np.testing.assert_allclose(normal, (0, 1, 0), atol=1e-6)  # Up: 0.8 c + 0.6 s.
 

@@ -148,7 +148,10 @@ class Split(NamedTuple):
 
 
 class MetricProtocol(NamedTuple):
-    """An evaluation protocol: `function(fit, test)`, and the truth it needs."""
+    """An evaluation protocol: `function(fit, test)`, and what it reads."""
 
     function: Callable[[Split, Split], dict[str, float]]
-    needs: Sequence[str]
+    truth: Sequence[str]  # Batch fields.
+    prediction: Sequence[str] = ()  # Fields of Prediction beside the keypoints.
+    attributes: Sequence[str] = ()  # Names in truth['attributes'].
+    fits: bool = False  # Fits something on the fit split; others ignore that split.

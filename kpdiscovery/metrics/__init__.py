@@ -6,7 +6,7 @@ from kpdiscovery.metrics.landmarks import (
     inter_ocular,
     landmark_regression,
 )
-from kpdiscovery.metrics.protocols import PROTOCOLS, evaluate, missing
+from kpdiscovery.metrics.protocols import PROTOCOLS, evaluate
 from kpdiscovery.metrics.prototypes import (
     contingency,
     prototype_accuracy,
@@ -32,7 +32,6 @@ __all__ = [
     'keypoint_of_objects',
     'landmark_regression',
     'match_boxes',
-    'missing',
     'mnist_hard',
     'prototype_accuracy',
     'prototype_attributes',

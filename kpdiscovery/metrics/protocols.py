@@ -14,24 +14,19 @@ from kpdiscovery.metrics.segmentation import foreground_ari
 from kpdiscovery.types import MetricProtocol, Split
 
 PROTOCOLS: dict[str, MetricProtocol] = {
-    'foreground_ari': MetricProtocol(foreground_ari, ('instances',)),
-    'landmark_regression': MetricProtocol(
-        landmark_regression, ('keypoints', 'visible')
+    'foreground_ari': MetricProtocol(
+        foreground_ari, ('instances',), prediction=('instances',)
     ),
-    'mnist_hard': MetricProtocol(mnist_hard, ('boxes', 'boxes_valid', 'attributes')),
+    'landmark_regression': MetricProtocol(
+        landmark_regression, ('keypoints', 'visible'), fits=True
+    ),
+    'mnist_hard': MetricProtocol(
+        mnist_hard, ('boxes', 'boxes_valid', 'attributes'), attributes=('digit',)
+    ),
     'prototype_attributes': MetricProtocol(
-        prototype_attributes, ('instances', 'attributes')
+        prototype_attributes, ('instances', 'attributes'), prediction=('alphas',)
     ),
 }
-# What protocols need beyond fields of the truth, and those that read the fit split.
-_PREDICTED = {'foreground_ari': ('instances',), 'prototype_attributes': ('alphas',)}
-_ATTRIBUTES = {'mnist_hard': ('digit',)}
-_FITTED = ('landmark_regression',)
-
-
-def missing(protocol: MetricProtocol, truth_names: Iterable[str]) -> tuple[str, ...]:
-    """The truth fields that `protocol` needs and `truth_names` lacks."""
-    return _absent(protocol.needs, truth_names)
 
 
 def evaluate(
@@ -55,8 +50,8 @@ def evaluate(
     skipped: dict[str, str] = {}
     for name in names:
         protocol = _find(name)
-        splits = (test, fit) if name in _FITTED else (test,)
-        if reasons := [r for s in splits if (r := _reason(name, protocol, s))]:
+        splits = (test, fit) if protocol.fits else (test,)
+        if reasons := [r for s in splits if (r := _reason(protocol, s))]:
             skipped[name] = reasons[0]
         else:
             metrics |= protocol.function(test if fit is None else fit, test)
@@ -70,20 +65,20 @@ def _find(name: str) -> MetricProtocol:
     return PROTOCOLS[name]
 
 
-def _reason(name: str, protocol: MetricProtocol, split: Split | None) -> str:
+def _reason(protocol: MetricProtocol, split: Split | None) -> str:
     """Why the protocol cannot be run on a split; '' if it can."""
     if split is None:
         return 'needs pictures to fit on (config.evaluation.fit)'
     points = split.truth.get('keypoints')
-    if name in _FITTED and points is not None and np.ndim(points) > 3:
+    if protocol.fits and points is not None and np.ndim(points) > 3:
         return 'needs points in a fixed order, the source has points of several objects'
     truth = _present(split.truth)
     attributes = _present(split.truth.get('attributes') or {})
     predicted = _present(vars(split.prediction))
     tables = (
-        ('truth', protocol.needs, 'the source has', truth),
-        ('attribute', _ATTRIBUTES.get(name, ()), 'the source has', attributes),
-        ('prediction', _PREDICTED.get(name, ()), 'the method gives', predicted),
+        ('truth', protocol.truth, 'the source has', truth),
+        ('attribute', protocol.attributes, 'the source has', attributes),
+        ('prediction', protocol.prediction, 'the method gives', predicted),
     )
     for kind, needs, owner, there in tables:
         if absent := _absent(needs, there):

@@ -17,17 +17,8 @@ def test_table():
     }
     assert names <= set(metrics.PROTOCOLS)
     for protocol in metrics.PROTOCOLS.values():
-        assert callable(protocol.function) and protocol.needs
+        assert callable(protocol.function) and protocol.truth
     assert all(hasattr(metrics, name) for name in metrics.__all__)
-
-
-def test_missing():
-    protocol = metrics.PROTOCOLS['mnist_hard']
-    assert metrics.missing(protocol, ['index', 'boxes']) == (
-        'boxes_valid',
-        'attributes',
-    )
-    assert metrics.missing(protocol, ['boxes', 'boxes_valid', 'attributes']) == ()
 
 
 def test_runs_what_can_be_run_and_says_why_not(split):

@@ -121,6 +121,7 @@ class Method(Protocol):
 
     metrics: tuple[str, ...]  # Names in metrics.PROTOCOLS.
     num_labels: int  # Keypoint labels are 0..num_labels-1.
+    sections: Mapping[str, type]  # Fields that are config sections: their dataclasses.
 
     def phases(self, config: Any) -> tuple[Phase, ...]: ...
 

@@ -6,11 +6,9 @@ import dataclasses
 from typing import Any
 
 from kpdiscovery.methods.tusk import Tusk
-from kpdiscovery.methods.tusk.augmentation import Views
 from kpdiscovery.types import UserError
 
 METHODS = {'tusk': Tusk}
-_SECTIONS = {'views': Views}  # Fields that are sections of the config themselves.
 
 
 def build(config: Any) -> Any:
@@ -23,10 +21,11 @@ def build(config: Any) -> Any:
     name = options.pop('name', None)
     if name not in METHODS:
         raise UserError(f'method.name must be one of {sorted(METHODS)}, got {name!r}')
-    for field, section in _SECTIONS.items():
+    kind = METHODS[name]
+    for field, section in kind.sections.items():
         if options.get(field) is not None:
             options[field] = _fill(section, field, dict(options[field].items()))
-    return _fill(METHODS[name], 'method', options)
+    return _fill(kind, 'method', options)
 
 
 def complete(config: Any) -> dict:
@@ -34,10 +33,11 @@ def complete(config: Any) -> dict:
     given = dict(config.items())
     if given.get('name') not in METHODS:
         return given
-    fields = dataclasses.fields(METHODS[given['name']])
+    kind = METHODS[given['name']]
+    fields = dataclasses.fields(kind)
     known = {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
-    for name, default in known.items():
-        known[name] = dataclasses.asdict(default) if name in _SECTIONS else default
+    for name in kind.sections:
+        known[name] = dataclasses.asdict(known[name])
     return {**known, **given}
 
 

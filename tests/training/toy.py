@@ -1,6 +1,7 @@
 """A small method of the tests' own: a mean colour, then pseudo-labels from a sweep."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +46,7 @@ class Toy:
     keep_best: str | None = None
     metrics = ()
     num_labels = 2
+    sections: ClassVar = {}
 
     def phases(self, config):
         del config

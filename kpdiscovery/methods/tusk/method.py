@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -92,6 +92,9 @@ class Tusk:
         'mnist_hard',
         'landmark_regression',
     )
+    sections: ClassVar = {
+        'views': Views
+    }  # Fields that are sections of the config themselves.
 
     @property
     def num_labels(self) -> int:

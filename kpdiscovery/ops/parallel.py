@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
 
@@ -18,6 +19,19 @@ def gather_rows(x: jax.Array, axis_name: str | None) -> jax.Array:
     if jax.sharding.get_abstract_mesh().empty:
         return x
     return jax.lax.with_sharding_constraint(x, PartitionSpec())
+
+
+def span(amount: jax.Array, axis_name: str | None):
+    """Where a device's share of a total begins and ends, and the total: like `amount`.
+
+    Shares follow one another in the order of the devices, without gaps.
+    """
+    if axis_name is None:
+        return jnp.zeros_like(amount), amount, amount
+    ends = jnp.cumsum(jax.lax.all_gather(amount, axis_name), axis=0)
+    device = jax.lax.axis_index(axis_name)
+    start = jnp.where(device > 0, ends[device - 1], 0)
+    return start, ends[device], ends[-1]
 
 
 def mean(tree, axis_name: str | None):

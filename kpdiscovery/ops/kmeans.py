@@ -1,0 +1,237 @@
+"""k-means over rows of vectors, on one device or rows split over many.
+
+N rows, D channels, k clusters, R restarts. Rows are visited in blocks, so that the N x k
+distances are never stored. A row counts by its weight; rows of weight 0 or with a value
+that is not finite do not count and get the label -1.
+
+Under `jax.shard_map` name the mesh axis the rows are split over: sums are then over all
+devices, and the result is that of one device up to rounding. Source of the use in
+landmarks: self-training thesis, sections 5.3 and 6.2.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from kpdiscovery.ops import parallel, vectors
+
+_SPLIT = 1 / 1024  # Relative shift between the halves of a cluster that is split.
+
+
+class KMeans(NamedTuple):
+    """Clusters of `[N, D]` rows."""
+
+    centroids: jax.Array  # [k, D] float32.
+    labels: jax.Array  # [N] int32, nearest centroid; -1 for rows that do not count.
+    inertia: jax.Array  # Scalar: weighted sum of squared distances to the nearest.
+
+
+class Assignment(NamedTuple):
+    """The nearest centroid of each row."""
+
+    labels: jax.Array  # [N] int32; -1 for rows that do not count.
+    distances: jax.Array  # [N] squared distances; 0 for rows that do not count.
+
+
+class _Totals(NamedTuple):
+    """What a pass over the rows leaves, for R sets of centroids."""
+
+    sums: jax.Array  # [R, k, D]
+    weights: jax.Array  # [R, k]
+    inertia: jax.Array  # [R]
+
+
+def kmeans(
+    key: jax.Array,
+    x: jax.Array,
+    k: int,
+    *,
+    weights: jax.Array | None = None,
+    init: jax.Array | None = None,
+    iterations: int = 100,
+    restarts: int = 1,
+    spherical: bool = False,
+    block: int = 4096,
+    axis_name: str | None = None,
+) -> KMeans:
+    """Lloyd's algorithm from k-means++ starts; the best of all restarts.
+
+    A cluster that loses all its rows takes half of one of the most populated. With
+    fewer distinct rows than clusters the rest stay empty or coincide.
+
+    Args:
+        key: for the starts; not used with `init`.
+        x: `[N, D]` float32.
+        weights: `[N]`, not negative; None counts every row once.
+        init: `[k, D]` centroids of a warm start, in place of k-means++ and restarts.
+        iterations: of Lloyd's algorithm; always all of them (static shapes).
+        spherical: keep centroids at unit length; for rows of unit length.
+        block: rows visited at a time; changes speed and memory only.
+        axis_name: of the mesh axis over which rows are split, inside `jax.shard_map`.
+
+    Raises:
+        ValueError: shapes that do not fit, or k, iterations or restarts out of range.
+
+    Sources: Lloyd 1982; Arthur and Vassilvitskii 2007 (k-means++).
+    """
+    _check(x, k, weights, init, iterations, restarts)
+    rows = _Rows(x, weights, block, axis_name)
+    start = init[None] if init is not None else _plus_plus(key, rows, k, restarts)
+    start = vectors.normalize(start) if spherical else start
+    step = functools.partial(_lloyd, rows, spherical)
+    centroids = jax.lax.fori_loop(0, iterations, lambda _, c: step(c), start)
+    if len(start) > 1:
+        best = jnp.argmin(rows.totals(centroids).inertia)
+        centroids = centroids[best][None]
+    labels, distances = rows.assign(centroids[0])
+    inertia = rows.over_devices(jnp.sum(distances * rows.weights))
+    return KMeans(centroids[0], labels, inertia)
+
+
+def assign(
+    x: jax.Array,
+    centroids: jax.Array,
+    *,
+    weights: jax.Array | None = None,
+    block: int = 4096,
+) -> Assignment:
+    """The nearest of `[k, D]` centroids for `[N, D]` rows; weights as in `kmeans`."""
+    _check(x, len(centroids), weights, centroids, 0, 1)
+    return _Rows(x, weights, block, None).assign(centroids)
+
+
+class _Rows:
+    """Rows of one device with their weights, visited in blocks."""
+
+    def __init__(self, x, weights, block, axis_name):
+        given = jnp.ones(len(x)) if weights is None else weights
+        self.x, self.axis_name = x, axis_name
+        self.weights = jnp.where(jnp.isfinite(x).all(axis=-1), given, 0.0)
+        self.block = min(block, len(x))
+        self.blocks = -(-len(x) // self.block)
+
+    def over_devices(self, tree):
+        return tree if self.axis_name is None else jax.lax.psum(tree, self.axis_name)
+
+    def totals(self, centroids) -> _Totals:
+        """Of all devices, for `[R, k, D]` centroids."""
+
+        def visit(i, carry):
+            rows, weights, _ = self._cut(i)
+            return jax.tree.map(jnp.add, carry, _block_totals(rows, weights, centroids))
+
+        rows, weights, _ = self._cut(0)
+        first = _block_totals(rows, weights, centroids)
+        return self.over_devices(jax.lax.fori_loop(1, self.blocks, visit, first))
+
+    def assign(self, centroids) -> Assignment:
+        def visit(i, carry):
+            rows, _, start = self._cut(i)
+            squares = vectors.squared_distances(rows, centroids)
+            found = squares.argmin(-1).astype(jnp.int32), squares.min(-1)
+            put = lambda old, new: jax.lax.dynamic_update_slice_in_dim(
+                old, new, start, 0
+            )
+            return jax.tree.map(put, carry, found)
+
+        # From x, so that under shard_map they vary over devices as x does.
+        empty = (0 * self.weights).astype(jnp.int32), 0 * self.weights
+        labels, distances = jax.lax.fori_loop(0, self.blocks, visit, empty)
+        counts = self.weights > 0
+        return Assignment(
+            jnp.where(counts, labels, -1), jnp.where(counts, distances, 0.0)
+        )
+
+    def _cut(self, i):
+        """Block i; the last one reaches back, with weight 0 for what was seen before."""
+        start = jnp.minimum(i * self.block, len(self.x) - self.block)
+        cut = lambda a: jax.lax.dynamic_slice_in_dim(a, start, self.block)
+        fresh = start + jnp.arange(self.block) >= i * self.block
+        weights = jnp.where(fresh, cut(self.weights), 0.0)
+        rows = cut(self.x)
+        finite = jnp.isfinite(rows).all(axis=-1, keepdims=True)
+        return jnp.where(finite, rows, 0.0), weights, start
+
+
+def _block_totals(rows, weights, centroids) -> _Totals:
+    restarts, k, d = centroids.shape
+    squares = vectors.squared_distances(rows, centroids.reshape(restarts * k, d))
+    squares = squares.reshape(-1, restarts, k)
+    member = jax.nn.one_hot(squares.argmin(-1), k, dtype=rows.dtype)  # [n, R, k]
+    member *= weights[:, None, None]
+    sums = jnp.einsum('nrk,nd->rkd', member, rows, precision='highest')
+    return _Totals(sums, member.sum(0), weights @ squares.min(-1))
+
+
+def _lloyd(rows, spherical, centroids):
+    totals = rows.totals(centroids)
+    weights = totals.weights[..., None]
+    means = totals.sums / jnp.where(weights > 0, weights, 1.0)
+    fresh = jnp.where(weights > 0, means, centroids)
+    fresh = jax.vmap(_split)(fresh, totals.weights)
+    return vectors.normalize(fresh) if spherical else fresh
+
+
+def _split(centroids, weights):
+    """The j-th empty cluster takes half of the j-th most populated: both move apart."""
+    empty = weights <= 0
+    order = jnp.argsort(-weights)  # Most populated first.
+    rank = jnp.cumsum(empty) - 1  # Of each empty cluster among the empty ones.
+    donor = order[rank]
+    gives = jnp.zeros(len(weights), bool).at[donor].max(empty)
+    shift = _SPLIT * jnp.where(jnp.arange(centroids.shape[1]) % 2, 1.0, -1.0)[None]
+    halves = jnp.where(gives[:, None], centroids * (1 - shift), centroids)
+    return jnp.where(empty[:, None], centroids[donor] * (1 + shift), halves)
+
+
+def _plus_plus(key, rows, k, restarts):
+    """Starts `[R, k, D]`: rows drawn by their squared distance to those drawn before."""
+    x = jnp.where(jnp.isfinite(rows.x).all(-1, keepdims=True), rows.x, 0.0)
+    uniform = jax.random.uniform(key, (k, restarts))
+    draw_row = functools.partial(_draw_row, x, rows.weights, rows.axis_name)
+    draw_rows = jax.vmap(draw_row, (0, 1))
+
+    def draw(i, carry):
+        centroids, closest = carry
+        new = draw_rows(uniform[i], closest)
+        closest = jnp.minimum(closest, vectors.squared_distances(x, new))
+        return centroids.at[:, i].set(new), closest
+
+    anywhere = jnp.repeat(rows.weights[:, None], restarts, axis=1)
+    first = draw_rows(uniform[0], anywhere)
+    start = jnp.repeat(first[:, None], k, axis=1), vectors.squared_distances(x, first)
+    return jax.lax.fori_loop(1, k, draw, start)[0]
+
+
+def _draw_row(x, weights, axis_name, uniform, closest):
+    """The row that a number in [0, 1) falls on, by weight times squared distance."""
+    mass = weights * closest
+    *_, total = parallel.span(mass.sum(), axis_name)
+    mass = jnp.where(total > 0, mass, weights)  # All rows coincide with a centroid.
+    upto = jnp.cumsum(mass)
+    start, stop, total = parallel.span(upto[-1], axis_name)
+    target = uniform * total
+    mine = (target >= start) & (target < stop)
+    # Rounding must not carry the target past the last row that has any mass.
+    target = jnp.minimum(target - start, upto[-1] * (1 - 1e-6))
+    index = jnp.searchsorted(upto, target, side='right')
+    drawn = jnp.where(mine, x[jnp.minimum(index, len(x) - 1)], 0.0)
+    return drawn if axis_name is None else jax.lax.psum(drawn, axis_name)
+
+
+def _check(x, k, weights, init, iterations, restarts):
+    if x.ndim != 2 or len(x) == 0:
+        raise ValueError(f'x must be [N, D] with at least one row, got {x.shape}')
+    if k < 1 or iterations < 0 or restarts < 1:
+        raise ValueError(
+            'k and restarts must be at least 1 and iterations 0 or more, got '
+            f'{k}, {restarts} and {iterations}'
+        )
+    if weights is not None and weights.shape != x.shape[:1]:
+        raise ValueError(f'weights must be {x.shape[:1]}, got {weights.shape}')
+    if init is not None and init.shape != (k, x.shape[1]):
+        raise ValueError(f'init must be {(k, x.shape[1])}, got {init.shape}')

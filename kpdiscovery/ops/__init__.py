@@ -1,11 +1,14 @@
 """Pure array functions without parameters."""
 
 from kpdiscovery.ops import (
+    blocks,
     coordinates,
     heatmaps,
     images,
+    kmeans,
     linear,
     mixtures,
+    neighbors,
     parallel,
     precision,
     vectors,
@@ -13,11 +16,14 @@ from kpdiscovery.ops import (
 )
 
 __all__ = [
+    'blocks',
     'coordinates',
     'heatmaps',
     'images',
+    'kmeans',
     'linear',
     'mixtures',
+    'neighbors',
     'parallel',
     'precision',
     'vectors',

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.ops import parallel, vectors
+from kpdiscovery.ops import blocks, parallel, vectors
 
 _SPLIT = 1 / 1024  # Relative shift between the halves of a cluster that is split.
 
@@ -112,7 +112,7 @@ class _Rows:
         self.x, self.axis_name = x, axis_name
         self.weights = jnp.where(jnp.isfinite(x).all(axis=-1), given, 0.0)
         self.block = min(block, len(x))
-        self.blocks = -(-len(x) // self.block)
+        self.blocks = blocks.count(len(x), self.block)
 
     def over_devices(self, tree):
         return tree if self.axis_name is None else jax.lax.psum(tree, self.axis_name)
@@ -121,11 +121,9 @@ class _Rows:
         """Of all devices, for `[R, k, D]` centroids."""
 
         def visit(i, carry):
-            rows, weights, _ = self._cut(i)
-            return jax.tree.map(jnp.add, carry, _block_totals(rows, weights, centroids))
+            return jax.tree.map(jnp.add, carry, self._totals(i, centroids))
 
-        rows, weights, _ = self._cut(0)
-        first = _block_totals(rows, weights, centroids)
+        first = self._totals(0, centroids)
         return self.over_devices(jax.lax.fori_loop(1, self.blocks, visit, first))
 
     def assign(self, centroids) -> Assignment:
@@ -133,12 +131,9 @@ class _Rows:
             rows, _, start = self._cut(i)
             squares = vectors.squared_distances(rows, centroids)
             found = squares.argmin(-1).astype(jnp.int32), squares.min(-1)
-            put = lambda old, new: jax.lax.dynamic_update_slice_in_dim(
-                old, new, start, 0
-            )
-            return jax.tree.map(put, carry, found)
+            return blocks.put(carry, found, start)
 
-        # From x, so that under shard_map they vary over devices as x does.
+        # From the weights, so that under shard_map they vary over devices as x does.
         empty = (0 * self.weights).astype(jnp.int32), 0 * self.weights
         labels, distances = jax.lax.fori_loop(0, self.blocks, visit, empty)
         counts = self.weights > 0
@@ -146,15 +141,17 @@ class _Rows:
             jnp.where(counts, labels, -1), jnp.where(counts, distances, 0.0)
         )
 
+    def _totals(self, i, centroids) -> _Totals:
+        rows, weights, _ = self._cut(i)
+        return _block_totals(rows, weights, centroids)
+
     def _cut(self, i):
-        """Block i; the last one reaches back, with weight 0 for what was seen before."""
-        start = jnp.minimum(i * self.block, len(self.x) - self.block)
-        cut = lambda a: jax.lax.dynamic_slice_in_dim(a, start, self.block)
-        fresh = start + jnp.arange(self.block) >= i * self.block
-        weights = jnp.where(fresh, cut(self.weights), 0.0)
-        rows = cut(self.x)
+        """Rows of block i, their weights (0 for rows seen before), number of the first."""
+        (rows, weights), start, fresh = blocks.cut(
+            (self.x, self.weights), i, self.block
+        )
         finite = jnp.isfinite(rows).all(axis=-1, keepdims=True)
-        return jnp.where(finite, rows, 0.0), weights, start
+        return jnp.where(finite, rows, 0.0), jnp.where(fresh, weights, 0.0), start
 
 
 def _block_totals(rows, weights, centroids) -> _Totals:

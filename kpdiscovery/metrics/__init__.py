@@ -1,10 +1,38 @@
 """Evaluation protocols as pure functions, and PROTOCOLS, the table of them by name."""
 
+from kpdiscovery.metrics.accuracy import (
+    Accuracy,
+    match_landmarks,
+    pck,
+    point_accuracy,
+    precision_recall,
+)
+from kpdiscovery.metrics.clusters import normalized_mutual_information
+from kpdiscovery.metrics.completion import complete_matrix
+from kpdiscovery.metrics.curves import cumulative_error, fraction_within
+from kpdiscovery.metrics.errors import Nme, normalized_errors
 from kpdiscovery.metrics.features import slot_features
-from kpdiscovery.metrics.landmarks import (
-    five_points,
+from kpdiscovery.metrics.landmark_sets import (
+    Landmarks,
+    fill_missing,
+    points_per_image,
+)
+from kpdiscovery.metrics.landmarks import five_points, landmark_regression
+from kpdiscovery.metrics.nme import (
+    backward_nme,
+    forward_nme,
+    regress_landmarks,
+    repeated_nme,
+)
+from kpdiscovery.metrics.normalizers import (
+    annotated_extent,
     inter_ocular,
-    landmark_regression,
+    joint_distance,
+)
+from kpdiscovery.metrics.oks import (
+    AveragePrecision,
+    object_keypoint_similarity,
+    oks_average_precision,
 )
 from kpdiscovery.metrics.protocols import PROTOCOLS, evaluate
 from kpdiscovery.metrics.prototypes import (
@@ -13,27 +41,50 @@ from kpdiscovery.metrics.prototypes import (
     prototype_attributes,
 )
 from kpdiscovery.metrics.regions import assign_regions, keypoint_of_objects
-from kpdiscovery.metrics.regression import fit_linear, fit_ridge, forward_nme
+from kpdiscovery.metrics.regression import LinearMap, fit_linear, fit_ridge
 from kpdiscovery.metrics.scenes import match_boxes, mnist_hard
 from kpdiscovery.metrics.segmentation import adjusted_rand_index, foreground_ari
 
 __all__ = [
     'PROTOCOLS',
+    'Accuracy',
+    'AveragePrecision',
+    'Landmarks',
+    'LinearMap',
+    'Nme',
     'adjusted_rand_index',
+    'annotated_extent',
     'assign_regions',
+    'backward_nme',
+    'complete_matrix',
     'contingency',
+    'cumulative_error',
     'evaluate',
+    'fill_missing',
     'fit_linear',
     'fit_ridge',
     'five_points',
     'foreground_ari',
     'forward_nme',
+    'fraction_within',
     'inter_ocular',
+    'joint_distance',
     'keypoint_of_objects',
     'landmark_regression',
     'match_boxes',
+    'match_landmarks',
     'mnist_hard',
+    'normalized_errors',
+    'normalized_mutual_information',
+    'object_keypoint_similarity',
+    'oks_average_precision',
+    'pck',
+    'point_accuracy',
+    'points_per_image',
+    'precision_recall',
     'prototype_accuracy',
     'prototype_attributes',
+    'regress_landmarks',
+    'repeated_nme',
     'slot_features',
 ]

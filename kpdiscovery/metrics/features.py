@@ -11,9 +11,14 @@ import numpy as np
 from kpdiscovery.types import Array, Keypoints
 
 
-def to_unit_square(xy: Array, size: tuple[int, int]) -> Array:
+def to_unit_square(xy: Array, size: tuple[float, float]) -> Array:
     """Pixels `[..., 2]` of an (H, W) picture to [0, 1], edges to 0 and 1; float64."""
     return (np.asarray(xy, np.float64) + 0.5) / np.array(size[::-1], np.float64)
+
+
+def from_unit_square(xy: Array, size: tuple[float, float]) -> Array:
+    """The way back from `to_unit_square`, to pixels; float64."""
+    return np.asarray(xy, np.float64) * np.array(size[::-1], np.float64) - 0.5
 
 
 def slot_features(

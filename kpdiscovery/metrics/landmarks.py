@@ -1,4 +1,4 @@
-"""Annotated landmarks from unsupervised keypoints: which points, which normaliser."""
+"""Annotated landmarks from slots of unordered keypoints: the protocol of TUSK."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ import functools
 
 import numpy as np
 
-from kpdiscovery.metrics.features import slot_features, to_unit_square
-from kpdiscovery.metrics.regression import fit_linear, fit_ridge, forward_nme
+from kpdiscovery.metrics.errors import normalized_errors
+from kpdiscovery.metrics.features import (
+    from_unit_square,
+    slot_features,
+    to_unit_square,
+)
+from kpdiscovery.metrics.normalizers import inter_ocular
+from kpdiscovery.metrics.regression import fit_linear, fit_ridge
 from kpdiscovery.types import Array, Split
 
 _EYES = (slice(36, 42), slice(42, 48))  # Of the 68 points, left in the picture first.
@@ -40,13 +46,6 @@ def five_points(xy: Array, visible: Array) -> tuple[Array, Array]:
     return points, np.stack([*seen, *(visible[:, i] for i in _POINTS)], axis=1)
 
 
-def inter_ocular(xy: Array, visible: Array) -> tuple[Array, Array]:
-    """Distance between points 0 and 1, `[N]`, and whether it can be had, `[N]` bool."""
-    distance = np.linalg.norm(xy[:, 0] - xy[:, 1], axis=-1)
-    usable = visible[:, 0] & visible[:, 1] & (distance > 0)
-    return np.where(usable, distance, 1.0), usable
-
-
 def landmark_regression(fit: Split, test: Split) -> dict[str, float]:
     """Forward error of a linear regressor fitted on `fit` and measured on `test`, in %.
 
@@ -68,39 +67,27 @@ def landmark_regression(fit: Split, test: Split) -> dict[str, float]:
     if fit.num_labels != test.num_labels:
         raise ValueError(f'labels of fit and test: {fit.num_labels}, {test.num_labels}')
     fit_xy, fit_visible = _landmarks(fit)
+    targets = to_unit_square(fit_xy, fit.size), fit_visible
     xy, visible = _landmarks(test)
+    if fit_xy.shape[1:] != xy.shape[1:]:
+        raise ValueError(f'landmarks of fit and test: {fit_xy.shape}, {xy.shape}')
     normalizer, visible = _normalizer(xy, visible, test.size)
-    measure = functools.partial(
-        _measure,
-        targets=(to_unit_square(fit_xy, fit.size), to_unit_square(xy, test.size)),
-        visible=(fit_visible, visible),
-        normalizer=normalizer,
-        extent=test.size[::-1],
-    )
+
+    def measure(features: tuple[Array, Array], regressor) -> float:
+        found = regressor(features[0], *targets)(features[1])
+        found = from_unit_square(found, test.size)
+        return float(np.nanmean(normalized_errors(found, xy, normalizer, visible)))
+
     by_x, by_score = (_features(fit, test, order) for order in ('x', 'score'))
     ones = np.ones((len(fit_xy), 1)), np.ones((len(xy), 1))
-    mean_shape = functools.partial(fit_ridge, penalty=1e-9)
     return {
         'forward_nme': measure(by_x, fit_linear),
         'forward_nme_score_order': measure(by_score, fit_linear),
         'forward_nme_ridge': measure(by_x, fit_ridge),
-        'forward_nme_mean_shape': measure(ones, mean_shape),
+        'forward_nme_mean_shape': measure(
+            ones, functools.partial(fit_ridge, penalty=0)
+        ),
     }
-
-
-def _measure(features, regressor, *, targets, visible, normalizer, extent) -> float:
-    """`forward_nme` of pairs (fit, test)."""
-    return forward_nme(
-        features[0],
-        targets[0],
-        features[1],
-        targets[1],
-        normalizer,
-        fit_visible=visible[0],
-        test_visible=visible[1],
-        extent=extent,
-        regressor=regressor,
-    )
 
 
 def _features(fit: Split, test: Split, order: str) -> tuple[Array, Array]:

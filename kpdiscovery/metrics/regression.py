@@ -1,8 +1,8 @@
-"""From keypoints to annotated landmarks by a linear map: the forward error."""
+"""Linear maps from keypoints to landmarks, fitted by gradient or in closed form."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,23 @@ import numpy as np
 import optax
 
 from kpdiscovery.types import Array
+
+
+class LinearMap(NamedTuple):
+    """Landmarks from features: features @ weights + offset."""
+
+    weights: Array  # [F, 2 * T] float64.
+    offset: Array  # [2 * T] float64, zeros without bias.
+
+    def __call__(self, features: Array) -> Array:
+        """`[L, F]` -> `[L, T, 2]`; ValueError for another number of features."""
+        features = np.asarray(features, np.float64)
+        if features.ndim != 2 or features.shape[1] != len(self.weights):
+            raise ValueError(
+                f'wanted features [L, {len(self.weights)}] as in the fit, got '
+                f'{features.shape}: other keypoints'
+            )
+        return (features @ self.weights + self.offset).reshape(len(features), -1, 2)
 
 
 def fit_linear(
@@ -21,7 +38,7 @@ def fit_linear(
     batch_size: int = 64,
     learning_rate: float = 1e-2,
     seed: int = 0,
-) -> Array:
+) -> LinearMap:
     """Linear map without bias, trained by Adam on the squared error (TUSK).
 
     Weights start uniform in +-1/sqrt(F) (unstated by the paper); batches are shuffled
@@ -34,7 +51,7 @@ def fit_linear(
         epochs: passes over the data (paper: 5 for MAFL, 2 for Human3.6M).
 
     Returns:
-        `[F, 2 * T]` float64; trained in float32.
+        Weights `[F, 2 * T]` trained in float32, no offset.
 
     Raises:
         ValueError: shapes do not fit, or there are no rows.
@@ -47,7 +64,8 @@ def fit_linear(
     order = [rng.permutation(len(x))[: steps * size] for _ in range(epochs)]
     rows = np.reshape(order, (epochs * steps, size)).astype(np.int32)
     data = [jnp.asarray(v, jnp.float32) for v in (start, x, y, weight)]
-    return np.asarray(_adam(*data, jnp.asarray(rows), learning_rate), np.float64)
+    weights = _adam(*data, jnp.asarray(rows), learning_rate)
+    return LinearMap(np.asarray(weights, np.float64), np.zeros(y.shape[1]))
 
 
 def fit_ridge(
@@ -56,67 +74,33 @@ def fit_ridge(
     visible: Array | None = None,
     *,
     penalty: float = 0.1,
-) -> Array:
-    """Linear map without bias in closed form: (X'X + penalty I)^-1 X'Y.
+    relative: bool = False,
+    bias: bool = False,
+) -> LinearMap:
+    """Linear map in closed form: (X'X + penalty I)^-1 X'Y.
 
-    Arguments, result `[F, 2 * T]` and errors as in `fit_linear`; each landmark is
-    fitted to the rows where it is visible. `penalty` > 0 is in squared features, so it
-    weighs as much as that number of pictures with a keypoint at the far edge. A single
-    feature of ones and a tiny penalty give the mean shape.
-    """
-    x, y, weight = _rows(features, targets, visible)
-    if penalty <= 0:
-        raise ValueError(f'penalty must be > 0, got {penalty}')
-    if weight.all():
-        return _solve(x, y, penalty)
-    seen = weight > 0
-    parts = [_solve(x[s], t[s], penalty) for s, t in zip(seen.T, y.T, strict=True)]
-    return np.stack(parts, axis=1)
-
-
-def forward_nme(
-    fit_features: Array,
-    fit_targets: Array,
-    test_features: Array,
-    test_targets: Array,
-    normalizer: Array | float,
-    *,
-    fit_visible: Array | None = None,
-    test_visible: Array | None = None,
-    extent: tuple[float, float] = (1.0, 1.0),
-    regressor: Callable[[Array, Array, Array | None], Array] = fit_linear,
-) -> float:
-    """Normalised mean error of landmarks regressed from keypoints, in %.
-
-    100 x mean over the visible test landmarks of |(prediction - truth) * extent| /
-    normalizer.
+    Arguments and errors as in `fit_linear`; each landmark is fitted to the rows where
+    it is visible (to none at all: zeros).
 
     Args:
-        fit_features: `[N, F]`, what the regressor learns from, such as `slot_features`.
-        fit_targets: `[N, T, 2]`, of order 1.
-        test_features: `[L, F]`.
-        test_targets: `[L, T, 2]`.
-        normalizer: `[L]` or one number, a length in targets times `extent`; > 0.
-        fit_visible: `[N, T]` bool, landmarks that count; None for all.
-        test_visible: `[L, T]` bool, likewise.
-        extent: (W, H) of the test pictures if targets are in the unit square and
-            `normalizer` is in pixels.
-        regressor: `(features, targets, visible) -> [F, 2 * T]` weights.
+        penalty: >= 0; 0 is least squares, the smallest map where several fit. In
+            squared features, so it weighs as much as that number of pictures with a
+            keypoint at the far edge.
+        relative: counts the penalty in largest entries of X'X instead (the thesis).
+        bias: takes the mean off features and targets, and gives the offset back.
 
-    Raises:
-        ValueError: shapes do not fit, no row or visible landmark, `normalizer` <= 0.
-
-    Source: Thewlis et al. 2017 (arXiv:1705.02193); TUSK section 4.3 and table 3.
+    Source: self-training thesis, evaluation of chapters 5 and 6 (relative, with bias).
     """
-    x, y, weight = _rows(test_features, test_targets, test_visible)
-    scale = np.broadcast_to(np.asarray(normalizer, np.float64), (len(x),))
-    seen = weight[:, ::2] > 0
-    if not seen.any() or (scale[seen.any(axis=1)] <= 0).any():
-        raise ValueError('forward_nme needs visible landmarks and a normalizer > 0')
-    predicted = x @ _checked(regressor(fit_features, fit_targets, fit_visible), x, y)
-    gap = (predicted - y).reshape(*seen.shape, 2) * np.asarray(extent, np.float64)
-    error = np.linalg.norm(gap, axis=-1) / np.where(scale > 0, scale, 1)[:, None]
-    return float(100 * error[seen].mean())
+    x, y, weight = _rows(features, targets, visible)
+    if penalty < 0:
+        raise ValueError(f'penalty must be >= 0, got {penalty}')
+    options = (penalty, relative, bias)
+    if weight.all():
+        return _solve(x, y, *options)
+    seen = weight.reshape(len(x), -1, 2)[..., 0].T > 0
+    pairs = zip(seen, np.split(y, len(seen), axis=1), strict=True)
+    parts = [_solve(x[s], t[s], *options) for s, t in pairs]
+    return LinearMap(*(np.concatenate(p, axis=-1) for p in zip(*parts, strict=True)))
 
 
 def _rows(features: Array, targets: Array, visible: Array | None):
@@ -134,17 +118,18 @@ def _rows(features: Array, targets: Array, visible: Array | None):
     return x, y, np.repeat(seen, 2, axis=1).astype(np.float64)
 
 
-def _checked(weights: Array, x: Array, y: Array) -> Array:
-    if weights.shape != (x.shape[1], y.shape[1]):
-        raise ValueError(
-            f'the fit gives a map {weights.shape}, the test split needs '
-            f'{(x.shape[1], y.shape[1])}: other keypoints or other landmarks'
-        )
-    return weights
-
-
-def _solve(x: Array, y: Array, penalty: float) -> Array:
-    return np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T @ y)
+def _solve(x: Array, y: Array, penalty: float, relative: bool, bias: bool) -> LinearMap:
+    centre_x, centre_y = (
+        v.mean(axis=0) if bias and len(v) else np.zeros(v.shape[1]) for v in (x, y)
+    )
+    x, y = x - centre_x, y - centre_y
+    gram = x.T @ x
+    ridge = penalty * (gram.max() if relative else 1.0)
+    if ridge > 0:
+        weights = np.linalg.solve(gram + ridge * np.eye(len(gram)), x.T @ y)
+    else:
+        weights = np.linalg.lstsq(x, y, rcond=None)[0]
+    return LinearMap(weights, centre_y - centre_x @ weights)
 
 
 @jax.jit

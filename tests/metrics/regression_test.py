@@ -1,9 +1,7 @@
-import functools
-
 import numpy as np
 import optax
 import pytest
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LinearRegression, Ridge
 
 from kpdiscovery import metrics
 
@@ -18,13 +16,13 @@ def test_ridge_matches_sklearn():
     x, y, _ = linear_data()
     y = y + np.random.default_rng(1).normal(0, 0.1, y.shape)
     visible = np.random.default_rng(2).uniform(size=y.shape[:2]) < 0.7
-    got = metrics.fit_ridge(x, y, penalty=2.0)
+    got = metrics.fit_ridge(x, y, penalty=2.0).weights
     oracle = Ridge(alpha=2.0, fit_intercept=False)
     np.testing.assert_allclose(
         got, oracle.fit(x, y.reshape(400, -1)).coef_.T, atol=1e-9
     )
     hidden = np.where(visible[..., None], y, np.nan)
-    got = metrics.fit_ridge(x, hidden, visible, penalty=2.0)
+    got = metrics.fit_ridge(x, hidden, visible, penalty=2.0).weights
     for i in range(3):
         want = oracle.fit(x[visible[:, i]], y[visible[:, i], i]).coef_.T
         np.testing.assert_allclose(got[:, 2 * i : 2 * i + 2], want, atol=1e-9)
@@ -32,14 +30,14 @@ def test_ridge_matches_sklearn():
 
 def test_adam_finds_the_map():
     x, y, weights = linear_data()
-    got = metrics.fit_linear(x, y, epochs=400)
+    got = metrics.fit_linear(x, y, epochs=400).weights
     np.testing.assert_allclose(got, weights, atol=2e-3)
     assert got.dtype == np.float64
 
 
 def test_adam_matches_a_plain_loop():
     x, y, _ = linear_data(n=10, f=2, t=1)
-    got = metrics.fit_linear(x, y, epochs=3, batch_size=4, seed=5)
+    got = metrics.fit_linear(x, y, epochs=3, batch_size=4, seed=5).weights
     rng = np.random.default_rng(5)
     w = (rng.uniform(-1, 1, (2, 2)) / np.sqrt(2)).astype(np.float32)
     optimizer = optax.adam(1e-2)
@@ -56,35 +54,49 @@ def test_adam_is_deterministic_and_ignores_what_is_hidden():
     x, y, _ = linear_data(n=100)
     visible = np.random.default_rng(1).uniform(size=y.shape[:2]) < 0.5
     hidden = np.where(visible[..., None], y, np.nan)
-    got = metrics.fit_linear(x, hidden, visible)
-    np.testing.assert_array_equal(metrics.fit_linear(x, hidden, visible), got)
+    fit = lambda *args, **options: metrics.fit_linear(x, *args, **options).weights
+    got = fit(hidden, visible)
+    np.testing.assert_array_equal(fit(hidden, visible), got)
     garbage = np.where(visible[..., None], y, 99)
-    np.testing.assert_array_equal(metrics.fit_linear(x, garbage, visible), got)
-    assert np.isfinite(metrics.fit_linear(x, hidden, np.zeros_like(visible))).all()
-    assert not np.array_equal(metrics.fit_linear(x, hidden, visible, seed=1), got)
+    np.testing.assert_array_equal(fit(garbage, visible), got)
+    assert np.isfinite(fit(hidden, np.zeros_like(visible))).all()
+    assert not np.array_equal(fit(hidden, visible, seed=1), got)
 
 
-def test_forward_nme_by_hand():
-    ones, target = np.ones((2, 1)), np.zeros((2, 2, 2))
-    truth = np.array([[[0.3, 0.4], [0, 0]], [[0.0, 0.1], [7, 7]]])
-    visible = np.array([[True, True], [True, False]])
-    zeros = functools.partial(metrics.fit_ridge, penalty=1.0)
-    measure = functools.partial(metrics.forward_nme, ones, target, ones, truth)
-    got = measure(2.0, test_visible=visible, regressor=zeros)
-    assert got == pytest.approx(100 * (0.25 + 0 + 0.05) / 3)
-    # Pixels: 3 and 8 of a picture 10 wide and 20 high, eyes 5 px and 1 px apart.
-    options = {'test_visible': visible, 'regressor': zeros, 'extent': (10, 20)}
-    want = 100 * (np.hypot(3, 8) / 5 + 0 + 2 / 1) / 3
-    assert measure(np.array([5.0, 1.0]), **options) == pytest.approx(want)
-
-
-def test_forward_nme_of_a_linear_world_is_zero():
+@pytest.mark.parametrize('penalty', [0, 2.0])
+def test_bias_matches_sklearn(penalty):
     x, y, _ = linear_data()
-    exact = functools.partial(metrics.fit_ridge, penalty=1e-9)
-    got = metrics.forward_nme(x[:300], y[:300], x[300:], y[300:], 1, regressor=exact)
-    assert got < 1e-6
-    adam = metrics.forward_nme(x[:300], y[:300], x[300:], y[300:], 1)
-    assert 0 < adam < 100
+    y = y + 5 + np.random.default_rng(1).normal(0, 0.1, y.shape)
+    got = metrics.fit_ridge(x, y, penalty=penalty, bias=True)
+    oracle = Ridge(alpha=penalty) if penalty else LinearRegression()
+    oracle.fit(x, y.reshape(400, -1))
+    np.testing.assert_allclose(got.weights, oracle.coef_.T, atol=1e-9)
+    np.testing.assert_allclose(got.offset, oracle.intercept_, atol=1e-9)
+    want = oracle.predict(x).reshape(400, 3, 2)
+    np.testing.assert_allclose(got(x), want, atol=1e-9)
+
+
+def test_relative_penalty_is_in_largest_entries_of_the_gram_matrix():
+    x, y, _ = linear_data()
+    largest = (x.T @ x).max()
+    got = metrics.fit_ridge(x, y, penalty=0.1, relative=True)
+    want = metrics.fit_ridge(x, y, penalty=0.1 * largest)
+    np.testing.assert_allclose(got.weights, want.weights, atol=1e-12)
+    scaled = metrics.fit_ridge(7 * x, 7 * y, penalty=0.1, relative=True)
+    np.testing.assert_allclose(scaled.weights, want.weights, atol=1e-12)
+
+
+def test_ridge_where_nothing_can_be_learnt():
+    one = metrics.fit_ridge(np.ones((1, 4)), np.full((1, 2, 2), 3.0), bias=True)
+    np.testing.assert_array_equal(one(np.zeros((5, 4))), np.full((5, 2, 2), 3))
+    same = np.tile([1.0, 2.0], (6, 1))  # Identical features: the mean.
+    y = np.arange(24.0).reshape(6, 2, 2)
+    got = metrics.fit_ridge(same, y, penalty=0.1, relative=True, bias=True)
+    np.testing.assert_allclose(got(same), np.tile(y.mean(axis=0), (6, 1, 1)))
+    unseen = np.array([[True, False]] * 6)
+    got = metrics.fit_ridge(same, y, unseen, penalty=0, bias=True)(same)
+    np.testing.assert_allclose(got[:, 0], np.tile(y[:, 0].mean(axis=0), (6, 1)))
+    assert not got[:, 1].any()
 
 
 @pytest.mark.parametrize(
@@ -107,11 +119,7 @@ def test_bad_shapes(x, y, visible):
 
 def test_bad_options():
     x, y, _ = linear_data(n=8)
-    with pytest.raises(ValueError, match='penalty'):
-        metrics.fit_ridge(x, y, penalty=0)
-    with pytest.raises(ValueError, match='normalizer > 0'):
-        metrics.forward_nme(x, y, x, y, 0.0)
-    with pytest.raises(ValueError, match='visible'):
-        metrics.forward_nme(x, y, x, y, 1.0, test_visible=np.zeros((8, 3)))
-    with pytest.raises(ValueError, match=r'map \(6, 6\)'):
-        metrics.forward_nme(x, y, x[:, :5], y, 1.0)
+    with pytest.raises(ValueError, match='penalty must be >= 0, got -1'):
+        metrics.fit_ridge(x, y, penalty=-1)
+    with pytest.raises(ValueError, match=r'\[L, 6\] as in the fit, got \(8, 5\)'):
+        metrics.fit_ridge(x, y)(x[:, :5])

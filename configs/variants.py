@@ -67,7 +67,7 @@ def tusk_small(c, *, resolution: int, window: int) -> None:
     """
     c.method.update(
         resolution=resolution, window=window, channels=16, width=16, levels=3, groups=4,
-        normalize_features=True, splat_variance=0.5, splat_gain=float(resolution**2),
+        normalize_features='channel', splat_variance=0.5, splat_gain=float(resolution**2),
         feature_weight=0.1, cluster_start=0.3, prototype_steps=4, projections=16,
         memory=256,
     )  # fmt: skip

@@ -13,6 +13,7 @@ from kpdiscovery.ops import (
     precision,
     vectors,
     warps,
+    whitening,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     'precision',
     'vectors',
     'warps',
+    'whitening',
 ]

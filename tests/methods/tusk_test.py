@@ -219,7 +219,7 @@ def test_only_the_code_preset_encodes_again(variables, batch):
         ({'parity': 'paper', 'alpha': False}, {'no claim'}),
         ({'views': FULL.views, 'mask_equivariance': True},
          {'heat_equivariance', 'feature_equivariance'}),
-        ({'exploration': 0.5, 'normalize_features': True, 'weigh_alphas': True}, set()),
+        ({'exploration': 0.5, 'normalize_features': 'channel', 'whiten': True}, set()),
     ],
 )  # fmt: skip
 def test_every_switch_has_a_step(batch, changes, terms):
@@ -236,7 +236,8 @@ def test_every_switch_has_a_step(batch, changes, terms):
 
 
 def test_unknown_switches_are_named():
-    for name, value in (('parity', 'x'), ('reconstruction', 'x'), ('clustering', 'x')):
+    names = ('parity', 'reconstruction', 'clustering', 'normalize_features')
+    for name, value in ((name, 'x') for name in names):
         with pytest.raises(ValueError, match=f"{name} must be .*, got 'x'"):
             dataclasses.replace(TINY, **{name: value})
 

@@ -20,9 +20,11 @@ from kpdiscovery.methods.tusk.augmentation import follow
 from kpdiscovery.methods.tusk.prototypes import quantize, remember
 from kpdiscovery.models import vgg, weights
 from kpdiscovery.ops import images as image_ops
-from kpdiscovery.ops import parallel, vectors
+from kpdiscovery.ops import parallel, vectors, whitening
+from kpdiscovery.ops.whitening import Moments
 from kpdiscovery.types import Batch, State, UserError
 
+_FRESH = 0.05  # Share of a batch in the running moments.
 _COMMITMENT = 0.25  # Of vector quantisation; van den Oord et al. 2017.
 
 
@@ -37,6 +39,9 @@ def init(tusk, update, key: jax.Array, batch: Batch, before: State | None) -> St
         'decoder': tusk.decoder.init(keys[1], dense)['params'],
         'prototypes': jax.random.normal(keys[2], (tusk.num_prototypes, tusk.channels)),
     }
+    if tusk.whiten:
+        mean = jnp.zeros(tusk.channels)
+        variables['moments'] = Moments(mean, jnp.eye(tusk.channels))
     if tusk.memory:
         recent = jax.random.normal(keys[3], (tusk.memory, tusk.channels))
         variables['recent'] = vectors.normalize(recent)
@@ -60,20 +65,20 @@ def step(tusk, update, steps: int, state: State, batch: Batch, labels, key: jax.
     objective = functools.partial(
         loss, tusk, variables, images, warp, exploration, done, cluster_key
     )
-    (_, (terms, descriptors)), grads = jax.value_and_grad(objective, has_aux=True)(
-        trained
-    )
+    (_, (terms, descriptors, moments)), grads = jax.value_and_grad(
+        objective, has_aux=True
+    )(trained)
     grads = parallel.mean(grads, tusk.axis_name)
     for group in groups:
         change, opt[group] = update[group].update(
             grads[group], opt[group], trained[group]
         )
         variables |= optax.apply_updates(trained[group], change)
+    if moments is not None:
+        variables['moments'] = _follow(variables['moments'], moments)
     if tusk.alternate and tusk.prototype_steps:
         if tusk.encodes_again:
-            descriptors = tusk.find(
-                *tusk.encode(variables, images), tusk.num_keypoints
-            )[2]
+            descriptors = tusk.detect(variables, images, tusk.num_keypoints).descriptors
         _step_prototypes(tusk, update, variables, opt, descriptors, terms, cluster_key)
     return State(state.step + 1, variables, opt), parallel.mean(terms, tusk.axis_name)
 
@@ -91,7 +96,8 @@ def views(tusk, keys: jax.Array, batch: Batch):
 
 
 def loss(tusk, variables, images, warp, exploration, done, key, trained):
-    """Scalar; its named terms and the descriptors `[B V, K, D]` beside it.
+    """Scalar; beside it its named terms, the descriptors `[B V, K, D]` and, where they
+    are whitened, the moments of the features they were read from.
 
     `done` is the share of the phase that is behind; `trained` holds the parameters by
     optimiser group and overrides those in `variables`.
@@ -100,6 +106,8 @@ def loss(tusk, variables, images, warp, exploration, done, key, trained):
         variables = {**variables, **group}
     scores, features = tusk.encode(variables, images)
     found = _explored(tusk, scores, features, exploration)
+    moments = _moments(tusk, found.descriptors)
+    found = network.on_sphere(found, moments)
     unit = vectors.normalize(variables['prototypes'])
     terms, strength = _clustering_terms(
         tusk, variables, found.descriptors, unit, done, key
@@ -119,7 +127,20 @@ def loss(tusk, variables, images, warp, exploration, done, key, trained):
                      'feature_equivariance': tusk.feature_weight}  # fmt: skip
     total = sum(weight * terms[name] for name, weight in strength.items())
     terms |= {'loss': total, 'confidence': found.confidence.mean()}
-    return total, (terms, descriptors)
+    return total, (terms, descriptors, moments)
+
+
+def _moments(tusk, read):
+    """Of the features at this batch's keypoints: constants to the gradient."""
+    if not tusk.whiten:
+        return None
+    cloud = jax.lax.stop_gradient(read).reshape(-1, tusk.channels)
+    return whitening.moments(cloud, axis_name=tusk.axis_name)
+
+
+def _follow(kept, fresh):
+    """Moments for prediction: a running mean of the batches'."""
+    return jax.tree.map(lambda old, new: old + _FRESH * (new - old), kept, fresh)
 
 
 def _clustering_terms(tusk, variables, descriptors, unit, done, key):

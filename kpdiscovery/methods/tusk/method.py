@@ -56,7 +56,8 @@ class Tusk:
     width: int = 32
     levels: int = 4
     groups: int = 32
-    normalize_features: bool = False
+    normalize_features: str = ''  # 'channel' or 'picture': `network`.
+    whiten: bool = False  # Descriptors decorrelated over keypoints (ours): `network`.
     dtype: str = 'float32'  # Of convolutions; parameters and reductions stay float32.
     temperature: float = 0.2
     splat_variance: float = 0.05
@@ -115,6 +116,11 @@ class Tusk:
             raise ValueError(
                 f'parity must be one of {sorted(PARITY)}, got {self.parity!r}'
             )
+        if self.normalize_features not in ('', 'channel', 'picture'):
+            raise ValueError(
+                "normalize_features must be '', 'channel' or 'picture', got "
+                f'{self.normalize_features!r}'
+            )
         if self.reconstruction not in ('mse', 'perceptual'):
             raise ValueError(
                 f"reconstruction must be 'mse' or 'perceptual', got {self.reconstruction!r}"
@@ -168,7 +174,8 @@ class Tusk:
     def detect(self, variables: Any, images: jax.Array, k: int) -> network.Detections:
         """K points of `[B, H, W, 3]` images, in pixels of the inner resolution."""
         scores, features = self.encode(variables, self.fit(images))
-        return self.find(scores, features, k)
+        found = self.find(scores, features, k)
+        return network.on_sphere(found, variables.get('moments'))
 
     def layers(self, variables: Any, found: network.Detections, size: tuple[int, int]):
         """Every keypoint decoded alone: colours and alpha logits (`network`)."""
@@ -211,6 +218,7 @@ class Tusk:
         return jax.nn.sigmoid(logits), features
 
     def find(self, scores, features, k, bonus=None):
+        """K points with the features as they are read there."""
         xy = network.locate(
             scores, k, window=self.window, temperature=self.temperature, bonus=bonus
         )

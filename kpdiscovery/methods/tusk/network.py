@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from kpdiscovery.models.unet import Conv, UNet
 from kpdiscovery.ops import heatmaps, precision, vectors
+from kpdiscovery.ops.whitening import Moments, whiten
 
 
 class Encoder(nn.Module):
@@ -23,7 +24,7 @@ class Encoder(nn.Module):
     width: int = 32
     levels: int = 4
     groups: int = 32
-    normalize_features: bool = False
+    normalize_features: str = ''  # See `normalize_features`.
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -40,7 +41,7 @@ class Encoder(nn.Module):
         # One channel: the logits are standardised over the picture.
         h = nn.GroupNorm(1, epsilon=1e-5, dtype=h.dtype, name='standardize')(h)
         f = precision.full(f)
-        return standardize(f) if self.normalize_features else f, h[..., 0]
+        return normalize_features(f, self.normalize_features), h[..., 0]
 
 
 class Detections(NamedTuple):
@@ -48,14 +49,24 @@ class Detections(NamedTuple):
 
     xy: jax.Array  # [B, K, 2]
     confidence: jax.Array  # [B, K]
-    descriptors: jax.Array  # [B, K, D], unit length.
+    descriptors: jax.Array  # [B, K, D]: features as read, or (`on_sphere`) unit length.
 
 
-def standardize(features: jax.Array) -> jax.Array:
-    """Each channel of `[B, H, W, D]` to mean 0 and variance 1 over the picture."""
-    mean = features.mean(axis=(1, 2), keepdims=True)
-    variance = features.var(axis=(1, 2), keepdims=True)
-    return (features - mean) * jax.lax.rsqrt(variance + 1e-5)
+def normalize_features(features: jax.Array, how: str) -> jax.Array:
+    """A fixed scale for `[B, H, W, D]`, which equivariance would else shrink to nothing.
+
+    Args:
+        how: 'channel' brings each channel to mean 0 and variance 1 over the picture,
+            'picture' all of them together to mean square 1; '' changes nothing (paper).
+    """
+    if how == 'channel':
+        features -= features.mean(axis=(1, 2), keepdims=True)
+        square = jnp.mean(features**2, axis=(1, 2), keepdims=True)
+    elif how == 'picture':
+        square = jnp.mean(features**2, axis=(1, 2, 3), keepdims=True)
+    else:
+        return features
+    return features * jax.lax.rsqrt(square + 1e-5)
 
 
 def saliency(images: jax.Array) -> jax.Array:
@@ -88,7 +99,7 @@ def locate(
 
 
 def describe(scores, features, xy, *, sampling: str) -> Detections:
-    """Confidence and descriptor at points, by `sampling` 'bilinear' or 'floor' (code).
+    """Confidence and features at points, by `sampling` 'bilinear' or 'floor' (code).
 
     No gradient reaches the location through the descriptor.
     """
@@ -100,7 +111,21 @@ def describe(scores, features, xy, *, sampling: str) -> Detections:
     else:
         confidence = heatmaps.sample_bilinear(score_map, xy)[..., 0]
         read = heatmaps.sample_bilinear(features, jax.lax.stop_gradient(xy))
-    return Detections(xy, confidence, vectors.normalize(read))
+    return Detections(xy, confidence, read)
+
+
+def on_sphere(found: Detections, moments: Moments | None = None) -> Detections:
+    """Descriptors of unit length; whitened before, where `moments` are given.
+
+    Features of all keypoints have much in common (they are not ground) and differ most
+    in what matters least to a kind of object (the amount of ink of a digit). Prototypes
+    then share a narrow cone, along one axis of it, and the cluster loss drives the
+    whole cone round the sphere faster than they can follow.
+    """
+    read = found.descriptors
+    if moments is not None:
+        read = whiten(read, moments)
+    return found._replace(descriptors=vectors.normalize(read))
 
 
 def splat(found: Detections, shape, *, variance: float, gain: float = 1.0):

@@ -22,7 +22,7 @@ def double():
 
 @pytest.fixture(scope='module')
 def settings():
-    changes = ['memory=64', 'exploration=0.9', 'dtype=float64']
+    changes = ['memory=64', 'exploration=0.9', 'dtype=float64', 'whiten=True']
     changes = [f'method.{change}' for change in changes]
     return config.load('tusk/tetrominoes:smoke', [*changes, 'phases.train.steps=20'])
 

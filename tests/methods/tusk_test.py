@@ -235,6 +235,36 @@ def test_every_switch_has_a_step(batch, changes, terms):
     assert set(scalars) == always | claim | (terms - {'no claim'})
 
 
+def test_whitened_descriptors_follow_running_moments(batch, images):
+    """Moments of the keypoints' features: used for a batch's own, kept for prediction."""
+    tusk = dataclasses.replace(TINY, whiten=True)
+    state, scalars = run(stepper(tusk), start(tusk, batch), batch, 3)
+    assert_finite(state, scalars)
+    moments = state.variables['moments']
+    assert jnp.abs(moments.mean).max() > 0
+    scores, features = tusk.encode(state.variables, images)
+    read = tusk.find(scores, features, 3).descriptors
+    variance, vectors = np.linalg.eigh(np.asarray(moments.covariance, np.float64))
+    root = (vectors / np.sqrt(variance + 1e-3 * variance.mean())) @ vectors.T
+    want = (np.asarray(read) - np.asarray(moments.mean)) @ root
+    want /= np.linalg.norm(want, axis=-1, keepdims=True)
+    got = tusk.predict(state.variables, images).descriptors
+    np.testing.assert_allclose(got, want, atol=1e-3)
+
+
+def test_whitened_descriptors_of_a_batch_are_spread(batch, images):
+    """Unit vectors whose mean is near 0, where untouched ones share a cone."""
+    length = {}
+    for whiten in (True, False):
+        tusk = dataclasses.replace(TINY, whiten=whiten)
+        variables = start(tusk, batch).variables
+        terms = learning.loss(
+            tusk, variables, images, None, None, 0.0, jax.random.key(0), {}
+        )[1]
+        length[whiten] = float(jnp.linalg.norm(terms[1].mean((0, 1))))
+    assert length[True] < 0.3 < 0.6 < length[False]
+
+
 def test_unknown_switches_are_named():
     names = ('parity', 'reconstruction', 'clustering', 'normalize_features')
     for name, value in ((name, 'x') for name in names):

@@ -51,7 +51,7 @@ def cpu(c):
         cluster_weight=0.003,
     )  # fmt: skip
     c.data.batch_size = 12
-    c.phases.train.steps = 9000
+    c.phases.train.steps = 8000
     c.evaluation.test = 1000
 
 

@@ -24,7 +24,7 @@ from kpdiscovery.ops import parallel, vectors, whitening
 from kpdiscovery.ops.whitening import Moments
 from kpdiscovery.types import Batch, State, UserError
 
-_FRESH = 0.05  # Share of a batch in the running moments.
+_FRESH = 0.2  # Share of a batch in the running moments.
 _COMMITMENT = 0.25  # Of vector quantisation; van den Oord et al. 2017.
 
 
@@ -131,15 +131,18 @@ def loss(tusk, variables, images, warp, exploration, done, key, trained):
 
 
 def _moments(tusk, read):
-    """Of the features at this batch's keypoints: constants to the gradient."""
+    """Of the features at this batch's keypoints."""
     if not tusk.whiten:
         return None
-    cloud = jax.lax.stop_gradient(read).reshape(-1, tusk.channels)
-    return whitening.moments(cloud, axis_name=tusk.axis_name)
+    return whitening.moments(read.reshape(-1, tusk.channels), axis_name=tusk.axis_name)
 
 
 def _follow(kept, fresh):
-    """Moments for prediction: a running mean of the batches'."""
+    """Moments for prediction: a running mean of the batches'.
+
+    What is whitened away is free to drift, and drifts while the learning rate is high:
+    the mean is short, and exact only at the end of a schedule that decays to zero.
+    """
     return jax.tree.map(lambda old, new: old + _FRESH * (new - old), kept, fresh)
 
 

@@ -66,7 +66,7 @@ class State:
     """All that training changes; `variables` alone is enough for prediction."""
 
     step: Array  # int32 scalar, steps done in this phase.
-    variables: Any  # {net: {'params': ..., 'batch_stats': ...}}
+    variables: Any  # Nested dicts of arrays: a checkpoint remembers no other container.
     opt: Any  # {parameter group: optax state}
 
 

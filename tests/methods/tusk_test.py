@@ -240,16 +240,26 @@ def test_whitened_descriptors_follow_running_moments(batch, images):
     tusk = dataclasses.replace(TINY, whiten=True)
     state, scalars = run(stepper(tusk), start(tusk, batch), batch, 3)
     assert_finite(state, scalars)
-    moments = state.variables['moments']
-    assert jnp.abs(moments.mean).max() > 0
+    mean, covariance = (state.variables['moments'][k] for k in ('mean', 'covariance'))
+    assert jnp.abs(mean).max() > 0
     scores, features = tusk.encode(state.variables, images)
     read = tusk.find(scores, features, 3).descriptors
-    variance, vectors = np.linalg.eigh(np.asarray(moments.covariance, np.float64))
+    variance, vectors = np.linalg.eigh(np.asarray(covariance, np.float64))
     root = (vectors / np.sqrt(variance + 1e-3 * variance.mean())) @ vectors.T
-    want = (np.asarray(read) - np.asarray(moments.mean)) @ root
+    want = (np.asarray(read) - np.asarray(mean)) @ root
     want /= np.linalg.norm(want, axis=-1, keepdims=True)
     got = tusk.predict(state.variables, images).descriptors
     np.testing.assert_allclose(got, want, atol=1e-3)
+
+
+def test_variables_are_nested_dicts(batch):
+    """What a checkpoint gives back; another container would come back as a dict."""
+    state = start(dataclasses.replace(TINY, whiten=True, memory=8), batch)
+    inner = [state.variables]
+    while inner:
+        assert all(type(node) is dict for node in inner)
+        leaves = [leaf for node in inner for leaf in node.values()]
+        inner = [leaf for leaf in leaves if not isinstance(leaf, jax.Array)]
 
 
 def test_whitened_descriptors_of_a_batch_are_spread(batch, images):

@@ -21,7 +21,6 @@ from kpdiscovery.methods.tusk.prototypes import quantize, remember
 from kpdiscovery.models import vgg, weights
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops import parallel, vectors, whitening
-from kpdiscovery.ops.whitening import Moments
 from kpdiscovery.types import Batch, State, UserError
 
 _FRESH = 0.2  # Share of a batch in the running moments.
@@ -40,8 +39,8 @@ def init(tusk, update, key: jax.Array, batch: Batch, before: State | None) -> St
         'prototypes': jax.random.normal(keys[2], (tusk.num_prototypes, tusk.channels)),
     }
     if tusk.whiten:
-        mean = jnp.zeros(tusk.channels)
-        variables['moments'] = Moments(mean, jnp.eye(tusk.channels))
+        mean, covariance = jnp.zeros(tusk.channels), jnp.eye(tusk.channels)
+        variables['moments'] = {'mean': mean, 'covariance': covariance}
     if tusk.memory:
         recent = jax.random.normal(keys[3], (tusk.memory, tusk.channels))
         variables['recent'] = vectors.normalize(recent)
@@ -75,7 +74,7 @@ def step(tusk, update, steps: int, state: State, batch: Batch, labels, key: jax.
         )
         variables |= optax.apply_updates(trained[group], change)
     if moments is not None:
-        variables['moments'] = _follow(variables['moments'], moments)
+        variables['moments'] = _follow(variables['moments'], moments._asdict())
     if tusk.alternate and tusk.prototype_steps:
         if tusk.encodes_again:
             descriptors = tusk.detect(variables, images, tusk.num_keypoints).descriptors

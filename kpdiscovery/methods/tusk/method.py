@@ -16,6 +16,7 @@ from kpdiscovery.methods.tusk.prototypes import Clustering, quantize
 from kpdiscovery.models.unet import UNet
 from kpdiscovery.ops import coordinates, mixtures, vectors
 from kpdiscovery.ops import images as image_ops
+from kpdiscovery.ops.whitening import Moments
 from kpdiscovery.types import Keypoints, Phase, Prediction
 
 
@@ -174,8 +175,8 @@ class Tusk:
     def detect(self, variables: Any, images: jax.Array, k: int) -> network.Detections:
         """K points of `[B, H, W, 3]` images, in pixels of the inner resolution."""
         scores, features = self.encode(variables, self.fit(images))
-        found = self.find(scores, features, k)
-        return network.on_sphere(found, variables.get('moments'))
+        found, kept = self.find(scores, features, k), variables.get('moments')
+        return network.on_sphere(found, kept and Moments(**kept))
 
     def layers(self, variables: Any, found: network.Detections, size: tuple[int, int]):
         """Every keypoint decoded alone: colours and alpha logits (`network`)."""

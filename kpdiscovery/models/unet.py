@@ -2,37 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-
-class Conv(nn.Module):
-    """Convolution with bias; weights and bias drawn from +-1 / sqrt(fan in)."""
-
-    features: int
-    size: int = 3
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        bound = 1 / np.sqrt(self.size**2 * x.shape[-1])
-        # Drawn flat: XLA:CPU takes ten times longer to compile a draw of four axes.
-        uniform = lambda key, shape, dtype: jax.random.uniform(
-            key, (math.prod(shape),), dtype, -bound, bound
-        ).reshape(shape)
-        conv = nn.Conv(
-            self.features,
-            (self.size, self.size),
-            dtype=self.dtype,
-            kernel_init=uniform,
-            bias_init=uniform,
-            name='conv',
-        )
-        return conv(x)
+from kpdiscovery.models.conv import Conv
 
 
 class DoubleConv(nn.Module):

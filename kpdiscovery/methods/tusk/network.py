@@ -12,7 +12,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.models.unet import Conv, UNet
+from kpdiscovery.models.conv import Conv
+from kpdiscovery.models.unet import UNet
 from kpdiscovery.ops import heatmaps, precision, vectors
 from kpdiscovery.ops.whitening import Moments, whiten
 

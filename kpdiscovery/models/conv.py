@@ -1,0 +1,41 @@
+"""Convolutions as PyTorch initialises them, which all the papers here were trained with."""
+
+from __future__ import annotations
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class Conv(nn.Module):
+    """Convolution, same size for stride 1; weights and bias in +-1 / sqrt(fan in)."""
+
+    features: int
+    size: int = 3
+    stride: int = 1
+    bias: bool = True
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        bound = 1 / np.sqrt(self.size**2 * x.shape[-1])
+        # Drawn flat: XLA:CPU takes ten times longer to compile a draw of four axes.
+        uniform = lambda key, shape, dtype: jax.random.uniform(
+            key, (math.prod(shape),), dtype, -bound, bound
+        ).reshape(shape)
+        around = (self.size // 2, self.size // 2)  # 'SAME' would shift with strides.
+        conv = nn.Conv(
+            self.features,
+            (self.size, self.size),
+            strides=self.stride,
+            padding=[around, around],
+            use_bias=self.bias,
+            dtype=self.dtype,
+            kernel_init=uniform,
+            bias_init=uniform,
+            name='conv',
+        )
+        return conv(x)

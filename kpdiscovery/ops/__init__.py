@@ -1,6 +1,7 @@
 """Pure array functions without parameters."""
 
 from kpdiscovery.ops import (
+    assignment,
     blocks,
     coordinates,
     heatmaps,
@@ -17,6 +18,7 @@ from kpdiscovery.ops import (
 )
 
 __all__ = [
+    'assignment',
     'blocks',
     'coordinates',
     'heatmaps',

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from kpdiscovery.ops import blocks, parallel, vectors
+from kpdiscovery.ops.assignment import linear_assignment
 
 _SPLIT = 1 / 1024  # Relative shift between the halves of a cluster that is split.
 
@@ -102,6 +103,45 @@ def assign(
     """The nearest of `[k, D]` centroids for `[N, D]` rows; weights as in `kmeans`."""
     _check(x, len(centroids), weights, centroids, 0, 1)
     return _Rows(x, weights, block, None).assign(centroids)
+
+
+def keep_nearest_per_image(
+    labels: jax.Array, distances: jax.Array, *, k: int
+) -> jax.Array:
+    """Of the points of a picture in one cluster, the one nearest to its centroid.
+
+    Args:
+        labels: `[..., P]` clusters 0..k-1 of the points of each picture; -1: none.
+        distances: `[..., P]` to the own centroid; of equal ones the first point stays.
+        k: number of clusters.
+
+    Returns:
+        `[..., P]` bool; at most one point a cluster and picture.
+
+    Source: self-training thesis, section 6.2.
+    """
+    inside = jnp.arange(k).reshape((1,) * labels.ndim + (k,)) == labels[..., None]
+    apart = jnp.where(inside, distances[..., None], jnp.inf)  # [..., P, k]
+    best = apart.argmin(axis=-2)  # [..., k]; any point where a cluster has none.
+    mine = jnp.take_along_axis(best, jnp.maximum(labels, 0), axis=-1)
+    return (labels >= 0) & (
+        mine == jnp.arange(labels.shape[-1]).reshape((1,) * (labels.ndim - 1) + (-1,))
+    )
+
+
+def assign_uniquely(distances: jax.Array, valid: jax.Array) -> jax.Array:
+    """Clusters of a picture's points, each used once, of least total distance.
+
+    Args:
+        distances: `[..., P, k]` of each point to each centroid.
+        valid: `[..., P]` bool, points that count.
+
+    Returns:
+        `[..., P]` int32; -1 for points that do not count or, where P > k, are left over.
+
+    Source: self-training thesis, section 5.3 (Hungarian method).
+    """
+    return linear_assignment(jnp.where(valid[..., None], distances, jnp.inf))
 
 
 class _Rows:

@@ -8,7 +8,12 @@ from jax.sharding import PartitionSpec as P
 from scipy.cluster.vq import kmeans2
 from scipy.spatial.distance import cdist
 
-from kpdiscovery.ops.kmeans import assign, kmeans
+from kpdiscovery.ops.kmeans import (
+    assign,
+    assign_uniquely,
+    keep_nearest_per_image,
+    kmeans,
+)
 
 KEY = jax.random.key(0)
 
@@ -154,6 +159,27 @@ def test_assign():
     squares = cdist(x, x[:4], 'sqeuclidean')
     np.testing.assert_array_equal(got.labels, squares.argmin(1))
     np.testing.assert_allclose(got.distances, squares.min(1), atol=1e-3)
+
+
+def test_the_nearest_of_a_cluster_stays():
+    labels = jnp.array([[0, 1, 0, -1, 1], [2, 2, 2, -1, -1]])
+    distances = jnp.array([[0.3, 0.1, 0.2, 0.0, 0.1], [5.0, 4, 4, 0, 0]])
+    got = keep_nearest_per_image(labels, distances, k=3)
+    np.testing.assert_array_equal(got[0], [False, True, True, False, False])
+    np.testing.assert_array_equal(got[1], [False, True, False, False, False])
+    none = keep_nearest_per_image(jnp.full(4, -1), jnp.zeros(4), k=2)
+    assert not none.any()
+
+
+def test_unique_clusters_are_of_least_total_distance():
+    """Section 7 of the reference: each row's nearest would be column 0."""
+    distances = jnp.array([[[0.1, 0.2, 0.9], [0.15, 0.6, 0.8]]])
+    got = assign_uniquely(distances, jnp.ones((1, 2), bool))
+    np.testing.assert_array_equal(got, [[1, 0]])
+    got = assign_uniquely(distances, jnp.array([[False, True]]))
+    np.testing.assert_array_equal(got, [[-1, 0]])
+    many = assign_uniquely(jnp.array([[3.0], [1], [2]]), jnp.ones(3, bool))
+    np.testing.assert_array_equal(many, [-1, 0, -1])
 
 
 @pytest.mark.parametrize(

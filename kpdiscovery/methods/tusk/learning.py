@@ -23,6 +23,7 @@ from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops import parallel, vectors, whitening
 from kpdiscovery.types import Batch, State, UserError
 
+_LIFTED = 0.5  # Share of the exploration in which confidences are lifted.
 _FRESH = 0.2  # Share of a batch in the running moments.
 _COMMITMENT = 0.25  # Of vector quantisation; van den Oord et al. 2017.
 
@@ -199,15 +200,20 @@ def explore(tusk, keys: jax.Array, images: jax.Array, done) -> Exploration | Non
     Only chosen points get gradients, and those in proportion to their confidence. So a
     kind of object whose first scores happen to lie below the ground's is never chosen,
     or chosen without effect, and never found: one colour of Tetrominoes, say. Here
-    noise on unusual pixels chooses, and what it chooses counts in full.
+    noise on unusual pixels chooses, and what it chooses counts in full. Later it still
+    chooses but counts by its confidence, which so learns to rank every kind before the
+    lottery ends.
     """
     if not tusk.exploration:
         return None
     h, w = images.shape[1:3]
     draw = lambda key: jax.random.uniform(key, (len(images) // len(keys), h, w))
     noise = jax.vmap(draw)(keys).reshape(images.shape[:3])
-    weight = jnp.maximum(0, 1 - done / tusk.exploration)
-    return Exploration(weight * noise * network.saliency(images), weight)
+    weight, lift = (
+        jnp.maximum(0, 1 - done / share)
+        for share in (tusk.exploration, _LIFTED * tusk.exploration)
+    )
+    return Exploration(weight * noise * network.saliency(images), lift)
 
 
 def _explored(tusk, scores, features, exploration):

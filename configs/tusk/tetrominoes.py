@@ -11,12 +11,13 @@ Paper (table 2): ARI 99.7, shape 91.3, colour 100, two V100, 24 h. Variants:
   one pixel, and training starts slower), no second view and so no equivariance, Adam
   1.5e-3 with warm-up and decay, cluster loss after 30 % of the steps, 4 prototype steps
   of 16 projections on the last 256 descriptors. Against colours that are never found:
-  `exploration` (a lottery among unusual pixels chooses keypoints, fading over 70 % of the
-  steps, and what it chooses counts in full for the first half of that) and `weigh_alphas` (a layer's share grows with its
-  confidence, so that confidence has a use and learns). `claim_weight` keeps keypoints
-  from claiming ground, which the region rule of the attribute metrics punishes; set in
-  before 60 % of the steps it stops faint colours from being painted at all.
-- `:cpu` is `:demo` at 35 px with the equivariance losses, about an hour.
+  `exploration` (a lottery among unusual pixels chooses keypoints, fading over 70 % of
+  the steps; what it chooses counts in full for the first half of that) and
+  `weigh_alphas` (a layer's share grows with its confidence, so that confidence has a
+  use and learns). `claim_weight` keeps keypoints from claiming ground, which the region
+  rule of the attribute metrics punishes; set in before 60 % of the steps it stops faint
+  colours from being painted at all.
+- `:cpu` is `:demo` with 32 px inside and the equivariance losses, about an hour.
 - `:smoke` takes two steps.
 
 Hardware, hours and figures that were measured: RESULTS.md.

@@ -27,6 +27,12 @@ def _scenes(split, data):
     return scenes(split=split, size=data['size'], **data['options'])
 
 
+def _critters(split, data):
+    from kpdiscovery.data.critters import critters
+
+    return critters(split=split, size=data['size'], **data['options'])
+
+
 def _folder(split, data):
     from kpdiscovery.data.folder import Folder
 
@@ -71,6 +77,7 @@ SOURCES: dict[str, Callable[[str, Mapping], Source]] = {
     'tetrominoes': _tetrominoes,
     'mnist_hard': _mnist_hard,
     'scenes': _scenes,
+    'critters': _critters,
     'folder': _folder,
     'clevr': _clevr,
     'tfds': _tfds,

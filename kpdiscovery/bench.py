@@ -104,20 +104,22 @@ def _tusk_rows(case, settings, repeats):
                'ratio_to_naive': round(timed['naive'] / timed[impl], 2)}  # fmt: skip
         if impl == 'auto':
             row['input_ms'] = round(timed['input'], 2)
-            row['outside_device_step'] = _outside(settings, feed, order, timed[impl])
+            row['outside_device_step'] = _outside(settings, feed, order)
         yield row
 
 
-def _outside(settings, feed, order, step_ms, count=5):
-    """Share of a loop's time that is not the device step, each step waited for."""
-    advance, times = _stepper(settings, feeds.first_batch(feed, order)), []
+def _outside(settings, feed, order, count=5):
+    """Share of a loop's time spent waiting for the next batch, each step waited for."""
+    advance, shares = _stepper(settings, feeds.first_batch(feed, order)), []
     jax.block_until_ready(advance())
     batches = feed.stream(order, 0, count)
     for _ in range(count):
         start = time.perf_counter()
-        jax.block_until_ready(advance(next(batches)))
-        times.append(1e3 * (time.perf_counter() - start))
-    return round(max(0.0, 1 - step_ms / statistics.median(times)), 3)
+        batch = jax.block_until_ready(next(batches))
+        ready = time.perf_counter()
+        jax.block_until_ready(advance(batch))
+        shares.append((ready - start) / (time.perf_counter() - start))
+    return round(statistics.median(shares), 4)
 
 
 def _stepper(settings, batch, **changes):

@@ -49,17 +49,24 @@ def test_features_are_standardised_where_asked():
 def test_located_points_are_peaks_refined_best_first():
     scores = np.zeros((1, 9, 9), np.float32)
     scores[0, 2, 2], scores[0, 2, 3], scores[0, 6, 7] = 1, 0.8, 0.9
-    xy = network.locate(scores, 2, window=3, temperature=0.2)
+    xy, peak = network.locate(scores, 2, window=3, temperature=0.2)
+    assert peak.all()
     np.testing.assert_allclose(xy[0, 0], (2.2552155, 2), atol=1e-6)
     np.testing.assert_allclose(xy[0, 1], (7, 6), atol=1e-6)
+
+
+def test_a_map_of_few_peaks_says_which_points_are_none():
+    ramp = np.arange(1.0, 26).reshape(1, 5, 5).astype(np.float32) / 25
+    _, peak = network.locate(ramp, 3, window=3, temperature=0.2)
+    np.testing.assert_array_equal(peak, [[True, False, False]])
 
 
 def test_a_bonus_chooses_but_does_not_move():
     scores = PEAK * 0.5
     bonus = np.zeros_like(scores)
     bonus[0, 0, 0] = 2
-    xy = network.locate(scores, 1, window=3, temperature=0.2, bonus=bonus)
-    flat = network.locate(0 * scores, 1, window=3, temperature=0.2)
+    xy, _ = network.locate(scores, 1, window=3, temperature=0.2, bonus=bonus)
+    flat, _ = network.locate(0 * scores, 1, window=3, temperature=0.2)
     np.testing.assert_allclose(xy, flat, atol=1e-6)  # Corner, refined on zero scores.
 
 

@@ -105,6 +105,18 @@ def test_what_a_prediction_holds(predict, variables, images):
     np.testing.assert_array_equal(got.instances, got.alphas.argmax(1))
 
 
+def test_points_that_are_no_peaks_do_not_count(predict, variables, images):
+    """A window as large as the map leaves room for few peaks."""
+    wide = dataclasses.replace(TINY, window=31)
+    got = predict(wide, variables, images)
+    assert (got.keypoints.valid.sum(1) == 1).all()
+    np.testing.assert_array_equal(got.keypoints.score[~got.keypoints.valid], 0)
+    owned = jnp.take_along_axis(
+        got.keypoints.valid, got.instances.reshape(8, -1), axis=1
+    )
+    assert owned.all()
+
+
 def test_predictions_make_sense(predict, variables, images):
     got = predict(TINY, variables, images)
     assert (jnp.abs(got.keypoints.xy - 7.5) < 8.5).all()

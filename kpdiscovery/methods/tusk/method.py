@@ -148,7 +148,7 @@ class Tusk:
         found = self.detect(
             variables, images, self.predict_keypoints or self.num_keypoints
         )
-        valid = found.confidence > self.min_confidence
+        valid = found.peak & (found.confidence > self.min_confidence)
         found = found._replace(confidence=jnp.where(valid, found.confidence, 0))
         decoded = found
         if self.clustering == 'vector_quantization':
@@ -220,12 +220,13 @@ class Tusk:
 
     def find(self, scores, features, k, bonus=None):
         """K points with the features as they are read there."""
-        xy = network.locate(
+        xy, peak = network.locate(
             scores, k, window=self.window, temperature=self.temperature, bonus=bonus
         )
-        return network.describe(
+        found = network.describe(
             scores, features, xy, sampling=PARITY[self.parity].sampling
         )
+        return found._replace(peak=peak)
 
     def decode(self, variables, found, size, valid=None):
         """Picture `[B, H, W, 3]`, and shares `[B, K, H, W]` with alpha blending."""

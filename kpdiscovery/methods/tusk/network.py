@@ -6,7 +6,7 @@ image -> encoder -> feature map F and score map S -> K keypoints with a descript
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -51,6 +51,7 @@ class Detections(NamedTuple):
     xy: jax.Array  # [B, K, 2]
     confidence: jax.Array  # [B, K]
     descriptors: jax.Array  # [B, K, D]: features as read, or (`on_sphere`) unit length.
+    peak: Any = None  # [B, K] bool: False fills up a map of fewer peaks.
 
 
 def normalize_features(features: jax.Array, how: str) -> jax.Array:
@@ -87,16 +88,20 @@ def locate(
     window: int,
     temperature: float,
     bonus: jax.Array | None = None,
-) -> jax.Array:
-    """Sub-pixel peaks of `[B, H, W]` score maps, `[B, K, 2]`, best first.
+) -> tuple[jax.Array, jax.Array]:
+    """Sub-pixel peaks of `[B, H, W]` score maps, best first.
+
+    Returns `[B, K, 2]` pixels and `[B, K]` bool: a map of fewer than K peaks is filled
+    up with arbitrary pixels, which are False.
 
     `bonus` `[B, H, W]`, if given, is added where peaks are chosen and nowhere else.
     """
     ranked = scores if bonus is None else scores + bonus
-    peaks = heatmaps.top_k_keypoints(jax.lax.stop_gradient(ranked), k, window=window).xy
-    return heatmaps.local_soft_argmax(
-        scores, peaks, window=window, temperature=temperature
+    peaks = heatmaps.top_k_keypoints(jax.lax.stop_gradient(ranked), k, window=window)
+    xy = heatmaps.local_soft_argmax(
+        scores, peaks.xy, window=window, temperature=temperature
     )
+    return xy, peaks.valid
 
 
 def describe(scores, features, xy, *, sampling: str) -> Detections:

@@ -104,15 +104,13 @@ def _tusk_rows(case, settings, repeats):
                'ratio_to_naive': round(timed['naive'] / timed[impl], 2)}  # fmt: skip
         if impl == 'auto':
             row['input_ms'] = round(timed['input'], 2)
-            row['outside_device_step'] = _outside(settings, feed, order)
+            row['outside_device_step'] = _outside(steps[impl], feed, order)
         yield row
 
 
-def _outside(settings, feed, order, count=5):
+def _outside(advance, feed, order, count=5):
     """Share of a loop's time spent waiting for the next batch, each step waited for."""
-    advance, shares = _stepper(settings, feeds.first_batch(feed, order)), []
-    jax.block_until_ready(advance())
-    batches = feed.stream(order, 0, count)
+    batches, shares = feed.stream(order, 0, count), []
     for _ in range(count):
         start = time.perf_counter()
         batch = jax.block_until_ready(next(batches))

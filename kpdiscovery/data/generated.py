@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -60,3 +61,31 @@ class Generated:
 def _draw_rows(draw, tables, key, indices):
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, indices)
     return {**jax.vmap(draw, (None, 0))(tables, keys), 'index': indices}
+
+
+def draw_uniform(key: jax.Array, shapes: Any) -> Any:
+    """Uniform numbers in [0, 1) for a NamedTuple of shapes, like it.
+
+    Drawn at once: each draw of its own costs compilation.
+    """
+    sizes = [math.prod(shape) for shape in shapes]
+    parts = jnp.split(jax.random.uniform(key, (sum(sizes),)), np.cumsum(sizes)[:-1])
+    return type(shapes)(*(p.reshape(s) for p, s in zip(parts, shapes, strict=True)))
+
+
+def tight_boxes(owner: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
+    """Boxes around the pixels of the labels 0..n-1 in an integer map `[H, W]`.
+
+    Returns `[n, 4]` float32, -1 where a label has no pixel, and `[n]` bool: it has.
+    """
+    mine = owner[None] == jnp.arange(n)[:, None, None]
+    spans = []
+    for axis in (1, 2):  # Over rows: columns that hold the label; then over columns.
+        hit = mine.any(axis=axis)
+        low = jnp.argmax(hit, axis=-1)
+        high = hit.shape[-1] - jnp.argmax(hit[:, ::-1], axis=-1)
+        spans.append((low - 0.5, high - 0.5))
+    (x0, x1), (y0, y1) = spans
+    boxes = jnp.stack([x0, y0, x1, y1], axis=-1).astype(jnp.float32)
+    seen = mine.any(axis=(1, 2))
+    return jnp.where(seen[:, None], boxes, -1), seen

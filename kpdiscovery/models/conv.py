@@ -1,4 +1,4 @@
-"""Convolutions as PyTorch initialises them, which all the papers here were trained with."""
+"""Convolutions as PyTorch initialises them, and the sizes that halve evenly."""
 
 from __future__ import annotations
 
@@ -39,3 +39,11 @@ class Conv(nn.Module):
             name='conv',
         )
         return conv(x)
+
+
+def check_divisible(shape: tuple[int, ...], step: int, reason: str) -> None:
+    """Raise ValueError unless H and W of `[B, H, W, C]` are multiples of `step`."""
+    if shape[1] % step or shape[2] % step:
+        raise ValueError(
+            f'height and width must be divisible by {step} ({reason}), got {shape[1:3]}'
+        )

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.models.conv import Conv
+from kpdiscovery.models.conv import Conv, check_divisible
 from kpdiscovery.ops import precision
 
 
@@ -66,7 +66,9 @@ class Hourglass(nn.Module):
         upper = block('across')(x)
         lower = block('down')(nn.avg_pool(x, (2, 2), (2, 2)))
         if self.depth > 1:
-            lower = self.clone(depth=self.depth - 1, name='inner', parent=self)(lower)
+            lower = Hourglass(
+                self.depth - 1, self.features, self.groups, self.dtype, name='inner'
+            )(lower)
         else:
             lower = block('bottom')(lower)
         return upper + _twice(block('up')(lower))
@@ -85,7 +87,8 @@ class Trunk(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        check_divisible(x.shape, self.depth)
+        reason = f'hourglass of depth {self.depth}'
+        check_divisible(x.shape, 4 * 2**self.depth, reason)
         narrow, middle = self.features // 4, self.features // 2
         block = lambda width, name: ConvBlock(width, self.groups, self.dtype, name=name)
         x = Conv(narrow, 7, stride=2, dtype=self.dtype, name='stem')(x)
@@ -94,8 +97,9 @@ class Trunk(nn.Module):
         x = nn.avg_pool(x, (2, 2), (2, 2))
         x = block(middle, 'block2')(x)
         x = block(self.features, 'block3')(x)
-        hourglass = Hourglass(self.depth, self.features, self.groups, self.dtype)
-        return hourglass.clone(name='hourglass', parent=self)(x)
+        return Hourglass(
+            self.depth, self.features, self.groups, self.dtype, name='hourglass'
+        )(x)
 
 
 class Head(nn.Module):
@@ -112,16 +116,6 @@ class Head(nn.Module):
         x = Conv(self.features, 1, dtype=self.dtype, name='conv')(x)
         x = nn.relu(_norm(self.groups, self.dtype)(x))
         return precision.full(Conv(self.out, 1, dtype=self.dtype, name='last')(x))
-
-
-def check_divisible(shape: tuple[int, ...], depth: int) -> None:
-    """Raise ValueError unless H and W of `[B, H, W, C]` fit a trunk of that depth."""
-    step = 4 * 2**depth
-    if shape[1] % step or shape[2] % step:
-        raise ValueError(
-            f'height and width must be divisible by {step} (hourglass of depth {depth}), '
-            f'got {shape[1:3]}'
-        )
 
 
 def _norm(groups, dtype):

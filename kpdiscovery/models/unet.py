@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kpdiscovery.models.conv import Conv
+from kpdiscovery.models.conv import Conv, check_divisible
 
 
 class DoubleConv(nn.Module):
@@ -47,7 +47,7 @@ class UNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        check_divisible(x.shape, self.levels)
+        check_divisible(x.shape, 2 ** (self.levels - 1), f'{self.levels} levels')
         block = lambda level, name: DoubleConv(
             self.width * 2**level, self.groups, self.dtype, name=name
         )
@@ -60,15 +60,6 @@ class UNet(nn.Module):
             x = jnp.concatenate([upsample(x), skips[level]], axis=-1)
             x = block(level, f'up{level + 1}')(x)
         return Conv(self.out, 1, dtype=self.dtype, name='last')(x)
-
-
-def check_divisible(shape: tuple[int, ...], levels: int) -> None:
-    """Raise ValueError unless H and W of `[B, H, W, C]` halve `levels - 1` times."""
-    step = 2 ** (levels - 1)
-    if shape[1] % step or shape[2] % step:
-        raise ValueError(
-            f'height and width must be divisible by {step} ({levels} levels), got {shape[1:3]}'
-        )
 
 
 def upsample(x: jax.Array) -> jax.Array:

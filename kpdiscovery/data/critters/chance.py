@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from kpdiscovery.data.critters.anatomy import BONES, GROUPS
+from kpdiscovery.data.generated import draw_uniform
 from kpdiscovery.types import Array
 
 CELLS = 7  # Smooth fields are drawn on a lattice of this side.
@@ -57,10 +55,7 @@ def chance(key: jax.Array, level: Level, *, animals: int, size: int) -> Chance:
     shapes = Chance((n,), (n, len(BONES)), (n, len(GROUPS)), (n, 4), (n, 2), (n, 12),
                     (4,), (15,), (4,), (2, CELLS, CELLS), (level.shapes, 10),
                     (level.occluders, 10), (6,), (size, size, 3))  # fmt: skip
-    sizes = [math.prod(shape) for shape in shapes]
-    flat = jax.random.uniform(key, (sum(sizes),))
-    parts = jnp.split(flat, np.cumsum(sizes)[:-1])
-    return Chance(*(p.reshape(s) for p, s in zip(parts, shapes, strict=True)))
+    return draw_uniform(key, shapes)
 
 
 def between(u: Array, low: float, high: float, reach: float = 1.0) -> Array:

@@ -7,6 +7,7 @@ import numpy as np
 
 from kpdiscovery.data.critters.anatomy import KEYPOINTS, LIMBS, PART_OF, STROKES
 from kpdiscovery.data.critters.shapes import Shapes, covered
+from kpdiscovery.data.generated import tight_boxes
 from kpdiscovery.types import Array
 
 _ORDER = list(STROKES)
@@ -29,7 +30,7 @@ def truth_of(
     """
     owner = jnp.where(top < 0, -1, shapes.owner[top])
     limb = jnp.where(top < 0, 0, shapes.limb[top])
-    boxes, valid = _boxes(owner, len(points))
+    boxes, valid = tight_boxes(owner, len(points))
     return {
         'mask': owner >= 0,
         'parts': jnp.asarray(PART_OF)[limb],
@@ -53,18 +54,3 @@ def _visible(shapes, points, before, size):
     hidden = (cover & later & ~(mine & own)).any(axis=0)
     inside = ((flat >= -0.5) & (flat < size - 0.5)).all(axis=-1)
     return (inside & ~hidden).reshape(n, marks)
-
-
-def _boxes(owner, n):
-    """Tight boxes of what is seen of 0..n-1, `[n, 4]`, -1 where that is nothing."""
-    mine = owner[None] == jnp.arange(n)[:, None, None]
-    spans = []
-    for axis in (1, 2):  # Over rows: columns that hold the animal; then over columns.
-        hit = mine.any(axis=axis)
-        low = jnp.argmax(hit, axis=-1)
-        high = hit.shape[-1] - jnp.argmax(hit[:, ::-1], axis=-1)
-        spans.append((low - 0.5, high - 0.5))
-    (x0, x1), (y0, y1) = spans
-    boxes = jnp.stack([x0, y0, x1, y1], axis=-1).astype(jnp.float32)
-    valid = mine.any(axis=(1, 2))
-    return jnp.where(valid[:, None], boxes, -1), valid

@@ -18,7 +18,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.data.generated import Generated
+from kpdiscovery.data.generated import Generated, tight_boxes
 from kpdiscovery.data.scenes.camera import see
 from kpdiscovery.data.scenes.objects import (
     COLORS,
@@ -104,22 +104,9 @@ def _truth(objects, instances):
     names = ('shape', 'color', 'size', 'material')
     factors = {name: jnp.where(exists, getattr(objects, name), -1) for name in names}
     return {
-        'boxes': jnp.where(exists[:, None], _boxes(instances, len(exists)), -1),
+        'boxes': tight_boxes(instances, len(exists))[0],
         'boxes_valid': exists,
         'keypoints': jnp.where(exists[:, None], xy, -1)[:, None],
         'visible': exists[:, None],
         'attributes': factors,
     }
-
-
-def _boxes(instances, n):
-    """Tight boxes of the labels 0..n-1, `[n, 4]`."""
-    mine = instances[None] == jnp.arange(n)[:, None, None]
-    spans = []
-    for axis in (1, 2):  # Over rows: columns that hold the object; then over columns.
-        hit = jnp.any(mine, axis=axis)
-        low = jnp.argmax(hit, axis=-1)
-        high = hit.shape[-1] - jnp.argmax(hit[:, ::-1], axis=-1)
-        spans.append((low - 0.5, high - 0.5))
-    (x0, x1), (y0, y1) = spans
-    return jnp.stack([x0, y0, x1, y1], axis=-1).astype(jnp.float32)

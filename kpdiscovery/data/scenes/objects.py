@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kpdiscovery.data.generated import draw_uniform
 from kpdiscovery.types import Array
 
 SHAPES = ('sphere', 'cube', 'cylinder')
@@ -56,9 +57,7 @@ class Chance(NamedTuple):
 def chance(key: jax.Array, n: int) -> Chance:
     """The numbers of a scene of at most `n` objects."""
     shapes = Chance((5, n), (1,), (3,), (RESTARTS, n, DARTS, 2), (len(LATTICE), 3))
-    sizes = [math.prod(shape) for shape in shapes]
-    parts = jnp.split(jax.random.uniform(key, (sum(sizes),)), np.cumsum(sizes)[:-1])
-    return Chance(*(p.reshape(s) for p, s in zip(parts, shapes, strict=True)))
+    return draw_uniform(key, shapes)
 
 
 def draw_objects(chance: Chance, min_objects: int) -> Objects:

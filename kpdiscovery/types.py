@@ -74,7 +74,7 @@ class SweepResult(NamedTuple):
     """What a pass over the whole data set leaves behind."""
 
     labels: Tree  # {name: [N_padded, ...]}, sharded by rows.
-    carry: Tree  # Centroids, maps, ...: replicated, checkpointed.
+    state: State  # What the sweep found out beside labels (centroids, maps) is in it.
     scalars: Mapping[str, Array]  # The health line.
 
 
@@ -82,17 +82,19 @@ class SweepResult(NamedTuple):
 class Sweep:
     """Pseudo-labels for every row of the data set, renewed every `every` steps.
 
-    `init(rows, labels)` gives the tables of the first step, `labels` being those of the
+    `init(rows, labels)` gives the table of the first step, `labels` being that of the
     phase before ({} in the first). `extract(state, batch, labels)` describes one batch,
-    `labels` being the batch's rows of the table. `reduce(rows, carry, key)` sees all
+    `labels` being the batch's rows of the table. `reduce(rows, state, key)` sees all
     rows at once, sharded by rows over the mesh axis 'data'; `rows['row_valid']` is
-    False on the padding that fills the last shard.
+    False on the padding that fills the last shard. It runs before step 0, `every`,
+    2 * `every` ..., and after the last step where `at_end` is set.
     """
 
     every: int
-    init: Callable[[int, Tree], tuple[Tree, Tree]]
+    init: Callable[[int, Tree], Tree]
     extract: Callable[[State, Batch, Tree], Tree]
-    reduce: Callable[[Tree, Tree, jax.Array], SweepResult]
+    reduce: Callable[[Tree, State, jax.Array], SweepResult]
+    at_end: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One checkpoint holds all of a run: state, labels, carry, phase, step, config."""
+"""One checkpoint holds all of a run: state, labels, phase, step, config."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ class Snapshot(NamedTuple):
 
     state: Any  # A State, or its shapes.
     labels: Tree
-    carry: Tree
     best: Tree  # {'value', 'variables'} of the best sweep, {} without `keep_best`.
 
 

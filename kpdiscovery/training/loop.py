@@ -136,12 +136,12 @@ class _Run:
 
     def _begin(self, number: int, before: Snapshot | None = None) -> Snapshot:
         """First snapshot of a phase, from the last one of the phase before."""
-        old = Snapshot(None, {}, {}, {}) if before is None else before
+        old = Snapshot(None, {}, {}) if before is None else before
         init = jax.jit(self.phases[number].init, out_shardings=self.everywhere)
         state = init(self._key(number, 0), self.first, old.state)
         sweeper = self.sweepers[number]
-        labels, carry = sweeper.init(old.labels) if sweeper else (old.labels, old.carry)
-        return Snapshot(state, labels, carry, self._no_best(number, state))
+        labels = sweeper.init(old.labels) if sweeper else old.labels
+        return Snapshot(state, labels, self._no_best(number, state))
 
     def _abstract(self, number: int) -> Snapshot:
         """Shapes and shardings of a phase's snapshots, without computing any."""
@@ -170,6 +170,8 @@ class _Run:
                 now = self._sweep(number, now, jax.random.fold_in(sweep_key, done))
             state, scalars = step_fn(now.state, batch, now.labels)
             now, done = now._replace(state=state), done + 1
+            if phase.sweep and phase.sweep.at_end and done == phase.steps:
+                now = self._sweep(number, now, jax.random.fold_in(sweep_key, done))
             now = self._keep_books(number, now, done, scalars)
         return now, ''
 
@@ -183,12 +185,10 @@ class _Run:
 
     def _sweep(self, number, now, key):
         phase, done = self.phases[number], int(now.state.step)
-        labels, carry, scalars = self.sweepers[number].run(
-            now.state, now.labels, now.carry, key
-        )
+        labels, state, scalars = self.sweepers[number].run(now.state, now.labels, key)
         values = {f'sweep/{name}': float(value) for name, value in scalars.items()}
         self.log.sweep(done, values, total=self.starts[number] + done)
-        now = now._replace(labels=labels, carry=carry)
+        now = now._replace(labels=labels, state=state)
         if phase.keep_best and scalars[phase.keep_best] > now.best['value']:
             kept = jax.tree.map(jnp.copy, now.state.variables)  # The state is donated.
             now = now._replace(

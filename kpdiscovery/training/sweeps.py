@@ -31,26 +31,23 @@ class Sweeper:
         self.rows = self.block * mesh.size  # N_padded.
         rows: Any = feed.sharding
         everywhere: Any = sharding.replicated(mesh)
-        self._init = jax.jit(
-            functools.partial(sweep.init, self.rows), out_shardings=(rows, everywhere)
-        )
+        start = functools.partial(sweep.init, self.rows)
+        self._init = jax.jit(start, out_shardings=rows)
         self._visit = jax.jit(self._visit_piece, donate_argnums=0, out_shardings=rows)
         placed = SweepResult(rows, everywhere, everywhere)
-        self._reduce = jax.jit(sweep.reduce, out_shardings=placed)
+        self._reduce = jax.jit(sweep.reduce, donate_argnums=1, out_shardings=placed)
 
-    def init(self, labels: Tree) -> tuple[Tree, Tree]:
-        """Tables of a phase's first step: labels `[N_padded, ...]` and carry."""
+    def init(self, labels: Tree) -> Tree:
+        """Table `[N_padded, ...]` of a phase's first step."""
         return self._init(labels)
 
-    def run(
-        self, state: State, labels: Tree, carry: Tree, key: jax.Array
-    ) -> SweepResult:
-        """New labels, carry and the health line."""
+    def run(self, state: State, labels: Tree, key: jax.Array) -> SweepResult:
+        """New labels, the state with what was found, and the health line."""
         table = None
         for piece, batch in enumerate(self.feed.stream(self._order, 0, self.pieces)):
             table = self._empty(state, batch, labels) if table is None else table
             table = self._visit(table, state, batch, labels, piece)
-        return self._reduce(table, carry, key)
+        return self._reduce(table, state, key)
 
     def _order(self, piece: int) -> np.ndarray:
         starts = np.arange(self.feed.sharding.mesh.size)[:, None] * self.block

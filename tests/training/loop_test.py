@@ -101,6 +101,17 @@ def test_keep_best_returns_the_state_of_the_best_sweep(tmp_path):
     assert not np.array_equal(outcome.variables['color'], mean_only.variables['color'])
 
 
+def test_last_sweep_sees_the_last_state_once(tmp_path):
+    loop.train(Toy(steps=5, at_end=True), config(), Colors(), tmp_path)
+    kept = scalars(tmp_path)
+    swept = [step for (_, step), row in kept.items() if 'sweep/centre' in row]
+    assert swept == [0, 2, 4, 5]
+    variables, _ = load_variables(tmp_path)  # Saved after that sweep, not before it.
+    assert variables['centre'] == pytest.approx(kept['label', 5]['sweep/centre'])
+    loop.train(Toy(steps=5, at_end=True), config(), Colors(), tmp_path)
+    assert len(scalars(tmp_path)) == len(kept)
+
+
 def test_loss_that_is_not_finite_ends_with_a_saved_state(tmp_path):
     with pytest.raises(UserError, match='loss is not finite at step 2 of mean'):
         loop.train(Toy(rate=float('inf')), config(), Colors(), tmp_path)

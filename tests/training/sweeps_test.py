@@ -18,16 +18,17 @@ def remember_rows(state, batch, labels):
     return {'index': batch['index'], 'mean': mean + state.step, 'old': labels['count']}
 
 
-def count_visits(rows, carry, key):
+def count_visits(rows, state, key):
     labels = {'count': rows['old'] + 1, 'mean': rows['mean'], 'index': rows['index']}
     scalars = {'valid': rows['row_valid'].sum(), 'noise': jax.random.normal(key)}
-    return SweepResult(labels, carry + 1, scalars)
+    sweeps = {'sweeps': state.variables['sweeps'] + 1}
+    return SweepResult(labels, state.replace(variables=sweeps), scalars)
 
 
 def tables(rows, labels):
     del labels
     zeros = jnp.zeros(rows, jnp.int32)
-    return {'count': zeros, 'index': zeros, 'mean': jnp.zeros(rows)}, jnp.zeros(())
+    return {'count': zeros, 'index': zeros, 'mean': jnp.zeros(rows)}
 
 
 def sweep(source, devices, batch_size, rounds=2):
@@ -35,13 +36,11 @@ def sweep(source, devices, batch_size, rounds=2):
     with jax.set_mesh(mesh):
         feed = Feed(source, batch_size, sharding.by_rows(mesh))
         sweeper = Sweeper(Sweep(1, tables, remember_rows, count_visits), feed)
-        labels, carry = sweeper.init({})
-        state = State(jnp.ones((), jnp.int32), {}, {})
+        labels = sweeper.init({})
+        state = State(jnp.ones((), jnp.int32), {'sweeps': jnp.zeros(())}, {})
         for _ in range(rounds):
-            labels, carry, scalars = sweeper.run(
-                state, labels, carry, jax.random.key(0)
-            )
-    return labels, carry, scalars
+            labels, state, scalars = sweeper.run(state, labels, jax.random.key(0))
+    return labels, state, scalars
 
 
 @pytest.mark.parametrize(
@@ -49,10 +48,11 @@ def sweep(source, devices, batch_size, rounds=2):
 )
 @pytest.mark.parametrize('source', [Colors(), tetrominoes(split='train', length=21)])
 def test_every_row_is_visited_once_a_round(source, devices, batch_size):
-    labels, carry, scalars = sweep(source, devices, batch_size)
+    labels, state, scalars = sweep(source, devices, batch_size)
     index = np.asarray(labels['index'])
     assert np.array_equal(index, np.arange(len(index)))
-    assert len(index) % devices == 0 and scalars['valid'] == 21 and carry == 2
+    assert len(index) % devices == 0 and scalars['valid'] == 21
+    assert state.variables['sweeps'] == 2
     assert (np.asarray(labels['count']) == 2).all()
     want = [source[i]['image'].mean(dtype=np.float64) + 1 for i in range(21)]
     np.testing.assert_allclose(labels['mean'][:21], want, rtol=1e-5)

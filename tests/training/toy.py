@@ -44,13 +44,16 @@ class Toy:
     every: int = 2
     rate: float = 0.1
     keep_best: str | None = None
+    at_end: bool = False
     metrics = ()
     num_labels = 2
     sections: ClassVar = {}
 
     def phases(self, config):
         del config
-        sweep = Sweep(self.every, self._tables, self._extract, self._reduce)
+        sweep = Sweep(
+            self.every, self._tables, self._extract, self._reduce, self.at_end
+        )
         return (
             Phase('mean', self.steps, self._init, self._step),
             Phase('label', self.steps, self._init, self._step, sweep, self.keep_best),
@@ -63,7 +66,8 @@ class Toy:
             else before.variables['color']
         )
         opt = {'net': optax.adam(self.rate).init(color)}
-        return State(jnp.zeros((), jnp.int32), {'color': color}, opt)
+        variables = {'color': color, 'centre': jnp.zeros(())}
+        return State(jnp.zeros((), jnp.int32), variables, opt)
 
     def _step(self, state, batch, labels, key):
         target = _brightness(batch)[:, None] + jax.random.normal(key, ()) * 0.01
@@ -75,11 +79,12 @@ class Toy:
         value, grad = jax.value_and_grad(loss)(state.variables['color'])
         update, opt = optax.adam(self.rate).update(grad, state.opt['net'])
         color = optax.apply_updates(state.variables['color'], update)
-        return State(state.step + 1, {'color': color}, {'net': opt}), {'loss': value}
+        variables = {**state.variables, 'color': color}
+        return State(state.step + 1, variables, {'net': opt}), {'loss': value}
 
     def _tables(self, rows, labels):
         del labels
-        return {'bright': jnp.zeros(rows, jnp.int32)}, {'centre': jnp.zeros(())}
+        return {'bright': jnp.zeros(rows, jnp.int32)}
 
     def _extract(self, state, batch, labels):
         return {
@@ -88,19 +93,18 @@ class Toy:
             'index': batch['index'],
         }
 
-    def _reduce(self, rows, carry, key):
+    def _reduce(self, rows, state, key):
         del key
+        before = state.variables['centre']
         valid = rows['row_valid']
         centre = jnp.sum(rows['value'] * valid) / valid.sum()
-        centre = 0.5 * (centre + carry['centre'])
+        centre = 0.5 * (centre + before)
         bright = (rows['value'] > centre).astype(jnp.int32)
         changed = jnp.sum((bright != rows['old']) & valid)
-        score = (
-            -jnp.abs(rows['value'].max() - 0.5) - carry['centre']
-        )  # Best at the first.
-        return SweepResult(
-            {'bright': bright}, {'centre': centre}, {'changed': changed, 'score': score}
-        )
+        score = -jnp.abs(rows['value'].max() - 0.5) - before  # Best at the first.
+        state = state.replace(variables={**state.variables, 'centre': centre})
+        scalars = {'changed': changed, 'score': score, 'centre': centre}
+        return SweepResult({'bright': bright}, state, scalars)
 
 
 def _brightness(batch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from kpdiscovery import cli, config, data, methods
+from kpdiscovery import cli, config, data, detection, methods
 from kpdiscovery.training import loop
 
 
@@ -27,6 +27,7 @@ def main(argv: Sequence[str]) -> int:
         data.point_to(settings.data, args.data)
     source = data.build(settings.data, split='train')
     method = methods.build(settings.method)
+    source = detection.prepare(source, settings.data, args.workdir)
     outcome = loop.train(
         method, settings.to_dict(), source, args.workdir, max_seconds=args.max_seconds
     )

@@ -11,6 +11,11 @@ row in the source); where the source has them `label [B]`, `keypoints [B, T, 2]`
 `instances [B, H, W]` (object 0..N-1, -1 ground), `attributes` {name: `[B, N]`, -1
 where there is no object}, `pixels_valid [B, H, W]` (padding added by a
 resize is False), `frame [B, 6]` (original to fitted pixels: `data.resize.Frame`).
+
+With `data.keypoints` in a config, training batches have the generic keypoints found
+beforehand (`data.detections`): `detected [B, P, 2]` pixels, `detected_score [B, P]`
+float32 (0: there is none) and, where the detector has them, `detected_descriptors
+[B, P, D]` float32 of unit length (zeros where there is no point).
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from kpdiscovery.data.generated import Generated
+from kpdiscovery.data.joined import Joined
 from kpdiscovery.types import Batch, Source, UserError
 
 Order = Callable[[int], np.ndarray]  # Batch number -> rows of the source, `[B]`.
@@ -44,8 +45,8 @@ class Feed:
     """Batches of a source, sharded by rows over a mesh.
 
     Args:
-        source: `Generated` sources are drawn on the device, all others read through
-            grain, each process reading only its own rows.
+        source: `Generated` sources, alone or `Joined`, are drawn on the device, all
+            others read through grain, each process reading only its own rows.
         batch_size: rows of all devices together.
         sharding: of the leading axis of every field.
     """
@@ -61,7 +62,8 @@ class Feed:
         if not len(source):
             raise UserError('the source has no rows')
         self.source, self.batch_size, self.sharding = source, batch_size, sharding
-        self._generated = source if isinstance(source, Generated) else None
+        base = source.source if isinstance(source, Joined) else source
+        self._generated = base if isinstance(base, Generated) else None
         if self._generated:
             everywhere = jax.sharding.NamedSharding(
                 sharding.mesh, jax.sharding.PartitionSpec()
@@ -76,10 +78,12 @@ class Feed:
         return self._read(order, start, stop)
 
     def _draw(self, index: np.ndarray) -> Batch:
-        rows = jax.device_put(index % len(self.source), self.sharding)
+        own = index % len(self.source)
+        rows = jax.device_put(own, self.sharding)
         assert self._generated is not None  # `stream` asked.
         batch = self._generated.draw_rows(self._tables, self._key, rows)
-        return jax.device_put({**batch, 'index': index}, self.sharding)
+        joined = self.source.extra(own) if isinstance(self.source, Joined) else {}
+        return jax.device_put({**batch, **joined, 'index': index}, self.sharding)
 
     def _read(self, order, start, stop):
         import grain  # Only disk sources need it.

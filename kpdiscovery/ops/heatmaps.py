@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from kpdiscovery.ops import coordinates, precision
+from kpdiscovery.ops.suppression import suppress_adaptively as suppress_adaptively
 from kpdiscovery.types import Keypoints
 
 

@@ -1,0 +1,223 @@
+"""Generic keypoints of a whole source: found once, kept in a file, given to training."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pathlib
+import zipfile
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from kpdiscovery.data.generated import Generated
+from kpdiscovery.data.joined import Joined
+from kpdiscovery.ops import suppression
+from kpdiscovery.types import Source, UserError
+
+_BATCH = 32
+_MARGIN = 4  # Pixels from padding, where the picture's own border would be found.
+
+
+class Detections(NamedTuple):
+    """Points of N pictures, P places each, all numpy."""
+
+    xy: Any  # [N, P, 2] float32 pixels of the source's pictures.
+    score: Any  # [N, P] float32, 0: no point.
+    descriptors: Any = None  # [N, P, D] float32 unit length, zeros where no point is.
+
+
+Detector = Callable[[np.ndarray], Detections]  # Of uint8 `[B, H, W, 3]`; any P.
+
+
+def detect(
+    source: Source, detector: Detector, *, num: int, progress: bool | None = None
+) -> Detections:
+    """The points of every row of a source.
+
+    Args:
+        detector: `classical.sift`, `classical.orb`, or any other function of pictures.
+        num: P; of more candidates those that `suppress_adaptively` spreads are kept.
+        progress: show a bar; None: on a terminal.
+
+    Raises:
+        UserError: OpenCV is needed and missing.
+    """
+    total, starts = len(source), range(0, len(source), _BATCH)
+    bar = None if progress is None else not progress
+    parts = []
+    for start in tqdm(starts, desc='finding keypoints', unit='batch', disable=bar):
+        rows = np.arange(start, start + _BATCH) % total  # One shape; the end repeats.
+        images, valid = _pictures(source, rows)
+        found = detector(images)
+        if valid is not None:
+            found = _off_padding(found, valid)
+        parts.append(spread(found, num))
+    return Detections(*(None if leaf[0] is None else np.concatenate(leaf)[:total]
+                        for leaf in zip(*parts, strict=True)))  # fmt: skip
+
+
+def spread(found: Detections, num: int) -> Detections:
+    """`num` points a picture by adaptive suppression; fewer are filled up with none."""
+    rows = np.asarray(_spread(found.xy, found.score, num))
+    there = rows >= 0
+    take = lambda leaf: np.where(
+        there.reshape(there.shape + (1,) * (leaf.ndim - 2)),
+        np.take_along_axis(
+            leaf, rows.clip(0).reshape(rows.shape + (1,) * (leaf.ndim - 2)), axis=1
+        ),
+        0,
+    ).astype(np.float32)
+    return Detections(
+        *(None if leaf is None else take(np.asarray(leaf)) for leaf in found)
+    )
+
+
+def save(
+    path: str | os.PathLike, detections: Detections, *, detector: str = ''
+) -> None:
+    """Writes an .npz (no pickle); whole or not at all. `detector` says who found them."""
+    fields = {n: v for n, v in detections._asdict().items() if v is not None}
+    part = pathlib.Path(f'{path}.{os.getpid()}.part')
+    with open(part, 'wb') as file:
+        np.savez_compressed(file, detector=np.array(detector), **fields)
+    part.replace(path)
+
+
+def load(path: str | os.PathLike, *, rows: int, size: tuple[int, int]) -> Detections:
+    """Points of `save`, or of any other detector, from an .npz file.
+
+    Keys: `xy` `[N, P, 2]` pixels of the training pictures (fitted to `data.size`; row i
+    is row i of the training split, for a folder sorted by name), `score` `[N, P]`, 0 or
+    less where there is no point, and optionally `descriptors` `[N, P, D]`, which are
+    brought to unit length.
+
+    Args:
+        rows: N of the source.
+        size: (H, W) of its pictures.
+
+    Raises:
+        UserError: no such file or not one, a key is missing, of a wrong shape or for
+            another number of pictures, values that are not finite, points outside.
+    """
+    fields = _read(path)
+    missing = [name for name in ('xy', 'score') if name not in fields]
+    if missing:
+        raise UserError(
+            f'keypoints {path}: no {missing[0]!r}, there are: {", ".join(fields) or "none"}'
+        )
+    numbers = {n: fields.get(n) for n in Detections._fields}
+    _check_shapes(path, numbers, rows)
+    found = Detections(**{n: None if v is None else v.astype(np.float32)
+                          for n, v in numbers.items()})  # fmt: skip
+    return _clean(path, found, size)
+
+
+def detector_of(path: str | os.PathLike) -> str:
+    """Who found the points of a file; '' where it does not say."""
+    return str(_read(path).get('detector', ''))
+
+
+def join(source: Source, detections: Detections) -> Joined:
+    """The source with the batch fields that training reads (`types`)."""
+    fields = {
+        'detected': detections.xy,
+        'detected_score': detections.score,
+        'detected_descriptors': detections.descriptors,
+    }
+    return Joined(source, {n: v for n, v in fields.items() if v is not None})
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _spread(xy, score, num):
+    return suppression.suppress_adaptively(jnp.asarray(xy), jnp.asarray(score), num)
+
+
+def _pictures(source, rows) -> tuple[np.ndarray, np.ndarray | None]:
+    """`[B, H, W, 3]` and, where they were padded, `[B, H, W]` bool."""
+    if isinstance(source, Generated):
+        batch = source.batch(rows)
+        return np.asarray(batch['image']), None
+    read = [source[int(row)] for row in rows]
+    stack = lambda name: np.stack([row[name] for row in read])
+    return stack('image'), stack('pixels_valid') if 'pixels_valid' in read[0] else None
+
+
+def _off_padding(found, valid):
+    """Points close to padding become none; pictures are rectangles, so four corners
+    around a point tell."""
+    h, w = valid.shape[1:]
+    near = True
+    for dx, dy in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
+        x = np.clip(np.rint(found.xy[..., 0]) + dx * _MARGIN, 0, w - 1).astype(int)
+        y = np.clip(np.rint(found.xy[..., 1]) + dy * _MARGIN, 0, h - 1).astype(int)
+        near = near & valid[np.arange(len(valid))[:, None], y, x]
+    return found._replace(score=np.where(near, found.score, 0))
+
+
+def _read(path) -> dict[str, np.ndarray]:
+    if not os.path.isfile(path):
+        raise UserError(f'keypoints {path}: there is no such file')
+    try:
+        with open(path, 'rb') as raw, np.load(raw, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f'keypoints {path}: not an .npz file of plain arrays ({error})'
+        ) from error
+
+
+def _check_shapes(path, fields, rows):
+    n, p = fields['xy'].shape[:2] if fields['xy'].ndim == 3 else (0, 0)
+    wanted = {'xy': (n, p, 2), 'score': (n, p)}
+    if fields['descriptors'] is not None:
+        wanted['descriptors'] = (n, p, *fields['descriptors'].shape[2:3])
+    for name, shape in wanted.items():
+        array = fields[name]
+        if array.shape != shape or array.ndim != (2 if name == 'score' else 3) or not p:
+            raise UserError(
+                f'keypoints {path}: {name} has shape {array.shape}; wanted xy [N, P, 2], '
+                'score [N, P], descriptors [N, P, D]'
+            )
+        if array.dtype.kind not in 'fiu':
+            raise UserError(
+                f'keypoints {path}: {name} holds no numbers but {array.dtype}'
+            )
+    if n != rows:
+        raise UserError(
+            f'keypoints {path}: points of {n} pictures, but the training split has '
+            f'{rows} (one row each, in its order)'
+        )
+
+
+def _clean(path, found, size):
+    for name, array in found._asdict().items():
+        if array is not None and not np.isfinite(array).all():
+            row = int(np.argwhere(~np.isfinite(array))[0][0])
+            raise UserError(f'keypoints {path}: {name} of picture {row} is not finite')
+    there = found.score > 0
+    h, w = size
+    inside = ((found.xy >= -0.5) & (found.xy <= [w - 0.5, h - 0.5])).all(axis=-1)
+    if (there & ~inside).any():
+        row, place = np.argwhere(there & ~inside)[0]
+        raise UserError(
+            f'keypoints {path}: a point of picture {row} at '
+            f'{found.xy[row, place].tolist()} is outside its {w} x {h} pixels; points '
+            'belong to pictures fitted to data.size'
+        )
+    return _unit(found, there)
+
+
+def _unit(found, there):
+    descriptors = found.descriptors
+    if descriptors is not None:
+        length = np.linalg.norm(descriptors, axis=-1, keepdims=True)
+        descriptors = descriptors / np.maximum(length, 1e-12) * there[..., None]
+    xy = np.where(there[..., None], found.xy, 0)
+    return Detections(
+        xy.astype(np.float32), np.where(there, found.score, 0), descriptors
+    )

@@ -1,0 +1,88 @@
+"""`data.keypoints`: found once for the training split, kept in the workdir."""
+
+import numpy as np
+import pytest
+
+from kpdiscovery import cli, config, data, detection
+from kpdiscovery.data import detections
+from kpdiscovery.data.joined import Joined
+from kpdiscovery.types import UserError
+
+
+def finder(images):
+    """Two points a picture whose descriptor is its mean colour."""
+    n = len(images)
+    mean = images.mean((1, 2)) + 1e-3
+    unit = mean / np.linalg.norm(mean, axis=-1, keepdims=True)
+    xy = np.tile(np.array([[1, 2], [5, 6]], np.float32), (n, 1, 1))
+    score = np.tile(np.array([0.4, 0.6], np.float32), (n, 1))
+    return detections.Detections(xy, score, np.repeat(unit[:, None], 2, axis=1))
+
+
+@pytest.fixture
+def source():
+    settings = config.load('tusk/tetrominoes:smoke', ['data.options.length=5'])
+    return data.build(settings.data, split='train')
+
+
+def test_points_are_found_once(source, tmp_path, monkeypatch):
+    monkeypatch.setitem(detection.DETECTORS, 'mine', finder)
+    section = {'keypoints': 'mine', 'num_detected': 3}
+    first = detection.prepare(source, section, tmp_path / 'w')
+    assert first.fields['detected'].shape == (5, 3, 2)
+    assert first.fields['detected_descriptors'].shape == (5, 3, 3)
+    np.testing.assert_allclose(
+        first.fields['detected_score'], np.tile([0.6, 0.4, 0], (5, 1)), atol=1e-6
+    )
+    monkeypatch.setitem(detection.DETECTORS, 'mine', None)  # Must not be called again.
+    again = detection.prepare(source, section, tmp_path / 'w')
+    for name, array in first.fields.items():
+        np.testing.assert_allclose(again.fields[name], array, atol=1e-6)
+
+
+def test_another_number_is_found_anew(source, tmp_path, monkeypatch):
+    monkeypatch.setitem(detection.DETECTORS, 'mine', finder)
+    for num in (3, 2):
+        section = {'keypoints': 'mine', 'num_detected': num}
+        joined = detection.prepare(source, section, tmp_path)
+        assert joined.fields['detected'].shape == (5, num, 2)
+
+
+def test_a_file_of_points(source, tmp_path):
+    xy, score = np.full((5, 4, 2), 3.0), np.ones((5, 4))
+    np.savez(tmp_path / 'mine.npz', xy=xy, score=score)
+    section = {'keypoints': str(tmp_path / 'mine.npz')}
+    joined = detection.prepare(source, section, tmp_path / 'w')
+    assert isinstance(joined, Joined)
+    assert sorted(joined.fields) == ['detected', 'detected_score']
+    assert (tmp_path / 'w' / 'keypoints.npz').is_file()
+
+
+def test_without_the_key_nothing_changes(source, tmp_path):
+    assert detection.prepare(source, {}, tmp_path) is source
+    assert detection.prepare(source, {'keypoints': ''}, tmp_path) is source
+    assert not list(tmp_path.iterdir())
+
+
+def test_unknown_detectors_are_named(source, tmp_path):
+    with pytest.raises(UserError, match=r"'orb', .* or a FILE.npz, got 'shift'"):
+        detection.prepare(source, {'keypoints': 'shift'}, tmp_path)
+
+
+def test_train_finds_and_resumes(tmp_path, capsys):
+    pytest.importorskip('cv2', reason='OpenCV is not installed')
+    path = tmp_path / 'mine.py'
+    path.write_text(
+        'from kpdiscovery.configs.tusk import tetrominoes\n'
+        'def get_config(arg=""):\n'
+        '    c = tetrominoes.get_config("smoke")\n'
+        '    c.data.keypoints, c.data.num_detected = "sift", 4\n'
+        '    c.data.options.length = 16\n'
+        '    return c\n'
+    )
+    argv = ['train', f'--config={path}', f'--workdir={tmp_path / "w"}']
+    assert cli.main(argv) == 0
+    kept = (tmp_path / 'w' / 'keypoints.npz').stat().st_mtime_ns
+    assert cli.main(argv) == 0
+    assert (tmp_path / 'w' / 'keypoints.npz').stat().st_mtime_ns == kept
+    assert 'trained 2 steps' in capsys.readouterr().out

@@ -169,8 +169,7 @@ class _Rows:
     def assign(self, centroids) -> Assignment:
         def visit(i, carry):
             rows, _, start = self._cut(i)
-            squares = vectors.squared_distances(rows, centroids)
-            found = squares.argmin(-1).astype(jnp.int32), squares.min(-1)
+            found = vectors.nearest(vectors.squared_distances(centroids, rows))
             return blocks.put(carry, found, start)
 
         # From the weights, so that under shard_map they vary over devices as x does.
@@ -190,18 +189,31 @@ class _Rows:
         (rows, weights), start, fresh = blocks.cut(
             (self.x, self.weights), i, self.block
         )
-        finite = jnp.isfinite(rows).all(axis=-1, keepdims=True)
-        return jnp.where(finite, rows, 0.0), jnp.where(fresh, weights, 0.0), start
+        rows = jnp.where(weights[:, None] > 0, rows, 0.0)  # They may not be finite.
+        return rows, jnp.where(fresh, weights, 0.0), start
 
 
 def _block_totals(rows, weights, centroids) -> _Totals:
     restarts, k, d = centroids.shape
-    squares = vectors.squared_distances(rows, centroids.reshape(restarts * k, d))
-    squares = squares.reshape(-1, restarts, k)
-    member = jax.nn.one_hot(squares.argmin(-1), k, dtype=rows.dtype)  # [n, R, k]
-    member *= weights[:, None, None]
-    sums = jnp.einsum('nrk,nd->rkd', member, rows, precision='highest')
-    return _Totals(sums, member.sum(0), weights @ squares.min(-1))
+    squares = vectors.squared_distances(centroids.reshape(restarts * k, d), rows)
+    labels, squares = vectors.nearest(squares.reshape(restarts, k, -1))
+    add = functools.partial(jax.lax.platform_dependent, cpu=_scatter, default=_matmul)
+    return _Totals(*add(rows, weights, labels, jnp.arange(k)), squares @ weights)
+
+
+def _matmul(rows, weights, labels, clusters):
+    """Sums `[R, k, D]` and weights `[R, k]` of `[R, n]` labels: fit for matrix units."""
+    member = (labels[:, None] == clusters[None, :, None]).astype(rows.dtype)
+    member *= weights[None, None]  # [R, k, n]
+    sums = jnp.einsum('rkn,nd->rkd', member, rows, precision='highest')
+    return sums, member.sum(-1)
+
+
+def _scatter(rows, weights, labels, clusters):
+    """The same row by row: a k-th of the work, but one after the other."""
+    add = functools.partial(jax.ops.segment_sum, num_segments=len(clusters))
+    each = lambda values: jax.lax.map(functools.partial(add, values), labels)
+    return each(rows * weights[:, None]), each(weights)
 
 
 def _lloyd(rows, spherical, centroids):

@@ -9,6 +9,8 @@ from scipy.cluster.vq import kmeans2
 from scipy.spatial.distance import cdist
 
 from kpdiscovery.ops.kmeans import (
+    _matmul,
+    _scatter,
     assign,
     assign_uniquely,
     keep_nearest_per_image,
@@ -151,6 +153,19 @@ def test_distances_are_never_all_stored():
     run = jax.jit(functools.partial(kmeans, k=k, iterations=3, block=512))
     used = run.lower(KEY, x).compile().memory_analysis().temp_size_in_bytes
     assert used < 4 * n * k / 4  # Of 8 MB for the distances alone.
+
+
+def test_sums_by_matrix_and_by_scatter_are_the_same(rng):
+    """CPUs take one, accelerators the other."""
+    rows, weights = rng.normal(size=(50, 3)), rng.uniform(size=50)
+    labels = rng.integers(4, size=(2, 50))
+    arguments = [jnp.asarray(a) for a in (rows, weights, labels, np.arange(5))]
+    pairs = zip(_matmul(*arguments), _scatter(*arguments), strict=True)
+    for one, other in pairs:
+        np.testing.assert_allclose(one, other, atol=1e-5)
+        assert not one[:, 4].any()
+    want = weights[labels[1] == 3] @ rows[labels[1] == 3]
+    np.testing.assert_allclose(_scatter(*arguments)[0][1, 3], want, atol=1e-5)
 
 
 def test_assign():

@@ -1,86 +1,60 @@
-"""`kpd bench NAME`: medians of what the library is fast at, one JSON line a case.
+"""Time TUSK's training step, against one that encodes again for every prototype step.
 
-Cases of one comparison are timed in turn in one run, so that ratios survive a noisy
-machine.
+`impl` 'naive' does what the released code does (one network step, then a pass of the
+encoder for each prototype step); 'encode_again' is the parity option, one pass;
+'bfloat16' computes convolutions in it. `input_ms` is what drawing a batch takes.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery import cli, config, data, methods
+from kpdiscovery import config, data, methods
+from kpdiscovery.bench import timing
 from kpdiscovery.config import nearest
 from kpdiscovery.data import feeds
 from kpdiscovery.training import sharding
 from kpdiscovery.types import UserError
 
 # Name -> config, overrides, batch sizes on CPU and on an accelerator (the paper's).
-TUSK_CASES = {
+CASES = {
     'tetrominoes': ('tusk/tetrominoes', (), 2, 76),
     'mnist_hard': ('tusk/mnist_hard', (), 4, 40),
     'demo': ('tusk/tetrominoes:demo', (), 16, 16),
 }
 
 
-def main(argv: Sequence[str]) -> int:
-    parser = cli.Parser('kpd bench', description=__doc__)
-    parser.add_argument('name', choices=sorted(BENCHMARKS), help='what to time')
-    parser.add_argument('--json', action='store_true', help='JSON lines (else a table)')
-    parser.add_argument('--repeats', type=int, default=5, help='timings per median')
+def options(parser) -> None:
     parser.add_argument('--data', help='digits for mnist_hard (.npz or IDX)')
     parser.add_argument('--only', help='one case')
-    args, overrides = parser.parse(argv)
-    if overrides:
-        raise UserError('kpd bench times fixed cases: it takes no --config.KEY')
-    if args.only == 'mnist_hard' and not args.data:
-        raise UserError('the case mnist_hard needs digits: --data=FILE')
-    if args.only and args.only not in TUSK_CASES:
-        raise UserError(f'no case {args.only!r}{nearest(args.only, TUSK_CASES)}')
-    for row in BENCHMARKS[args.name](args):
-        print(json.dumps(row) if args.json else _line(row), flush=True)
-    return 0
 
 
-def median_ms(
-    functions: dict[str, Callable[[], Any]], repeats: int
-) -> dict[str, float]:
-    """Median milliseconds of each function, taken in turn after one warm-up each."""
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for round_ in range(repeats + 1):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            jax.block_until_ready(function())
-            if round_:
-                times[name].append(1e3 * (time.perf_counter() - start))
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
-def tusk_step(args) -> Iterator[dict[str, Any]]:
-    """The full training step, against one that encodes again for every prototype step.
-
-    `impl` 'naive' does what the released code does (one network step, then a pass of the
-    encoder for each prototype step); 'encode_again' is the parity option, one pass;
-    'bfloat16' computes convolutions in it. `input_ms` is what drawing a batch takes.
-    """
+def rows(args) -> Iterator[dict[str, Any]]:
+    _check(args)
     on_cpu = jax.default_backend() == 'cpu'
-    for case, (name, overrides, few, many) in TUSK_CASES.items():
+    for case, (name, overrides, few, many) in CASES.items():
         settings = config.load(name, overrides)
         settings.data.batch_size = few if on_cpu else many
         settings.data.path = args.data or ''
         if args.only not in (None, case) or (case == 'mnist_hard' and not args.data):
             continue
-        yield from _tusk_rows(case, settings, args.repeats)
+        yield from _rows(case, settings, args.repeats)
 
 
-def _tusk_rows(case, settings, repeats):
+def _check(args):
+    if args.only == 'mnist_hard' and not args.data:
+        raise UserError('the case mnist_hard needs digits: --data=FILE')
+    if args.only and args.only not in CASES:
+        raise UserError(f'no case {args.only!r}{nearest(args.only, CASES)}')
+
+
+def _rows(case, settings, repeats):
     mesh = sharding.make_mesh(1)
     source = data.build(settings.data, split='train')
     feed = feeds.Feed(source, settings.data.batch_size, sharding.by_rows(mesh))
@@ -92,13 +66,13 @@ def _tusk_rows(case, settings, repeats):
         'bfloat16': _stepper(settings, batch, dtype='bfloat16'),
         'naive': _naive(settings, batch),
     }
-    timed = median_ms(
+    timed = timing.median_ms(
         {**steps, 'input': lambda: feeds.first_batch(feed, order)}, repeats
     )
     views = feed.batch_size * (1 if settings.method.views is None else 2)
     for impl in steps:
         row = {'name': 'tusk_step', 'case': case, 'impl': impl,
-               'device': jax.devices()[0].device_kind, 'batch_size': feed.batch_size,
+               'device': timing.device(), 'batch_size': feed.batch_size,
                'views': views, 'median_ms': round(timed[impl], 1),
                'images_per_s': round(1e3 * feed.batch_size / timed[impl], 2),
                'ratio_to_naive': round(timed['naive'] / timed[impl], 2)}  # fmt: skip
@@ -162,14 +136,3 @@ def _naive(settings, batch):
         return prototypes
 
     return advance
-
-
-def _line(row):
-    name = ' '.join(str(row[key]) for key in ('name', 'case', 'impl'))
-    return f'{name:36}{row["median_ms"]:>10.1f} ms{row["images_per_s"]:>10.1f} images/s'
-
-
-BENCHMARKS = {'tusk_step': tusk_step}
-
-if __name__ == '__main__':
-    sys.exit(cli.run(main))

@@ -1,0 +1,20 @@
+import itertools
+import time
+
+from kpdiscovery.bench import timing
+
+
+def test_medians_take_turns_and_leave_the_first_out():
+    order = []
+    naps = {
+        'a': itertools.chain([0.2], itertools.repeat(0)),
+        'b': itertools.repeat(0.01),
+    }
+
+    def run(name):
+        order.append(name)
+        time.sleep(next(naps[name]))
+
+    got = timing.median_ms({name: lambda name=name: run(name) for name in naps}, 3)
+    assert order == ['a', 'b'] * 4
+    assert got['a'] < 10 <= got['b']

@@ -88,31 +88,39 @@ class Feed:
     def _read(self, order, start, stop):
         import grain  # Only disk sources need it.
 
-        share = self.batch_size // jax.process_count()
-        rows = _Rows(self.source, order, share, start, stop)
-        options = grain.ReadOptions(num_threads=4, prefetch_buffer_size=2 * share)
-        ready = grain.MapDataset.source(rows).batch(share).to_iter_dataset(options)
+        slots = self._slots()
+        rows = _Rows(self.source, order, slots, start, stop)
+        options = grain.ReadOptions(num_threads=4, prefetch_buffer_size=2 * len(slots))
+        ready = grain.MapDataset.source(rows).batch(len(slots)).to_iter_dataset(options)
         for batch in ready:
             place = functools.partial(
                 jax.make_array_from_process_local_data, self.sharding
             )
             yield jax.tree.map(place, batch)
 
+    def _slots(self) -> np.ndarray:
+        """Places in a batch that this process's devices hold, ascending.
+
+        Not always one stretch: a mesh may order a pod's devices by its links.
+        """
+        held = self.sharding.addressable_devices_indices_map((self.batch_size,))
+        every = np.arange(self.batch_size)
+        return np.unique(np.concatenate([every[index] for index in held.values()]))
+
 
 class _Rows:
     """Random access for grain: position in the run -> row, on this process."""
 
-    def __init__(self, source, order, share, start, stop):
-        self._source, self._order, self._share = source, order, share
+    def __init__(self, source, order, slots, start, stop):
+        self._source, self._order, self._slots = source, order, slots
         self._start, self._stop = start, stop
-        self._first = share * jax.process_index()
 
     def __len__(self):
-        return (self._stop - self._start) * self._share
+        return (self._stop - self._start) * len(self._slots)
 
     def __getitem__(self, position):
-        number, slot = divmod(int(position), self._share)
-        index = self._order(self._start + number)[self._first + slot]
+        number, slot = divmod(int(position), len(self._slots))
+        index = self._order(self._start + number)[self._slots[slot]]
         row = dict(self._source[int(index) % len(self._source)])
         if (
             np.issubdtype(row['image'].dtype, np.floating)

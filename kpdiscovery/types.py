@@ -92,7 +92,8 @@ class Sweep:
     `labels` being the batch's rows of the table. `reduce(rows, state, key)` sees all
     rows at once, sharded by rows over the mesh axis 'data'; `rows['row_valid']` is
     False on the padding that fills the last shard. It runs before step 0, `every`,
-    2 * `every` ..., and after the last step where `at_end` is set.
+    2 * `every` ..., and after the last step where `at_end` is set. `advise(scalars)` is
+    a warning with its remedy for the person, or ''.
     """
 
     every: int
@@ -100,6 +101,7 @@ class Sweep:
     extract: Callable[[State, Batch, Tree], Tree]
     reduce: Callable[[Tree, State, jax.Array], SweepResult]
     at_end: bool = False
+    advise: Callable[[Mapping[str, float]], str] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,6 +155,7 @@ class Split(NamedTuple):
     truth: Mapping[str, Any]  # Batch fields without `image`.
     size: tuple[int, int]  # (H, W) of the pictures the points belong to.
     num_labels: int
+    landmarks: str = ''  # Name in metrics.LANDMARK_SETS of the annotated points.
 
 
 class MetricProtocol(NamedTuple):
@@ -163,3 +166,4 @@ class MetricProtocol(NamedTuple):
     prediction: Sequence[str] = ()  # Fields of Prediction beside the keypoints.
     attributes: Sequence[str] = ()  # Names in truth['attributes'].
     fits: bool = False  # Fits something on the fit split; others ignore that split.
+    landmarks: bool = False  # Reads the named set of the annotated points.

@@ -1,11 +1,17 @@
 """Pure losses: arrays in, one number per example out unless the docstring says a set."""
 
+from kpdiscovery.losses.detectors import cell_cross_entropy, descriptor_hinge
+from kpdiscovery.losses.landmarks import contrastive_landmarks, heatmap_mse
 from kpdiscovery.losses.pixels import equivariance, squared_error
 from kpdiscovery.losses.prototypes import nearest_prototype, prototype_assignment
 from kpdiscovery.losses.sliced_wasserstein import random_directions, sliced_wasserstein
 
 __all__ = [
+    'cell_cross_entropy',
+    'contrastive_landmarks',
+    'descriptor_hinge',
     'equivariance',
+    'heatmap_mse',
     'nearest_prototype',
     'prototype_assignment',
     'random_directions',

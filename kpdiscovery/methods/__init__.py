@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from kpdiscovery.methods.self_training import SelfTraining
+from kpdiscovery.methods.superpoint import SuperPoint
 from kpdiscovery.methods.tusk import Tusk
 from kpdiscovery.types import UserError
 
-METHODS = {'tusk': Tusk}
+METHODS = {'superpoint': SuperPoint, 'tusk': Tusk, 'self_training': SelfTraining}
 
 
 def build(config: Any) -> Any:
@@ -38,6 +40,8 @@ def complete(config: Any) -> dict:
     known = {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
     for name in kind.sections:
         known[name] = dataclasses.asdict(known[name])
+        if given.get(name) is not None:
+            given[name] = {**known[name], **dict(given[name].items())}
     return {**known, **given}
 
 

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import jax.numpy as jnp
 import optax
 
+
+def _rmsprop(rate, *, alpha=0.99, eps=1e-8, momentum=None):
+    """As torch has it: epsilon beside the root, a long memory."""
+    return optax.rmsprop(
+        rate, decay=alpha, eps=eps, eps_in_sqrt=False, momentum=momentum
+    )
+
+
+_RESTARTS = ('lr_min', 'cycle', 'stairs')
 _ALGORITHMS = {
     'adam': optax.adam,
     'adamw': optax.adamw,
-    'rmsprop': optax.rmsprop,
+    'rmsprop': _rmsprop,
     'sgd': optax.sgd,
 }
 
@@ -19,31 +29,56 @@ def build(config: Mapping, steps: int) -> optax.GradientTransformation:
 
     Args:
         config: `name` and `lr`; optionally `warmup` (steps of linear rise), `decay`
-            ('constant', 'linear' or 'cosine', to zero at the last step), `clip`
-            (global norm), and any keyword of the optax function (`b1`, ...).
+            (see below), `clip` (global norm), `l2` (times the parameters, added to
+            their gradients), `accumulate` (steps whose gradients are averaged before
+            they count; schedules count those), and any keyword of the optax function (`b1`, ...; of
+            rmsprop `alpha`, `eps` and `momentum`, as torch names them).
+
+    Decays: 'constant'; 'linear' or 'cosine', to zero at the last step; 'drops', to a
+    tenth at the steps in `drops`; 'restarts', a cosine from `lr` to `lr_min` in `stairs`
+    steps, again every `cycle` steps.
     """
     options = dict(config)
     name, lr = options.pop('name'), options.pop('lr')
     clip, warmup = options.pop('clip', None), options.pop('warmup', 0)
+    l2, accumulate = options.pop('l2', None), options.pop('accumulate', 1)
     if name not in _ALGORITHMS:
         raise ValueError(
             f'optimizer name must be one of {sorted(_ALGORITHMS)}, got {name!r}'
         )
-    rate = _schedule(lr, options.pop('decay', 'constant'), warmup, steps)
-    update = _ALGORITHMS[name](rate, **options)
-    return (
-        update if clip is None else optax.chain(optax.clip_by_global_norm(clip), update)
-    )
+    shape = {k: options.pop(k) for k in ('drops', *_RESTARTS) if k in options}
+    rate = _schedule(lr, options.pop('decay', 'constant'), warmup, steps, shape)
+    chain = [_ALGORITHMS[name](rate, **options)]
+    if l2 is not None:
+        chain.insert(0, optax.add_decayed_weights(l2))
+    if clip is not None:
+        chain.insert(0, optax.clip_by_global_norm(clip))
+    update = optax.chain(*chain) if len(chain) > 1 else chain[0]
+    if accumulate == 1:
+        return update
+    return optax.MultiSteps(update, accumulate).gradient_transformation()
 
 
-def _schedule(lr, decay, warmup, steps):
+def _schedule(lr, decay, warmup, steps, shape):
     shapes = {
         'constant': lambda n: optax.constant_schedule(lr),
         'linear': lambda n: optax.linear_schedule(lr, 0.0, n),
         'cosine': lambda n: optax.cosine_decay_schedule(lr, n),
+        'drops': lambda n: optax.piecewise_constant_schedule(
+            lr, dict.fromkeys(shape['drops'], 0.1)
+        ),
+        'restarts': lambda n: _restarts(lr, **{k: shape[k] for k in _RESTARTS}),
     }
     if decay not in shapes:
         raise ValueError(f'decay must be one of {sorted(shapes)}, got {decay!r}')
     fall = shapes[decay](max(steps - warmup, 1))
     rise = optax.linear_schedule(0.0, lr, max(warmup, 1))
     return optax.join_schedules([rise, fall], [warmup]) if warmup else fall
+
+
+def _restarts(lr, *, lr_min, cycle, stairs):
+    def rate(step):
+        stair = (step % cycle) // (cycle // stairs)
+        return lr_min + (lr - lr_min) * (1 + jnp.cos(jnp.pi * stair / stairs)) / 2
+
+    return rate

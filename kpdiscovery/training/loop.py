@@ -188,6 +188,8 @@ class _Run:
         labels, state, scalars = self.sweepers[number].run(now.state, now.labels, key)
         values = {f'sweep/{name}': float(value) for name, value in scalars.items()}
         self.log.sweep(done, values, total=self.starts[number] + done)
+        if phase.sweep.advise and (advice := phase.sweep.advise(scalars)):
+            self.log.say(f'warning: {advice}')
         now = now._replace(labels=labels, state=state)
         if phase.keep_best and scalars[phase.keep_best] > now.best['value']:
             kept = jax.tree.map(jnp.copy, now.state.variables)  # The state is donated.

@@ -1,0 +1,140 @@
+"""What the configs of self-training landmarks share: the settings of each chapter.
+
+Facts are those of the thesis and of the released codes of chapters 5 and 6; where they
+disagree the code's, but for the learning rate of chapter 6 (thesis 2e-4, code 1e-4).
+"""
+
+from kpdiscovery.configs import variants
+
+_DROPPED = {'name': 'rmsprop', 'l2': 1e-5, 'decay': 'drops'}
+
+
+def base(data: dict, evaluation: dict, **method):
+    """Chapter 6 on some data: batch 16, 256 px, 200,000 iterations a stage."""
+    return variants.base(
+        data={
+            'size': 256, 'batch_size': 16, 'keypoints': 'sift', 'num_detected': 64,
+            **data,
+        },
+        method={'name': 'self_training', 'landmark_augmentation': {'cutout': 80 / 256},
+                **method},
+        phases={
+            'warm_up': {'steps': 30_000, 'optimizer': _constant(1e-4)},
+            'correspond': {
+                'steps': 170_000, 'round': 5_000,
+                'optimizer': {**_DROPPED, 'lr': 1e-4, 'drops': (120_000, 150_000)},
+            },
+            'landmarks': _stage_two(200_000, 1e-4, trunk=0.1),
+        },
+        evaluation={'fit': 100_000, 'test': 100_000, **evaluation},
+    )  # fmt: skip
+
+
+def apply(c, arg: str, **more):
+    """Variants of every landmark config: chapters, K, ablations, sizes."""
+    shared = {'ch4': ch4, 'ch5': ch5, 'ch6': ch6, 'k10': k10, 'k20': k20, 'k30': k30,
+              'equivariance': equivariance, 'other_image': other_image,
+              'no_flip': no_flip, 'smoke': smoke}  # fmt: skip
+    return variants.apply(c, arg, **{**shared, **more})
+
+
+def ch6(c):
+    """The default."""
+    del c
+
+
+def ch5(c):
+    """Chapter 5 (NeurIPS 2020): landmarks found among 100 clusters, merged in stage 2."""
+    c.method.update(
+        chapter=5, threshold=0.2, half=1, min_points=9, kmeans_restarts=1,
+        landmark_augmentation={
+            'contrast_low': 0.75, 'contrast_high': 1.5, 'noise_probability': 1.0,
+            'brightness_low': 0.8, 'brightness_high': 1.2, 'color_probability': 0.5,
+            'scale_low': 0.7, 'scale_high': 1.3, 'cutout': 0.0,
+        },
+    )  # fmt: skip
+    restarts = {'decay': 'restarts', 'lr_min': 5e-6, 'cycle': 10_000, 'stairs': 5}
+    c.phases = {
+        'warm_up': {'steps': 20_000, 'optimizer': _constant(5e-4)},
+        'correspond': {
+            'steps': 290_000, 'round': 10_000,
+            'optimizer': {'name': 'rmsprop', 'lr': 5e-4, 'l2': 1e-5, **restarts},
+        },
+        # 80,000 updates of batch 64: four batches of 16 each.
+        'landmarks': {**_stage_two(320_000, 5e-4, accumulate=4), 'round': 50_000},
+    }  # fmt: skip
+    c.method.update(merge_start=100_000)
+
+
+def ch4(c):
+    """Chapter 4: ten rounds of a fresh detector, one template, a fresh K-channel network."""
+    c.data.batch_size = 128
+    turned = {'scale_low': 0.7, 'scale_high': 1.3, 'rotation': 30.0, 'color': 0.5,
+              'color_probability': 1.0, 'blur': 0.0, 'noise': 0.0}  # fmt: skip
+    c.method.update(
+        chapter=4, threshold=0.2, half=1, num_landmarks=13, target_sigma=0.75,
+        outliers=0.0, augmentation=turned, landmark_augmentation={**turned, 'cutout': 0.0},
+    )  # fmt: skip
+    c.phases = {
+        'locate': {'steps': 1_500, 'rounds': 10, 'optimizer': _constant(1e-5)},
+        'landmarks': {
+            'steps': 45_000, 'round': 15_000,
+            'optimizer': {group: _constant(1e-5) for group in ('trunk', 'head')},
+        },
+    }  # fmt: skip
+
+
+def k10(c):
+    c.method.num_landmarks = 10
+
+
+def k20(c):
+    c.method.num_landmarks = 20
+
+
+def k30(c):
+    c.method.num_landmarks = 30
+
+
+def equivariance(c):
+    """Table 6.3: the same picture's views teach the descriptor all the way."""
+    c.method.correspondence = 'equivariance'
+
+
+def other_image(c):
+    """Table 6.3: negatives between pictures in place of within one."""
+    c.method.negatives = 'other_image'
+
+
+def no_flip(c):
+    """Table 6.5, first column."""
+    c.method.update(flip_train=False, flip_test=False)
+
+
+def smoke(c):
+    """Two steps a phase of a tiny network: proves that the pieces fit."""
+    c.data.update(size=32, batch_size=8, num_detected=8)
+    c.method.update(
+        num_landmarks=4, num_clusters=6, num_points=8, kmeans_iterations=3,
+        kmeans_restarts=2, min_population=0, min_points=2,
+        network={'features': 16, 'depth': 3, 'groups': 2},
+    )  # fmt: skip
+    for name, section in c.phases.items():
+        section.steps = 2
+        if 'round' in section:
+            section.round = 1
+        if name == 'locate':
+            section.rounds = 2
+    c.run.update(log_every=1, checkpoint_every=1)
+    c.evaluation.update(fit=16, test=16, batch_size=8)
+
+
+def _constant(lr):
+    return {'name': 'rmsprop', 'lr': lr, 'l2': 1e-5}
+
+
+def _stage_two(steps, lr, *, trunk=1.0, accumulate=1):
+    """Drops at 50k and 70k updates; chapter 6 trains the trunk at a tenth of the rate."""
+    make = lambda rate: {**_DROPPED, 'lr': rate, 'drops': (50_000, 70_000),
+                         'accumulate': accumulate}  # fmt: skip
+    return {'steps': steps, 'optimizer': {'trunk': make(lr * trunk), 'head': make(lr)}}

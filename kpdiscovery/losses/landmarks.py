@@ -1,0 +1,55 @@
+"""How landmark networks are taught: descriptors by pairs, maps by points."""
+
+import jax
+import jax.numpy as jnp
+
+_EPS = 1e-9  # Under the root, where the distance has no gradient.
+
+
+def contrastive_landmarks(
+    squares: jax.Array,
+    same: jax.Array,
+    counts: jax.Array,
+    *,
+    margin: float = 0.8,
+    form: str = 'distance',
+) -> jax.Array:
+    """Descriptors of one landmark together, of two landmarks apart: a scalar over a set.
+
+    The mean over all pairs that count of d^2 for equal landmarks, and for different ones
+    max(0, margin - d)^2 (`form='distance'`, the released codes) or max(0, margin - d^2)
+    (`form='squared'`, the papers' equations 5.3 and 6.3). 0 without pairs.
+
+    Args:
+        squares: `[...]` squared distances d^2 of pairs of descriptors, not negative.
+        same: bool, broadcast to `squares`: both points are the same landmark.
+        counts: bool, broadcast to `squares`: pairs that count.
+        margin: distance (or squared distance) from which on a pair is left alone.
+
+    Raises:
+        ValueError: an unknown form.
+
+    Source: self-training thesis, sections 5.2.2 and 6.2; its released codes.
+    """
+    hinges = {
+        'distance': lambda: jnp.maximum(0, margin - jnp.sqrt(squares + _EPS)) ** 2,
+        'squared': lambda: jnp.maximum(0, margin - squares),
+    }
+    if form not in hinges:
+        raise ValueError(f'form must be one of {sorted(hinges)}, got {form!r}')
+    terms = jnp.where(same, squares, hinges[form]())
+    counts = jnp.broadcast_to(counts, squares.shape)
+    return jnp.where(counts, terms, 0).sum() / jnp.maximum(counts.sum(), 1)
+
+
+def heatmap_mse(
+    predicted: jax.Array, target: jax.Array, counts: jax.Array
+) -> jax.Array:
+    """Half the squared error of maps `[..., H, W, K]`, unlabelled ones left alone: `[...]`.
+
+    The mean over all K channels, those that do not count (`[..., K]` bool) with 0.
+
+    Source: self-training thesis, section 6.2.3 and its released code.
+    """
+    errors = 0.5 * jnp.mean((predicted - target) ** 2, axis=(-3, -2))
+    return jnp.where(counts, errors, 0).mean(axis=-1)

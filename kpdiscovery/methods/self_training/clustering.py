@@ -1,0 +1,204 @@
+"""From descriptors of all pictures to pseudo-labels; runs once a device under shard_map.
+
+N pictures of a device with P points each. Where `axis_name` is None one device has all.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from kpdiscovery.ops import kmeans, neighbors, vectors
+
+_PICTURES = 64  # Whose distances to all clusters are held at a time.
+
+
+class Pair(NamedTuple):
+    """Clusters of points and of their mirror images."""
+
+    labels: jax.Array  # [N, P] int32, -1 none.
+    mirror: jax.Array  # [N, P] int32: of the same spot in the mirrored picture.
+    distances: jax.Array  # [N, P] squared, to the own centroid.
+    centroids: jax.Array  # [k, D]
+
+
+class Unique(NamedTuple):
+    """Clusters of which each has at most one point a picture."""
+
+    labels: jax.Array  # [N, P] int32, -1 none.
+    centroids: jax.Array  # [k, D]
+    thresholds: jax.Array  # [k] squared distances; points beyond have lost their label.
+
+
+def drop_outliers(
+    descriptors: jax.Array,
+    valid: jax.Array,
+    *,
+    share: float,
+    neighbors_asked: int = 100,
+    axis_name: str | None = None,
+) -> jax.Array:
+    """The points that stay when the `share` loneliest of all pictures go: `[N, P]` bool.
+
+    Lonely is who has far nearest neighbours (`ops.neighbors.outlier_scores`).
+
+    Args:
+        descriptors: `[N, P, D]`.
+        valid: `[N, P]` bool.
+
+    Source: released codes of chapters 5 and 6 (40 %, 100 neighbours).
+    """
+    flat = vectors.normalize(descriptors.astype(jnp.float32))
+    flat, counts = flat.reshape(-1, flat.shape[-1]), valid.ravel()
+    near = neighbors.nearest_distances(
+        flat, neighbors_asked, valid=counts, axis_name=axis_name
+    )
+    scores = jnp.where(counts, neighbors.outlier_scores(near), jnp.inf)
+    everyone = scores if axis_name is None else jax.lax.all_gather(scores, axis_name)
+    ranked = jnp.sort(everyone.ravel())
+    total = total_over(counts.sum(), axis_name)
+    last = jnp.ceil((1 - share) * total).astype(jnp.int32) - 1
+    return (counts & (scores <= ranked[jnp.maximum(last, 0)])).reshape(valid.shape)
+
+
+def cluster_mirrored(
+    key: jax.Array,
+    descriptors: jax.Array,
+    mirrored: jax.Array,
+    valid: jax.Array,
+    k: int,
+    *,
+    restarts: int = 1,
+    iterations: int = 100,
+    axis_name: str | None = None,
+) -> Pair:
+    """k clusters of points and of the same points in the mirrored pictures together.
+
+    Which cluster a mirrored point falls into tells left from right without annotation.
+
+    Args:
+        descriptors: `[N, P, D]`; their lengths do not matter.
+        mirrored: `[N, P, D]`, read in the mirrored picture.
+        valid: `[N, P]` bool.
+
+    Source: self-training thesis, section 6.2.2.
+    """
+    both = jnp.stack([descriptors, mirrored], axis=2)  # [N, P, 2, D]
+    both = vectors.normalize(both.astype(jnp.float32))
+    rows = both.reshape(-1, both.shape[-1])
+    weights = jnp.repeat(valid.ravel().astype(jnp.float32), 2)
+    found = kmeans.kmeans(
+        key, rows, k, weights=weights, restarts=restarts, iterations=iterations,
+        axis_name=axis_name,
+    )  # fmt: skip
+    assigned = kmeans.assign(rows, found.centroids, weights=weights)
+    labels, distances = (a.reshape(*valid.shape, 2) for a in assigned)
+    return Pair(labels[..., 0], labels[..., 1], distances[..., 0], found.centroids)
+
+
+def without_duplicates(pair: Pair) -> jax.Array:
+    """Points that are the nearest of their picture to their centroid: `[N, P]` bool."""
+    return kmeans.keep_nearest_per_image(
+        pair.labels, pair.distances, k=len(pair.centroids)
+    )
+
+
+def flip_map(pair: Pair, *, axis_name: str | None = None) -> jax.Array:
+    """The most frequent cluster of each cluster's mirror images: `[k]` int32.
+
+    A cluster without points is its own mirror image.
+
+    Source: self-training thesis, section 6.2.2 (argmax over all detections).
+    """
+    k = len(pair.centroids)
+    counts = contingency(pair.labels, pair.mirror, (k, k), axis_name=axis_name)
+    seen = counts.sum(axis=1) > 0
+    return jnp.where(seen, counts.argmax(axis=1), jnp.arange(k)).astype(jnp.int32)
+
+
+def cluster_uniquely(
+    key: jax.Array,
+    descriptors: jax.Array,
+    valid: jax.Array,
+    k: int,
+    *,
+    init: jax.Array | None = None,
+    iterations: int = 100,
+    axis_name: str | None = None,
+) -> Unique:
+    """k clusters, a point each at most in every picture (Hungarian), the far ones dropped.
+
+    A point keeps its label if its squared distance is below the mean plus the standard
+    deviation of those of its cluster's nearest points.
+
+    Args:
+        descriptors: `[N, P, D]`; their lengths do not matter.
+        valid: `[N, P]` bool.
+        init: `[k, D]` centroids of a warm start.
+
+    Source: self-training thesis, section 5.3.2, and its released code.
+    """
+    unit = vectors.normalize(descriptors.astype(jnp.float32))
+    rows, weights = unit.reshape(-1, unit.shape[-1]), valid.ravel().astype(jnp.float32)
+    found = kmeans.kmeans(
+        key, rows, k, weights=weights, init=init, iterations=iterations,
+        axis_name=axis_name,
+    )  # fmt: skip
+    nearest = kmeans.assign(rows, found.centroids, weights=weights)
+    limits = distance_thresholds(*nearest, k=k, axis_name=axis_name)
+    return Unique(assign_within(unit, valid, found.centroids, limits),
+                  found.centroids, limits)  # fmt: skip
+
+
+def assign_within(
+    unit: jax.Array, valid: jax.Array, centroids: jax.Array, limits: jax.Array
+) -> jax.Array:
+    """Clusters of points `[N, P, D]` of unit length, each once a picture: `[N, P]`.
+
+    -1 for points that do not count or are not nearer than their cluster's limit.
+    """
+
+    def one(arguments):
+        points, counts = arguments
+        squares = vectors.squared_distances(points, centroids)
+        counts = counts & jnp.isfinite(points).all(axis=-1)
+        label = kmeans.assign_uniquely(squares, counts)
+        at = jnp.maximum(label, 0)
+        own = jnp.take_along_axis(squares, at[:, None], axis=1)[:, 0]
+        return jnp.where((label >= 0) & (own < limits[at]), label, -1)
+
+    return jax.lax.map(one, (unit, valid), batch_size=min(_PICTURES, len(unit)))
+
+
+def distance_thresholds(
+    labels: jax.Array, distances: jax.Array, *, k: int, axis_name: str | None = None
+) -> jax.Array:
+    """Mean plus standard deviation of the `[n]` distances in each cluster: `[k]`.
+
+    0 for a cluster without points. Source: released code of chapter 5.
+    """
+    at = jnp.where(labels >= 0, labels, k)  # Out of range: dropped.
+    add = lambda values: total_over(
+        jnp.zeros(k).at[at].add(values, mode='drop'), axis_name
+    )
+    many = jnp.maximum(add(jnp.ones_like(distances)), 1)
+    mean = add(distances) / many
+    apart = (distances - mean[jnp.minimum(at, k - 1)]) ** 2
+    return mean + jnp.sqrt(add(apart) / many)
+
+
+def contingency(
+    a: jax.Array, b: jax.Array, shape: tuple[int, int], *, axis_name: str | None = None
+) -> jax.Array:
+    """How often label i of `a` meets label j of `b`; -1 in either does not count."""
+    both = (a >= 0) & (b >= 0)
+    at = jnp.where(both, a, shape[0])
+    counts = jnp.zeros(shape).at[at, b].add(1.0, mode='drop')
+    return total_over(counts, axis_name)
+
+
+def total_over(values, axis_name: str | None):
+    """Sums over devices."""
+    return values if axis_name is None else jax.lax.psum(values, axis_name)

@@ -1,0 +1,233 @@
+"""Stage 1: a detector and a descriptor learn from pseudo-labels of pairs of views.
+
+Chapters 5 and 6 differ in the second view, in what counts as a negative pair and in
+whether pictures are mirrored; `Rules` says so. Shapes: B pictures, 2 views of each side
+by side, P points, (h, w) cells.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from kpdiscovery import losses
+from kpdiscovery.methods.self_training import network
+from kpdiscovery.ops import coordinates, heatmaps, parallel
+from kpdiscovery.ops import images as image_ops
+from kpdiscovery.types import Batch, State, Tree
+
+_NETS = ('trunk', 'detector', 'descriptor')
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """How a phase makes its pairs."""
+
+    flip: bool = (
+        False  # Views may be mirrored, points then change to their `mirror` label.
+    )
+    others: float = 0.0  # Share of second views that show another picture (chapter 5).
+    across: bool = False  # Negatives between the views (chapter 5), else inside each.
+
+
+class Views(NamedTuple):
+    """Two views of each picture with their labelled points."""
+
+    image: jax.Array  # [B, 2, H, W, 3]
+    cells: jax.Array  # [B, 2, P, 2] whole cells as float32, inside the map.
+    label: jax.Array  # [B, 2, P] int32, -1 where the point does not count.
+
+
+def init(method, update, key: jax.Array, batch: Batch, before: State | None) -> State:
+    """Fresh networks, or those of the phase before with a fresh optimiser."""
+    if before is None:
+        images = image_ops.as_float(batch['image'][:1])
+        heads = {'detector': 1, 'descriptor': method.network.features}
+        nets = network.init(key, images, method.network, heads)
+        variables = {**nets, 'clusters': method.blank_clusters()}
+    else:
+        variables = before.variables
+    opt = {'network': update.init(nets_of(variables))}
+    return State(jnp.zeros((), jnp.int32), variables, opt)
+
+
+def step(
+    method,
+    rules: Rules,
+    update,
+    state: State,
+    batch: Batch,
+    labels: Tree,
+    key: jax.Array,
+):
+    """One step of both heads and the trunk."""
+    views = make_views(method, rules, key, batch, labels)
+    noise = jax.random.fold_in(key, 1)
+    objective = functools.partial(loss, method, rules, state.variables, views, noise)
+    trained = nets_of(state.variables)
+    (_, terms), grads = jax.value_and_grad(objective, has_aux=True)(trained)
+    change, opt = update.update(grads, state.opt['network'], trained)
+    variables = {**state.variables, **optax.apply_updates(trained, change)}
+    return State(state.step + 1, variables, {'network': opt}), terms
+
+
+def loss(method, rules, variables, views: Views, key, trained):
+    """Detector and descriptor losses of both views; pictures with few points count 0."""
+    del variables
+    batch, _, height, width, _ = views.image.shape
+    flat = views.image.reshape(2 * batch, height, width, 3)
+    maps = network.stage_one(method.network, trained, flat)
+    enough = (views.label >= 0).sum(-1).min(-1) >= method.min_points  # [B]
+    label = jnp.where(enough[:, None, None], views.label, -1)
+    h, w = maps.scores.shape[1:]
+    target = targets(views.cells, label, (h, w), sigma=method.target_sigma)
+    errors = (maps.scores.reshape(target.shape) - target) ** 2
+    detector = 2 * jnp.where(enough[:, None], errors.mean((2, 3)), 0).mean()
+    dense = maps.descriptors.reshape(batch, 2, h, w, -1)
+    pairs = _pairs(method, rules, key, dense, views.cells, label)
+    form, margin = method.contrastive, method.margin
+    descriptor = losses.contrastive_landmarks(*pairs, margin=margin, form=form)
+    total = method.detector_weight * detector + method.descriptor_weight * descriptor
+    length = jnp.sqrt(jnp.sum(maps.descriptors**2, axis=-1)).mean()
+    squares, same, counts = pairs
+    together = _mean_where(squares, same & counts)
+    apart = _mean_where(squares, ~same & counts)
+    return total, {
+        'loss': total,
+        'detector': detector,
+        'descriptor': descriptor,
+        'same': together,
+        'different': apart,
+        'length': length,
+        'points': (label >= 0).sum((1, 2)).mean() / 2,
+    }
+
+
+def make_views(method, rules, key, batch, labels) -> Views:
+    """Two random views of each picture of a batch, with its labels."""
+    images = image_ops.as_float(batch['image'])
+    rows = {name: labels[name][batch['index']] for name in ('xy', 'label', 'mirror')}
+    both = jax.tree.map(lambda a: jnp.stack([a, a], axis=1), {**rows, 'image': images})
+    if rules.others:
+        both = _show_others(key, rules.others, both)
+    keys = parallel.example_keys(key, batch['index'])
+    view = functools.partial(labelled_view, method.augmentation, rules.flip)
+    image, cells, label = jax.vmap(lambda k, one: jax.vmap(view)(
+        jax.random.split(k), one['image'], one['xy'], one['label'], one['mirror']
+    ))(keys, both)  # fmt: skip
+    return Views(image, cells, label)
+
+
+def labelled_view(augmentation, flip: bool, key, image, xy, label, mirror):
+    """A view of one picture, the cells of its points there, and their labels there."""
+    stride = network.STRIDE
+    view = augmentation.view(
+        key, image, coordinates.cell_to_pixel(xy, stride), flip=flip
+    )
+    cells = jnp.round(coordinates.pixel_to_cell(view.xy, stride))
+    h, w = (n // stride for n in image.shape[:2])
+    limit = jnp.array([[w, h]], jnp.float32)
+    inside = ((cells >= 0) & (cells < limit)).all(axis=-1)
+    label = jnp.where(view.flipped, mirror, label)
+    cells = jnp.clip(cells, 0, limit - 1)
+    return view.image, cells, jnp.where(inside, label, -1)
+
+
+def targets(
+    cells: jax.Array, label: jax.Array, size: tuple[int, int], *, sigma: float
+) -> jax.Array:
+    """Score maps `[..., h, w]` with 1 at labelled cells `[..., P, 2]`.
+
+    Args:
+        sigma: of a Gaussian around each in cells; 0 for single cells (released codes).
+    """
+    there = (label >= 0)[..., None, None, :]
+    maps = heatmaps.gaussian_heatmaps(cells, size, sigma=sigma or 1e-2)
+    return jnp.where(there, maps, 0).max(axis=-1)
+
+
+def nets_of(variables) -> Any:
+    return {name: variables[name] for name in _NETS}
+
+
+def _show_others(key, share, both):
+    """Second views of the next picture of the batch, with probability `share`."""
+    count = len(both['label'])
+    swap = jax.random.bernoulli(jax.random.fold_in(key, 2), share, (count,))
+
+    def mix(a):
+        other = jnp.roll(a[:, 1], 1, axis=0)
+        chosen = swap.reshape((count,) + (1,) * (other.ndim - 1))
+        return jnp.stack([a[:, 0], jnp.where(chosen, other, a[:, 1])], axis=1)
+
+    return jax.tree.map(mix, both)
+
+
+def _pairs(method, rules, key, dense, cells, label):
+    """Squared distances `[n]` of descriptors, whether of one landmark, whether to count."""
+    x, y = (cells[..., i].astype(jnp.int32) for i in (0, 1))
+    points = heatmaps.read_pixels(dense, x, y)  # [B, 2, P, D]
+    squares = _squares(points[:, 0], points[:, 1])  # [B, P, P]
+    one, two = label[:, 0, :, None], label[:, 1, None]
+    met = (one >= 0) & (two >= 0)
+    same = met & (one == two)
+    if rules.across:
+        shared = _shared(label)
+        different = met & (one != two) & shared[0][..., None] & shared[1][:, None]
+        parts = [(squares, same, same | different)]
+    else:
+        parts = [(squares, same, same)]
+        parts += [_inside(method, points, cells, label),
+                  _against_ground(method, key, dense, points, cells, label)]  # fmt: skip
+    return tuple(jnp.concatenate([p[i].ravel() for p in parts]) for i in range(3))
+
+
+def _inside(method, points, cells, label):
+    """Pairs of different points of one view, not too close."""
+    squares = _squares(points, points)
+    apart = _distance(cells, cells) > method.min_gap
+    once = jnp.arange(label.shape[-1])[:, None] < jnp.arange(label.shape[-1])[None]
+    there = label >= 0
+    counts = there[..., None] & there[..., None, :] & apart & once[None, None]
+    return squares, jnp.zeros_like(counts), counts
+
+
+def _against_ground(method, key, dense, points, cells, label):
+    """Points against random cells of their view, not too close."""
+    batch, views, h, w, _ = dense.shape
+    many = method.background_pairs
+    u = jax.random.uniform(key, (batch * views * many * 2,)).reshape(
+        batch, views, many, 2
+    )
+    ground = jnp.floor(u * jnp.array([w, h]).reshape(1, 1, 1, 2))
+    x, y = (ground[..., i].astype(jnp.int32) for i in (0, 1))
+    squares = _squares(points, heatmaps.read_pixels(dense, x, y))
+    counts = (label >= 0)[..., None] & (_distance(cells, ground) > method.min_gap)
+    return squares, jnp.zeros_like(counts), counts
+
+
+def _shared(label):
+    """Points whose label occurs in the other view too: `[B, P]` of each view."""
+    equal = (label[:, 0, :, None] == label[:, 1, None]) & (label[:, 0, :, None] >= 0)
+    return equal.any(axis=2), equal.any(axis=1)
+
+
+def _squares(a, b):
+    """`[..., P, D]` against `[..., Q, D]`: `[..., P, Q]`, without their differences."""
+    inner = jnp.einsum('...pd,...qd->...pq', a, b, precision='highest')
+    lengths = [jnp.sum(x * x, axis=-1) for x in (a, b)]
+    return jnp.maximum(lengths[0][..., None] - 2 * inner + lengths[1][..., None, :], 0)
+
+
+def _distance(a, b):
+    gap = a[..., :, None, :] - b[..., None, :, :]
+    return jnp.sqrt(jnp.sum(gap**2, axis=-1))
+
+
+def _mean_where(values, counts):
+    return jnp.where(counts, values, 0).sum() / jnp.maximum(counts.sum(), 1)

@@ -1,0 +1,107 @@
+"""What a round of labels looks like from outside, and what to do when it looks bad."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from kpdiscovery.methods.self_training.clustering import contingency, total_over
+
+_GRID = 256  # Cells a side that are told apart.
+_NEAR = 1.5  # Cells within which an old point and a new one are the same.
+
+
+def old_labels(xy: jax.Array, old_xy: jax.Array, old: jax.Array) -> jax.Array:
+    """Label of the nearest labelled old point within 1.5 cells of each new one.
+
+    Args:
+        xy: `[N, P, 2]` cells.
+        old_xy: `[N, Q, 2]`.
+        old: `[N, Q]` int32, -1 none.
+
+    Returns:
+        `[N, P]` int32, -1 where there was none.
+    """
+    apart = jnp.abs(xy[:, :, None] - old_xy[:, None]).max(axis=-1)  # [N, P, Q]
+    apart = jnp.where(old[:, None] >= 0, apart, jnp.inf)
+    nearest = jnp.take_along_axis(old, apart.argmin(axis=-1), axis=1)
+    return jnp.where(apart.min(axis=-1) <= _NEAR, nearest, -1)
+
+
+def health(
+    labels: jax.Array,
+    before: jax.Array,
+    xy: jax.Array,
+    detected: jax.Array,
+    pictures: jax.Array,
+    *,
+    clusters: int,
+    axis_name: str | None = None,
+) -> dict[str, jax.Array]:
+    """The health line of a round.
+
+    Args:
+        labels: `[N, P]` of the points that are left, -1 none.
+        before: `[N, P]` labels that the same points had, -1 none.
+        xy: `[N, P, 2]` cells.
+        detected: `[N, P]` bool, points found before clustering.
+        pictures: `[N]` bool, rows that are pictures.
+        clusters: labels are below it, those of `before` below it or P.
+
+    Returns:
+        `points` a picture; share of clusters `alive`; `dropped` share of the detected
+        points that lost theirs; `crowded` share of points on the most frequent cell;
+        `change` = 1 - normalised mutual information of old and new labels (0: the same
+        clusters under any numbers).
+    """
+    add = lambda values: total_over(values.astype(jnp.float32).sum(), axis_name)
+    left = labels >= 0
+    many, found = add(left), jnp.maximum(add(detected), 1)
+    old = max(clusters, labels.shape[1])
+    table = contingency(before, labels, (old, clusters), axis_name=axis_name)
+    used = contingency(labels, labels, (clusters, clusters), axis_name=axis_name)
+    x, y = jnp.moveaxis(jnp.clip(jnp.round(xy), 0, _GRID - 1).astype(jnp.int32), -1, 0)
+    y = jnp.where(left, y, -1)
+    grid = contingency(y, x, (_GRID, _GRID), axis_name=axis_name)
+    return {
+        'points': many / jnp.maximum(add(pictures), 1),
+        'alive': (jnp.diagonal(used) > 0).mean(),
+        'dropped': 1 - many / found,
+        'crowded': grid.max() / jnp.maximum(many, 1),
+        'change': 1 - _mutual_information(table),
+    }
+
+
+def advise(scalars: Mapping[str, float]) -> str:
+    """A warning with its remedy when labels are collapsing, else ''."""
+    if scalars['points'] < 2:
+        return (
+            f'only {scalars["points"]:.1f} labelled points a picture: train longer '
+            'before labelling (phases.warm_up.steps), or lower method.threshold'
+        )
+    if scalars['crowded'] > 0.5:
+        return (
+            f'{scalars["crowded"]:.0%} of all points lie on one cell: the detector has '
+            'collapsed; lower the learning rate, or widen method.augmentation'
+        )
+    if scalars.get('alive', 1.0) < 0.5:
+        return (
+            f'only {scalars["alive"]:.0%} of the clusters have points: descriptors are '
+            'collapsing; lower method.num_clusters or raise method.descriptor_weight'
+        )
+    return ''
+
+
+def _mutual_information(table):
+    """Of a contingency table, over the mean entropy; 0 where nothing met."""
+    p = table / jnp.maximum(table.sum(), 1)
+    rows, columns = p.sum(axis=1), p.sum(axis=0)
+    entropy = lambda q: (
+        -jnp.sum(jnp.where(q > 0, q * jnp.log(jnp.maximum(q, 1e-30)), 0))
+    )
+    mean = (entropy(rows) + entropy(columns)) / 2
+    shared = entropy(rows) + entropy(columns) - entropy(p)
+    agree = jnp.where(mean > 1e-9, shared / jnp.maximum(mean, 1e-9), 1.0)
+    return jnp.where(table.sum() > 0, agree, 0.0)

@@ -1,0 +1,265 @@
+"""The table of pseudo-labels: how it starts, and how a sweep renews it.
+
+A row a picture, P points a row: `xy` `[N, P, 2]` in cells of the maps, `score`, and the
+clusters of each point, -1 for none: `label` (what descriptors are trained with) and
+`landmark` (what stage 2 is trained with), both also as they read in the mirrored picture
+(`mirror`, `mirror_landmark`). What prediction needs of a sweep (centroids, the map from
+landmarks to their mirror images) goes to the state's variables under `clusters`.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec
+
+from kpdiscovery.methods.self_training import clustering, network
+from kpdiscovery.methods.self_training.health import advise, health, old_labels
+from kpdiscovery.ops import coordinates, heatmaps, suppression, vectors
+from kpdiscovery.ops import images as image_ops
+from kpdiscovery.types import Batch, Keypoints, State, Sweep, SweepResult, Tree
+
+LABELS = ('label', 'mirror', 'landmark', 'mirror_landmark')
+_AXIS = 'data'  # Of the mesh: rows are split over it.
+
+
+def empty(points: int, rows: int, before: Tree) -> Tree:
+    """The table a phase starts with: that of the phase before, or one without labels."""
+    if before:
+        return before
+    table = {'xy': jnp.zeros((rows, points, 2)), 'score': jnp.zeros((rows, points))}
+    return {**table, **without_labels((rows, points))}
+
+
+def without_labels(shape: tuple[int, ...]) -> dict[str, jax.Array]:
+    return {name: jnp.full(shape, -1, jnp.int32) for name in LABELS}
+
+
+def from_generic(method, steps: int) -> Sweep:
+    """One sweep, before the first step: labels of the generic keypoints."""
+    label = _label_generic if method.chapter == 5 else label_slots
+    return Sweep(
+        every=steps,
+        init=functools.partial(empty, method.num_points),
+        extract=functools.partial(read_generic, method),
+        reduce=over_rows(functools.partial(label, method)),
+        advise=advise,
+    )
+
+
+def from_network(method, every: int) -> Sweep:
+    """Labels of the network's own points, before every round and after the last."""
+    label = _label_unique if method.chapter == 5 else _label_mirrored
+    return Sweep(
+        every=every,
+        init=functools.partial(empty, method.num_points),
+        extract=functools.partial(describe, method),
+        reduce=over_rows(functools.partial(label, method)),
+        at_end=True,
+        advise=advise,
+    )
+
+
+def read_generic(method, state: State, batch: Batch, labels: Tree) -> Tree:
+    """The best of a batch's generic keypoints, in cells.
+
+    Raises:
+        ValueError: the batch has none.
+    """
+    del state, labels
+    if 'detected' not in batch:
+        raise ValueError(
+            "self_training starts from generic keypoints: set data.keypoints to 'sift', "
+            "'orb', 'superpoint' or a FILE.npz"
+        )
+    score, order = jax.lax.top_k(
+        batch['detected_score'],
+        min(method.num_points, batch['detected_score'].shape[1]),
+    )
+    take = lambda a: jnp.take_along_axis(a, order[..., None], axis=1)
+    h, w = map_size(batch)
+    xy = coordinates.pixel_to_cell(take(batch['detected']), network.STRIDE)
+    inside = ((xy > -0.5) & (xy < jnp.array([w, h]).reshape(1, 1, 2) - 0.5)).all(-1)
+    rows = {'xy': xy, 'score': score, 'valid': (score > 0) & inside}
+    if 'detected_descriptors' in batch:
+        rows['descriptor'] = take(batch['detected_descriptors'])
+    rows = jax.tree.map(lambda a: _fill(a, method.num_points), rows)
+    return {**rows, 'before': jnp.full(rows['score'].shape, -1, jnp.int32)}
+
+
+def describe(method, state: State, batch: Batch, labels: Tree) -> Tree:
+    """The network's points of a batch with their descriptors, unit length."""
+    images = image_ops.as_float(batch['image'])
+    maps = network.stage_one(method.network, state.variables, images)
+    points = method.detect(maps.scores)
+    if method.chapter == 5:
+        points = _keep_old(points, labels)
+    read = lambda features, xy: vectors.normalize(
+        heatmaps.sample_bilinear(features, xy)
+    )
+    rows = {
+        'xy': points.xy,
+        'score': points.score,
+        'valid': points.valid,
+        'descriptor': read(maps.descriptors, points.xy),
+        'before': old_labels(points.xy, labels['xy'], labels['label']),
+    }
+    if method.chapter == 6:
+        mirror = images[:, :, ::-1]
+        other = network.stage_one(method.network, state.variables, mirror)
+        xy = mirrored(points.xy, maps.scores.shape[2])
+        rows['mirror_descriptor'] = read(other.descriptors, xy)
+    return rows
+
+
+def mirrored(xy: jax.Array, width: int) -> jax.Array:
+    """Cells `[..., 2]` of a map in the frame of the mirrored picture's map."""
+    return xy.at[..., 0].set(width - 1 - xy[..., 0])
+
+
+def map_size(batch: Batch) -> tuple[int, int]:
+    h, w = batch['image'].shape[1:3]
+    return h // network.STRIDE, w // network.STRIDE
+
+
+def _keep_old(points: Keypoints, labels: Tree) -> Keypoints:
+    """Old labelled points and the new ones not close to any (thesis section 5.3.2)."""
+    old = labels['label'] >= 0
+    xy = jnp.concatenate([labels['xy'], points.xy], axis=1)
+    score = jnp.concatenate([labels['score'], points.score], axis=1)
+    rank = jnp.concatenate([old * (1 + labels['score']), points.score], axis=1)
+    # Boxes of half-size 1 touch below a distance of 2.
+    keep = suppression.suppress_near(xy, rank, radius=1.999)
+    rank, order = jax.lax.top_k(jnp.where(keep, rank, 0), points.score.shape[1])
+    score = jnp.take_along_axis(score, order, axis=1)
+    xy = jnp.take_along_axis(xy, order[..., None], axis=1)
+    return Keypoints(xy, score, jnp.full(order.shape, -1, jnp.int32), rank > 0)
+
+
+def over_rows(label):
+    """A sweep's reduce from `label(rows, clusters, step, key, axis_name)`, run per device.
+
+    `label` returns (table, what to keep under `clusters`, scalars).
+    """
+
+    def reduce(rows: Tree, state: State, key: jax.Array) -> SweepResult:
+        clusters = state.variables.get('clusters', {})
+        arguments = (rows, clusters, state.step, key)
+        if jax.sharding.get_abstract_mesh().empty:
+            table, found, scalars = label(*arguments, axis_name=None)
+        else:
+            split, whole = PartitionSpec(_AXIS), PartitionSpec()
+            table, found, scalars = jax.shard_map(
+                functools.partial(label, axis_name=_AXIS),
+                in_specs=(split, whole, whole, whole),
+                out_specs=(split, whole, whole),
+                check_vma=False,  # The Hungarian method's loops start from constants.
+            )(*arguments)
+        variables = {**state.variables, 'clusters': {**clusters, **found}}
+        return SweepResult(table, state.replace(variables=variables), scalars)
+
+    return reduce
+
+
+def label_slots(method, rows, clusters, step, key, *, axis_name):
+    """Every generic keypoint that is no outlier is its own label in its own picture."""
+    del clusters, step, key
+    valid = _counted(rows)
+    kept = _without_outliers(method, rows, valid, axis_name)
+    slot = jnp.where(kept, jnp.arange(valid.shape[1])[None], -1)
+    table = {**_points(rows), **without_labels(valid.shape), 'label': slot}
+    scalars = _health(method, rows, slot, valid, method.num_points, axis_name)
+    return table, {}, {name: scalars[name] for name in ('points', 'dropped', 'crowded')}
+
+
+def _label_generic(method, rows, clusters, step, key, *, axis_name):
+    """Chapter 5: clusters of the generic descriptors, which nothing later reads."""
+    del clusters, step
+    valid = _counted(rows)
+    kept = _without_outliers(method, rows, valid, axis_name)
+    found = _unique(method, rows, kept, key, axis_name)()
+    scalars = _health(method, rows, found.labels, valid, method.num_clusters, axis_name)
+    return _unique_table(rows, found), {}, scalars
+
+
+def _label_unique(method, rows, clusters, step, key, *, axis_name):
+    """Chapter 5: the Hungarian method and thresholds, warm started after the first."""
+    valid = _counted(rows)
+    cluster = _unique(method, rows, valid, key, axis_name)
+    again = functools.partial(cluster, init=clusters['centroids'])
+    found = jax.lax.cond(step == 0, cluster, again)
+    scalars = _health(method, rows, found.labels, valid, method.num_clusters, axis_name)
+    keep = {'centroids': found.centroids, 'thresholds': found.thresholds}
+    return _unique_table(rows, found), keep, scalars
+
+
+def _unique(method, rows, valid, key, axis_name):
+    return functools.partial(
+        clustering.cluster_uniquely, key, rows['descriptor'], valid,
+        method.num_clusters, iterations=method.kmeans_iterations, axis_name=axis_name,
+    )  # fmt: skip
+
+
+def _unique_table(rows, found):
+    blank = without_labels(found.labels.shape)
+    return {**_points(rows), **blank, 'label': found.labels, 'landmark': found.labels}
+
+
+def _label_mirrored(method, rows, clusters, step, key, *, axis_name):
+    """Chapter 6: clustered twice, with mirror images, one point a cluster and picture."""
+    del clusters, step
+    valid = _counted(rows)
+    cluster = functools.partial(
+        clustering.cluster_mirrored, descriptors=rows['descriptor'],
+        mirrored=rows['mirror_descriptor'], iterations=method.kmeans_iterations,
+        restarts=method.kmeans_restarts, axis_name=axis_name,
+    )  # fmt: skip
+    keys = jax.random.split(key)
+    coarse = cluster(keys[0], valid=valid, k=method.num_landmarks)
+    left = clustering.without_duplicates(coarse)
+    fine = cluster(keys[1], valid=left, k=method.num_clusters)
+    kept = clustering.without_duplicates(fine)
+    kept &= (kept.sum(axis=1) >= method.min_points)[:, None]
+    table = {
+        **_points(rows),
+        'label': jnp.where(kept, fine.labels, -1),
+        'mirror': jnp.where(kept, fine.mirror, -1),
+        'landmark': jnp.where(left, coarse.labels, -1),
+        'mirror_landmark': jnp.where(left, coarse.mirror, -1),
+    }
+    flip = clustering.flip_map(coarse, axis_name=axis_name)
+    scalars = _health(
+        method, rows, table['label'], valid, method.num_clusters, axis_name
+    )
+    return table, {'centroids': coarse.centroids, 'flip': flip}, scalars
+
+
+def _health(method, rows, labels, valid, clusters, axis_name):
+    return health(
+        labels, rows['before'], rows['xy'], valid, rows['row_valid'],
+        clusters=clusters, axis_name=axis_name,
+    )  # fmt: skip
+
+
+def _without_outliers(method, rows, valid, axis_name):
+    if 'descriptor' not in rows or not method.outliers:
+        return valid
+    return clustering.drop_outliers(
+        rows['descriptor'], valid, share=method.outliers, axis_name=axis_name
+    )
+
+
+def _counted(rows) -> Any:
+    return rows['valid'] & rows['row_valid'][:, None]
+
+
+def _points(rows):
+    return {name: rows[name] for name in ('xy', 'score')}
+
+
+def _fill(a, points):
+    """`[B, Q, ...]` to `[B, P, ...]`, Q <= P, with zeros (False)."""
+    return jnp.pad(a, [(0, 0), (0, points - a.shape[1])] + [(0, 0)] * (a.ndim - 2))

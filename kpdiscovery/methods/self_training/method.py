@@ -1,0 +1,252 @@
+"""Self-training landmarks as a method: options, phases of each chapter, prediction."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from kpdiscovery.methods import optimizers
+from kpdiscovery.methods.self_training import (
+    clustering,
+    correspond,
+    labels,
+    landmarks,
+    network,
+    rounds,
+)
+from kpdiscovery.methods.self_training.augmentation import Augmentation
+from kpdiscovery.methods.self_training.correspond import Rules
+from kpdiscovery.methods.self_training.network import Size
+from kpdiscovery.ops import coordinates, heatmaps, kmeans, vectors
+from kpdiscovery.types import Keypoints, Phase, Prediction
+
+_CORRESPONDENCES = ('clustering', 'equivariance')
+_NEGATIVES = ('same_image', 'other_image')
+
+
+@dataclasses.dataclass(frozen=True)
+class SelfTraining:
+    """K landmarks that a network teaches itself from generic keypoints.
+
+    Attributes are the fields of `config.method`; defaults are those of chapter 6. All
+    distances are in cells of the maps, a quarter of the picture's pixels.
+    """
+
+    num_landmarks: int = 30  # K; chapter 4: of the template. Chapter 5 finds it itself.
+    num_clusters: int = 100  # M.
+    num_points: int = 64  # P: points kept a picture at most.
+    chapter: int = 6  # 4, 5 or 6 of the thesis.
+    network: Size = Size()
+    augmentation: Augmentation = Augmentation()
+    landmark_augmentation: Augmentation = Augmentation()
+    outliers: float = 0.4  # Share of the generic keypoints that is dropped.
+    threshold: float = 0.15  # Of the detector.
+    half: int = 2  # Half-size of the boxes that must not overlap.
+    min_points: int = 2  # Pictures with fewer labelled points teach nothing.
+    target_sigma: float = 0.0  # Of the detector's targets; 0: single cells.
+    detector_weight: float = 1.0
+    descriptor_weight: float = 10.0
+    contrastive: str = 'distance'  # Or 'squared': `losses.contrastive_landmarks`.
+    margin: float = 0.8
+    min_gap: float = 5.7  # Of points that may be a negative pair inside a picture.
+    background_pairs: int = 4  # Random cells each point is compared with, chapter 6.
+    correspondence: str = 'clustering'  # Or 'equivariance' (table 6.3).
+    negatives: str = 'same_image'  # Or 'other_image' (table 6.3; chapter 5).
+    kmeans_iterations: int = 100
+    kmeans_restarts: int = 10
+    flip_train: bool = True  # Table 6.5.
+    flip_test: bool = True
+    merge_start: int = 25_000  # Steps of stage 2 before channels merge (chapter 5).
+    merge_overlap: float = 0.7
+    merge_distance: float = 1.425
+    min_population: int = (
+        500  # Points of a cluster that becomes a landmark (chapter 5).
+    )
+    distill_after: int = 5  # Rounds, and views a picture, of data distillation ...
+    distill_views: int = 8  # ... in chapter 4.
+    min_matched: float = 0.7  # Share of the template a picture must match (chapter 4).
+
+    metrics = (
+        'landmark_nme',
+        'landmark_accuracy',
+        'landmark_pck',
+        'landmark_oks',
+        'landmark_points',
+    )
+    sections: ClassVar = {
+        'network': Size,
+        'augmentation': Augmentation,
+        'landmark_augmentation': Augmentation,
+    }
+
+    def __post_init__(self):
+        if self.chapter not in (4, 5, 6):
+            raise ValueError(f'chapter must be 4, 5 or 6, got {self.chapter}')
+        if self.correspondence not in _CORRESPONDENCES:
+            raise ValueError(
+                f'correspondence must be one of {_CORRESPONDENCES}, got '
+                f'{self.correspondence!r}'
+            )
+        if self.negatives not in _NEGATIVES:
+            raise ValueError(
+                f'negatives must be one of {_NEGATIVES}, got {self.negatives!r}'
+            )
+        if self.num_points < self.num_landmarks:
+            raise ValueError(
+                f'num_points must be at least num_landmarks = {self.num_landmarks}, got '
+                f'{self.num_points}'
+            )
+
+    @property
+    def num_labels(self) -> int:
+        """Landmarks: K, and in chapter 5 as many as there are clusters."""
+        return self.num_clusters if self.chapter == 5 else self.num_landmarks
+
+    def phases(self, config) -> tuple[Phase, ...]:
+        sections = config['phases']
+        if self.chapter == 4:
+            return self._chapter_four(sections)
+        flips = self.chapter == 6 and self.flip_train
+        trust = self.correspondence == 'clustering'
+        rules = Rules(
+            flip=flips and trust,
+            others=0.5 if self.chapter == 5 and trust else 0.0,
+            across=self.chapter == 5 or self.negatives == 'other_image',
+        )
+        quiet = dataclasses.replace(rules, flip=False)
+        if self.chapter == 6:
+            quiet = dataclasses.replace(quiet, others=0.0)
+        warm_up, main = sections['warm_up'], sections['correspond']
+        return (
+            self._stage_one('warm_up', warm_up, quiet,
+                            labels.from_generic(self, warm_up['steps'])),
+            self._stage_one('correspond', main, rules,
+                            labels.from_network(self, main['round'])),
+            self._stage_two(sections['landmarks'], flips),
+        )  # fmt: skip
+
+    def _stage_one(self, name, section, rules, sweep) -> Phase:
+        update = optimizers.build(section['optimizer'], section['steps'])
+        init = functools.partial(correspond.init, self, update)
+        step = functools.partial(correspond.step, self, rules, update)
+        return Phase(name, section['steps'], init, step, sweep)
+
+    def _stage_two(self, section, flip) -> Phase:
+        update = self._two_updates(section)
+        init = functools.partial(landmarks.init, self, update)
+        step = functools.partial(landmarks.step, self, flip, update)
+        sweep = None
+        if self.chapter == 5:
+            sweep = landmarks.merging(self, section['round'])
+        return Phase('landmarks', section['steps'], init, step, sweep)
+
+    def _chapter_four(self, sections) -> tuple[Phase, ...]:
+        section, last = sections['locate'], sections['landmarks']
+        update = optimizers.build(section['optimizer'], section['steps'])
+        init = functools.partial(rounds.init_locate, self, update)
+        step = functools.partial(rounds.step_locate, self, update)
+        found = []
+        for number in range(1, section['rounds'] + 1):
+            distill = number > self.distill_after
+            sweep = (
+                labels.from_generic(self, section['steps'])
+                if number == 1
+                else rounds.from_teacher(self, section['steps'], distill=distill)
+            )
+            found.append(Phase(f'locate_{number}', section['steps'], init, step, sweep))
+        update = self._two_updates(last)
+        init = functools.partial(rounds.init_landmarks, self, update)
+        # No mirroring: nothing says which landmark is the mirror image of which.
+        step = functools.partial(landmarks.step, self, False, update)
+        sweep = rounds.aligning(self, last['round'])
+        return (*found, Phase('landmarks', last['steps'], init, step, sweep))
+
+    def _two_updates(self, section):
+        return {group: optimizers.build(section['optimizer'][group], section['steps'])
+                for group in ('trunk', 'head')}  # fmt: skip
+
+    def blank_clusters(self) -> dict[str, jax.Array]:
+        """What sweeps will fill in: what prediction needs to know of the clusters."""
+        k, width = self.num_labels, self.network.features
+        clusters = {'centroids': jnp.zeros((k, width))}
+        if self.chapter == 5:
+            alive = jnp.ones(k, bool)
+            return {**clusters, 'thresholds': jnp.zeros(k), 'active': alive}
+        return {**clusters, 'flip': jnp.arange(k, dtype=jnp.int32)}
+
+    def detect(self, scores: jax.Array) -> Keypoints:
+        """Points of score maps `[B, h, w]`, in cells."""
+        return network.detect(
+            scores, self.num_points, threshold=self.threshold, half=self.half
+        )
+
+    def predict(self, variables: Any, images: jax.Array) -> Prediction:
+        """Landmarks of `[B, H, W, 3]` pictures in [0, 1]: keypoint k has label k.
+
+        With stage 2 trained, the highest cell of each channel; before, the detected
+        points that belong to the K clusters, missing ones not `valid`.
+        """
+        if 'landmarks' in variables:
+            found = self._peaks(variables, images)
+        elif 'descriptor' in variables:
+            found = self._clustered(variables, images)
+        else:
+            found = self._unordered(variables, images)
+        xy = coordinates.cell_to_pixel(found.xy, network.STRIDE)
+        return Prediction(keypoints=found.replace(xy=xy))
+
+    def _peaks(self, variables, images) -> Keypoints:
+        maps = landmarks.landmark_maps(self, variables, images)
+        if self.flip_test and self.chapter == 6:
+            mirror = landmarks.landmark_maps(self, variables, images[:, :, ::-1])
+            flip = variables['clusters']['flip']
+            maps = (maps + jnp.take(mirror[:, :, ::-1], flip, axis=-1)) / 2
+        xy, score = network.peaks(maps)
+        valid = jnp.ones(score.shape, bool)
+        if self.chapter == 5:
+            valid = (score >= self.threshold) & variables['clusters']['active'][None]
+        return _labelled(xy, score, valid)
+
+    def _clustered(self, variables, images) -> Keypoints:
+        maps = network.stage_one(self.network, variables, images)
+        points = self.detect(maps.scores)
+        found = heatmaps.sample_bilinear(maps.descriptors, points.xy)
+        unit = vectors.normalize(found)
+        clusters = variables['clusters']
+        if self.chapter == 5:
+            label = clustering.assign_within(
+                unit, points.valid, clusters['centroids'], clusters['thresholds']
+            )
+        else:
+            label = _nearest_once(unit, points.valid, clusters['centroids'])
+        channels = self.num_labels
+        xy, valid = landmarks.by_channel(points.xy, label, points.score, channels)
+        score, _ = landmarks.by_channel(
+            points.score[..., None], label, points.score, channels
+        )
+        return _labelled(xy, jnp.where(valid, score[..., 0], 0), valid)
+
+    def _unordered(self, variables, images) -> Keypoints:
+        """Chapter 4 before its last phase: points without an order."""
+        maps = network.features(self.network, variables, images)
+        logits = network.head(self.network, variables, 'detector', maps)[..., 0]
+        return self.detect(jax.nn.sigmoid(logits))
+
+
+def _nearest_once(unit, valid, centroids):
+    """Nearest clusters `[B, P]` of points, one point a cluster and picture; -1 else."""
+    flat = unit.reshape(-1, unit.shape[-1])
+    weights = valid.ravel().astype(jnp.float32)
+    assigned = kmeans.assign(flat, centroids, weights=weights)
+    label, distance = (a.reshape(valid.shape) for a in assigned)
+    kept = kmeans.keep_nearest_per_image(label, distance, k=len(centroids))
+    return jnp.where(kept, label, -1)
+
+
+def _labelled(xy, score, valid) -> Keypoints:
+    label = jnp.arange(score.shape[1], dtype=jnp.int32)
+    return Keypoints(xy, score, jnp.broadcast_to(label[None], score.shape), valid)

@@ -1,0 +1,219 @@
+"""Chapter 4: a fresh detector learns from the one before it, then all faces one template.
+
+The network of the phase before stays in the variables as `teacher`, untouched: it makes
+the labels of the phase that follows.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from kpdiscovery.methods.self_training import labels as label_tables
+from kpdiscovery.methods.self_training import landmarks, network
+from kpdiscovery.methods.self_training.clustering import total_over
+from kpdiscovery.methods.self_training.correspond import labelled_view, targets
+from kpdiscovery.methods.self_training.health import advise, old_labels
+from kpdiscovery.ops import assignment, coordinates, heatmaps, parallel, warps
+from kpdiscovery.ops import images as image_ops
+from kpdiscovery.ops.point_sets import coherent_point_drift
+from kpdiscovery.types import Batch, State, Sweep, Tree
+
+_NETS = ('trunk', 'detector')
+
+
+def init_locate(method, update, key, batch: Batch, before: State | None) -> State:
+    """A fresh detector; that of the round before becomes its teacher."""
+    images = image_ops.as_float(batch['image'][:1])
+    nets = network.init(key, images, method.network, {'detector': 1})
+    state = State(jnp.zeros((), jnp.int32), nets, {'network': update.init(nets)})
+    return _with_teacher(state, before)
+
+
+def init_landmarks(method, update, key, batch: Batch, before: State | None) -> State:
+    """A fresh network of K channels."""
+    return _with_teacher(landmarks.init(method, update, key, batch, None), before)
+
+
+def step_locate(method, update, state: State, batch: Batch, labels: Tree, key):
+    """One step of the detector on one view of each picture (thesis section 4.2.1)."""
+    rows = {name: labels[name][batch['index']] for name in ('xy', 'label')}
+    keys = parallel.example_keys(key, batch['index'])
+    view = functools.partial(labelled_view, method.augmentation, True)
+    # A point is a point in the mirror, too: nothing tells them apart here.
+    images, cells, label = jax.vmap(view)(
+        keys, image_ops.as_float(batch['image']), rows['xy'], rows['label'], rows['label']
+    )  # fmt: skip
+    size = tuple(n // network.STRIDE for n in images.shape[1:3])
+    target = targets(cells, label, size, sigma=method.target_sigma)
+    trained = {name: state.variables[name] for name in _NETS}
+    objective = lambda nets: jnp.mean((_scores(method, nets, images) - target) ** 2)
+    value, grads = jax.value_and_grad(objective)(trained)
+    change, opt = update.update(grads, state.opt['network'], trained)
+    variables = {**state.variables, **optax.apply_updates(trained, change)}
+    terms = {'loss': value, 'points': (label >= 0).sum(1).mean()}
+    return State(state.step + 1, variables, {'network': opt}), terms
+
+
+def from_teacher(method, steps: int, *, distill: bool) -> Sweep:
+    """Points of the round before, its maps averaged over views where `distill` says so."""
+    return Sweep(
+        every=steps,
+        init=functools.partial(label_tables.empty, method.num_points),
+        extract=functools.partial(_ask_teacher, method, distill),
+        reduce=label_tables.over_rows(
+            functools.partial(label_tables.label_slots, method)
+        ),
+        advise=advise,
+    )
+
+
+def aligning(method, every: int) -> Sweep:
+    """Landmarks from one template at first, from the network's own peaks later."""
+    return Sweep(
+        every=every,
+        init=functools.partial(label_tables.empty, method.num_points),
+        extract=functools.partial(_points_or_peaks, method),
+        reduce=label_tables.over_rows(functools.partial(_align_or_keep, method)),
+    )
+
+
+def align(
+    template: jax.Array, xy: jax.Array, valid: jax.Array, *, matched: float
+) -> tuple[jax.Array, jax.Array]:
+    """The points of a picture in the order of a template.
+
+    The template is laid on the picture's points by coherent point drift and each of its
+    points gets a picture point of its own; those that get none stay where the template
+    came to lie.
+
+    Args:
+        template: `[K, 2]`.
+        xy: `[P, 2]` points of the picture, `valid` `[P]` bool.
+        matched: share of the template that must have got a point.
+
+    Returns:
+        `[K, 2]`, and bool: enough were matched.
+
+    Source: self-training thesis, section 4.2.2.
+    """
+    moved = coherent_point_drift(template, xy, valid).moved
+    gaps = jnp.sum((moved[:, None] - xy[None]) ** 2, axis=-1)
+    column = assignment.linear_assignment(
+        jnp.where(valid[None], jnp.sqrt(gaps), jnp.inf)
+    )
+    found = jnp.where((column >= 0)[:, None], xy[jnp.maximum(column, 0)], moved)
+    return found, (column >= 0).mean() >= matched
+
+
+def _with_teacher(state: State, before: State | None) -> State:
+    if before is None:
+        return state
+    teacher = {name: before.variables[name] for name in _NETS}
+    return state.replace(variables={**state.variables, 'teacher': teacher})
+
+
+def _scores(method, nets: Any, images):
+    maps = network.features(method.network, nets, images)
+    return jax.nn.sigmoid(network.head(method.network, nets, 'detector', maps)[..., 0])
+
+
+def _ask_teacher(method, distill, state: State, batch: Batch, labels: Tree) -> Tree:
+    images = image_ops.as_float(batch['image'])
+    teacher = state.variables['teacher']
+    scores = _scores(method, teacher, images)
+    if distill:
+        scores = _average(method, teacher, batch, images, scores)
+    points = method.detect(scores)
+    before = old_labels(points.xy, labels['xy'], labels['label'])
+    return {'xy': points.xy, 'score': points.score, 'valid': points.valid,
+            'before': before}  # fmt: skip
+
+
+def _average(method, teacher, batch, images, scores):
+    """Score maps averaged over random views, each brought back to the picture.
+
+    Source: data distillation, self-training thesis, section 4.2.1.
+    """
+    size = images.shape[1:3]
+    keys = parallel.example_keys(jax.random.key(0), batch['index'])
+    augmentation, total, counts = method.augmentation, scores, jnp.ones_like(scores)
+    for number in range(method.distill_views):
+        moves = jax.vmap(lambda k, n=number: augmentation.maps(
+            jax.random.fold_in(k, n), size, jnp.asarray(n % 2 == 1)))(keys)  # fmt: skip
+        seen = _scores(
+            method, teacher, warps.warp_image(moves.back, images, mode='edge')
+        )
+        back, inside = jax.vmap(_bring_back)(moves.forth, seen)
+        total, counts = total + back, counts + inside
+    return total / counts
+
+
+def _bring_back(forth, seen):
+    """A view's map `[h, w]` in the picture's cells, 0 where the view did not look."""
+    h, w = seen.shape
+    cells = coordinates.pixel_grid(h, w).reshape(h * w, 2)
+    pixels = coordinates.cell_to_pixel(cells, network.STRIDE)
+    at = coordinates.pixel_to_cell(
+        warps.transform_points(forth, pixels), network.STRIDE
+    )
+    inside = warps.within(at, (h, w))
+    read = heatmaps.sample_bilinear(seen[..., None], at)[..., 0]
+    fold = lambda a: a.reshape(h, w)
+    return fold(jnp.where(inside, read, 0)), fold(inside.astype(seen.dtype))
+
+
+def _points_or_peaks(method, state: State, batch: Batch, labels: Tree) -> Tree:
+    """At step 0 the teacher's points, later the peaks of the own channels."""
+
+    def own():
+        images = image_ops.as_float(batch['image'])
+        maps = landmarks.landmark_maps(method, state.variables, images)
+        xy, value = network.peaks(maps)
+        more = [(0, 0), (0, method.num_points - value.shape[1])]
+        pad = lambda a: jnp.pad(a, more + [(0, 0)] * (a.ndim - 2))
+        return {'xy': pad(xy), 'score': pad(value), 'valid': pad(value > -jnp.inf)}
+
+    def taught():
+        rows = _ask_teacher(method, False, state, batch, labels)
+        return {name: rows[name] for name in ('xy', 'score', 'valid')}
+
+    return jax.lax.cond(state.step == 0, taught, own)
+
+
+def _align_or_keep(method, rows, clusters, step, key, *, axis_name):
+    del clusters, key
+    valid = rows['valid'] & rows['row_valid'][:, None]
+    k, slots = method.num_landmarks, valid.shape[1]
+
+    def first():
+        template = _template(rows, valid, k, axis_name)
+        lay = functools.partial(align, template, matched=method.min_matched)
+        xy, enough = jax.vmap(lay)(rows['xy'], valid)
+        xy = jnp.pad(xy, [(0, 0), (0, slots - k), (0, 0)])
+        return xy, (enough & rows['row_valid'])[:, None] & (jnp.arange(slots) < k)[None]
+
+    xy, counts = jax.lax.cond(step == 0, first, lambda: (rows['xy'], valid))
+    label = jnp.where(counts, jnp.arange(slots)[None], -1)
+    table = {'xy': xy, 'score': rows['score'],
+             **label_tables.without_labels(label.shape), 'landmark': label}  # fmt: skip
+    pictures = total_over(rows['row_valid'].sum(), axis_name)
+    aligned = total_over((label >= 0).any(axis=1).sum(), axis_name)
+    return table, {}, {'aligned': aligned / jnp.maximum(pictures, 1)}
+
+
+def _template(rows, valid, k, axis_name):
+    """The k best points of the first picture whose number of points is closest to k."""
+    count = valid.sum(axis=1)
+    worth = jnp.where(count >= k, -1.0 * (count - k), -1e6 + count)
+    best = worth.argmax()
+    score = jnp.where(valid[best], rows['score'][best], -1)
+    points = rows['xy'][best][jax.lax.top_k(score, k)[1]]
+    if axis_name is None:
+        return points
+    everyone = jax.lax.all_gather((worth[best], points), axis_name)
+    return everyone[1][everyone[0].argmax()]

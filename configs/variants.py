@@ -8,15 +8,17 @@ import ml_collections
 def base(**sections) -> ml_collections.ConfigDict:
     """A config with the settings that are the same everywhere, and the given sections.
 
-    `data.path` is what --data fills. `run` counts steps. `evaluation` counts pictures:
-    `fit` from the training split for what must be fitted, `test` from the test split.
+    `data.path` is what --data fills; `data.landmarks` names the set of the annotated
+    points in metrics.LANDMARK_SETS ('': none that we know). `run` counts steps.
+    `evaluation` counts pictures: `fit` from the training split for what must be fitted,
+    `test` from the test split.
     """
     plain = {
         'seed': 0,
         'mesh': {'data': -1},  # -1: all devices.
         'run': {'log_every': 50, 'checkpoint_every': 1000, 'keep': 2},
         'evaluation': {'fit': 0, 'test': 500, 'batch_size': 50},
-        'data': {'path': '', 'resize': 'stretch', 'options': {}},
+        'data': {'path': '', 'resize': 'stretch', 'landmarks': '', 'options': {}},
     }
     for name, section in sections.items():
         plain[name] = {**plain.get(name, {}), **section}

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from kpdiscovery import __version__, cli, data, inference, metrics
-from kpdiscovery.types import Source
+from kpdiscovery.types import Source, UserError
 
 
 def main(argv: Sequence[str]) -> int:
@@ -41,6 +41,7 @@ def evaluate(trained: inference.Trained, *, split: str = 'test') -> dict[str, An
     """
     start, settings = time.monotonic(), trained.config
     fit, test = (data.build(settings.data, split=name) for name in ('train', split))
+    check_landmarks(settings.data.get('landmarks', ''), test)
     values, skipped, found = _measure(trained, fit, test)
     fresh, *_ = _measure(inference.untrained(settings, test), fit, test)
     text = json.dumps(settings.to_dict(), sort_keys=True)
@@ -61,6 +62,27 @@ def evaluate(trained: inference.Trained, *, split: str = 'test') -> dict[str, An
         'config_hash': hashlib.sha256(text.encode()).hexdigest()[:12],
         'config': settings.to_dict(),
     }
+
+
+def check_landmarks(name: str, source: Source) -> None:
+    """The source's points must be those of the set that `data.landmarks` names.
+
+    Raises:
+        UserError: there is no such set, or it has another number of points.
+    """
+    points = source[0].get('keypoints')
+    if not name or points is None:
+        return
+    try:
+        known = metrics.landmark_set(name)
+    except ValueError as error:
+        raise UserError(f'data.landmarks: {error}') from None
+    if points.shape[-2] != known.num_points:
+        raise UserError(
+            f'the annotations have {points.shape[-2]} points a picture, data.landmarks '
+            f'{name!r} means {known.num_points}: name their set with '
+            "--config.data.landmarks=NAME ('' for none)"
+        )
 
 
 def table(result: dict[str, Any]) -> str:

@@ -88,7 +88,8 @@ def predict_rows(
         parts.append((prediction, jax.device_get(truth)))
     size = tuple(batch['image'].shape[1:3])
     prediction, truth = _stack(parts, count)
-    return Split(prediction, truth, size, trained.method.num_labels)
+    named = trained.config.data.get('landmarks', '')
+    return Split(prediction, truth, size, trained.method.num_labels, named)
 
 
 def _stack(parts: Sequence[Any], count: int):

@@ -2,9 +2,9 @@
 
     kpd train --config=tusk/faces --data=FOLDER --workdir=DIR
 
-With an `annotations.npz` of 68 or 5 points a picture, `kpd evaluate` reports the error
-of a regression to five points in per cent of the eye distance. Squared error takes the
-place of the perceptual loss, which needs weights: give them with
+With an `annotations.npz` of 68 points a picture (5: `--config.data.landmarks=faces5`),
+`kpd evaluate` reports the error of a regression to five points in per cent of the eye
+distance. Squared error takes the place of the perceptual loss, which needs weights:
 `--config.method.reconstruction=perceptual --config.method.vgg_weights=FILE`. `:cpu`
 works at 40 px inside with three levels of width 16, descriptors whitened as on
 MNIST-Hard, and a lottery for the first keypoints; half an hour on two CPU cores.
@@ -15,7 +15,12 @@ from kpdiscovery.configs import variants
 
 def get_config(arg: str = ''):
     c = variants.base(
-        data={'source': 'folder', 'size': 80, 'batch_size': 32},
+        data={
+            'source': 'folder',
+            'size': 80,
+            'batch_size': 32,
+            'landmarks': 'faces68',
+        },
         method={
             'name': 'tusk',
             'num_keypoints': 4,

@@ -7,11 +7,26 @@ from kpdiscovery.metrics.accuracy import (
     point_accuracy,
     precision_recall,
 )
+from kpdiscovery.metrics.annotated_sets import (
+    LANDMARK_SETS,
+    LandmarkSet,
+    Subset,
+    Unmeasurable,
+    landmark_set,
+)
 from kpdiscovery.metrics.clusters import normalized_mutual_information
 from kpdiscovery.metrics.completion import complete_matrix
 from kpdiscovery.metrics.curves import cumulative_error, fraction_within
 from kpdiscovery.metrics.errors import Nme, normalized_errors
 from kpdiscovery.metrics.features import slot_features
+from kpdiscovery.metrics.labelled import by_label
+from kpdiscovery.metrics.landmark_hits import (
+    landmark_accuracy,
+    landmark_oks,
+    landmark_pck,
+    landmark_points,
+)
+from kpdiscovery.metrics.landmark_nme import landmark_errors, landmark_nme
 from kpdiscovery.metrics.landmark_sets import (
     Landmarks,
     fill_missing,
@@ -21,11 +36,13 @@ from kpdiscovery.metrics.landmarks import five_points, landmark_regression
 from kpdiscovery.metrics.nme import (
     backward_nme,
     forward_nme,
+    random_parts,
     regress_landmarks,
     repeated_nme,
 )
 from kpdiscovery.metrics.normalizers import (
     annotated_extent,
+    box_length,
     inter_ocular,
     joint_distance,
 )
@@ -46,16 +63,22 @@ from kpdiscovery.metrics.scenes import match_boxes, mnist_hard
 from kpdiscovery.metrics.segmentation import adjusted_rand_index, foreground_ari
 
 __all__ = [
+    'LANDMARK_SETS',
     'PROTOCOLS',
     'Accuracy',
     'AveragePrecision',
+    'LandmarkSet',
     'Landmarks',
     'LinearMap',
     'Nme',
+    'Subset',
+    'Unmeasurable',
     'adjusted_rand_index',
     'annotated_extent',
     'assign_regions',
     'backward_nme',
+    'box_length',
+    'by_label',
     'complete_matrix',
     'contingency',
     'cumulative_error',
@@ -70,7 +93,14 @@ __all__ = [
     'inter_ocular',
     'joint_distance',
     'keypoint_of_objects',
+    'landmark_accuracy',
+    'landmark_errors',
+    'landmark_nme',
+    'landmark_oks',
+    'landmark_pck',
+    'landmark_points',
     'landmark_regression',
+    'landmark_set',
     'match_boxes',
     'match_landmarks',
     'mnist_hard',
@@ -84,6 +114,7 @@ __all__ = [
     'precision_recall',
     'prototype_accuracy',
     'prototype_attributes',
+    'random_parts',
     'regress_landmarks',
     'repeated_nme',
     'slot_features',

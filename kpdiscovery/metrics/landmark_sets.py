@@ -71,19 +71,25 @@ def checked(landmarks: Landmarks) -> Landmarks:
     return Landmarks(predicted, annotated, valid, visible)
 
 
+def is_frequent(valid: Array, *, missing: float = 0.2) -> Array:
+    """Landmarks missing in less than a share `missing` of pictures, `[N, K]` -> `[K]`."""
+    return (~np.asarray(valid, bool)).mean(axis=0) < missing
+
+
 def frequent_landmarks(valid: Array, *, missing: float) -> Array:
-    """Landmarks missing in less than a share `missing` of pictures, `[N, K]` -> `[K]`.
+    """`is_frequent` where at least one landmark is.
 
     Raises:
         ValueError: no landmark is left.
     """
-    absent = (~np.asarray(valid, bool)).mean(axis=0)
-    if not (absent < missing).any():
+    kept = is_frequent(valid, missing=missing)
+    if not kept.any():
+        least = (~np.asarray(valid, bool)).mean(axis=0).min(initial=1)
         raise ValueError(
             f'wanted a landmark missing in less than {missing:.0%} of pictures, got '
-            f'{absent.min(initial=1):.0%} at best'
+            f'{least:.0%} at best'
         )
-    return absent < missing
+    return kept
 
 
 def fill_missing(

@@ -177,13 +177,24 @@ def repeated_nme(
     Source: released evaluation of chapters 5 (300 of MAFL and LS3D-W, 800 of Human3.6M)
     and 6 of the thesis; 10 repeats.
     """
+    parts = random_parts(fit, images=images, repeats=repeats, seed=seed)
+    return nme_of(mean_measured(np.stack([measure(part).errors for part in parts])))
+
+
+def random_parts(
+    fit: Landmarks, *, images: int, repeats: int = 10, seed: int = 0
+) -> list[Landmarks]:
+    """`repeats` random parts of a fit split, `images` pictures each; see `repeated_nme`.
+
+    The split itself, once, where it has no more pictures than that.
+    """
     if images < 1 or repeats < 1:
         raise ValueError(f'images and repeats must be > 0, got {images} and {repeats}')
     fit, rng = checked(fit), np.random.default_rng(seed)
-    count = min(images, len(fit.valid))
-    draws = [rng.permutation(len(fit.valid))[:count] for _ in range(repeats)]
-    parts = (Landmarks(*(v[rows] for v in fit)) for rows in draws)
-    return nme_of(mean_measured(np.stack([measure(part).errors for part in parts])))
+    if len(fit.valid) <= images:
+        return [fit]
+    draws = [rng.permutation(len(fit.valid))[:images] for _ in range(repeats)]
+    return [Landmarks(*(v[rows] for v in fit)) for rows in draws]
 
 
 def _same_landmarks(fit: Array, test: Array) -> None:

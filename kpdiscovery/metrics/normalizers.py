@@ -57,6 +57,34 @@ def annotated_extent(xy: Array, visible: Array | None = None) -> tuple[Array, Ar
     return _usable(np.sqrt(sides.prod(axis=1)), some)
 
 
+def box_length(
+    boxes: Array, valid: Array | None = None, *, side: str
+) -> tuple[Array, Array]:
+    """Length of a picture's true box, the first that is valid; usable where > 0.
+
+    Args:
+        boxes: `[N, B, 4]` (x0, y0, x1, y1) pixels.
+        valid: `[N, B]` bool; None for all.
+        side: 'longer', or 'mean' for sqrt(w h).
+
+    Raises:
+        ValueError: shapes do not fit, or another `side`.
+
+    Source: critters (longer); PennAction in thesis chapter 6 (mean).
+    """
+    boxes = np.asarray(boxes, np.float64)
+    valid = np.ones(boxes.shape[:2], bool) if valid is None else np.asarray(valid, bool)
+    if boxes.ndim != 3 or boxes.shape != (*valid.shape, 4) or not boxes.shape[1]:
+        raise ValueError(f'wanted boxes [N, B, 4], got {boxes.shape}, {valid.shape}')
+    if side not in ('longer', 'mean'):
+        raise ValueError(f"side must be 'longer' or 'mean', got {side!r}")
+    first = boxes[np.arange(len(boxes)), valid.argmax(axis=1)]
+    some: Array = valid.any(axis=1)
+    sides = np.where(some[:, None], first[:, 2:] - first[:, :2], 0.0)
+    length = sides.max(axis=1) if side == 'longer' else np.sqrt(sides.prod(axis=1))
+    return _usable(length, some)
+
+
 def lengths(normalizer: Array | float, used: Array) -> Array:
     """A normaliser of L pictures, `[L]`; 1 where not used.
 

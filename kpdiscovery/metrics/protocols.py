@@ -7,19 +7,34 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from kpdiscovery.metrics.annotated_sets import LANDMARK_SETS, Unmeasurable
+from kpdiscovery.metrics.landmark_hits import (
+    landmark_accuracy,
+    landmark_oks,
+    landmark_pck,
+    landmark_points,
+)
+from kpdiscovery.metrics.landmark_nme import landmark_nme
 from kpdiscovery.metrics.landmarks import landmark_regression
 from kpdiscovery.metrics.prototypes import prototype_attributes
 from kpdiscovery.metrics.scenes import mnist_hard
 from kpdiscovery.metrics.segmentation import foreground_ari
 from kpdiscovery.types import MetricProtocol, Split
 
+_POINTS = ('keypoints', 'visible')
+
 PROTOCOLS: dict[str, MetricProtocol] = {
     'foreground_ari': MetricProtocol(
         foreground_ari, ('instances',), prediction=('instances',)
     ),
-    'landmark_regression': MetricProtocol(
-        landmark_regression, ('keypoints', 'visible'), fits=True
+    'landmark_accuracy': MetricProtocol(
+        landmark_accuracy, _POINTS, fits=True, landmarks=True
     ),
+    'landmark_nme': MetricProtocol(landmark_nme, _POINTS, fits=True, landmarks=True),
+    'landmark_oks': MetricProtocol(landmark_oks, _POINTS, fits=True, landmarks=True),
+    'landmark_pck': MetricProtocol(landmark_pck, _POINTS, fits=True, landmarks=True),
+    'landmark_points': MetricProtocol(landmark_points, ()),
+    'landmark_regression': MetricProtocol(landmark_regression, _POINTS, fits=True),
     'mnist_hard': MetricProtocol(
         mnist_hard, ('boxes', 'boxes_valid', 'attributes'), attributes=('digit',)
     ),
@@ -53,8 +68,11 @@ def evaluate(
         splits = (test, fit) if protocol.fits else (test,)
         if reasons := [r for s in splits if (r := _reason(protocol, s))]:
             skipped[name] = reasons[0]
-        else:
+            continue
+        try:
             metrics |= protocol.function(test if fit is None else fit, test)
+        except Unmeasurable as reason:
+            skipped[name] = str(reason)
     return metrics, skipped
 
 
@@ -84,6 +102,8 @@ def _reason(protocol: MetricProtocol, split: Split | None) -> str:
         if absent := _absent(needs, there):
             wanted = ', '.join(map(repr, absent))
             return f'needs {kind} {wanted}, {owner} {", ".join(there) or "none"}'
+    if protocol.landmarks and not split.landmarks:
+        return f'needs data.landmarks, one of {", ".join(LANDMARK_SETS)}'
     return ''
 
 

@@ -29,9 +29,17 @@ def split():
     """Factory of splits; further arguments are fields of the prediction."""
 
     def make(
-        truth, xy, label, valid=None, score=None, size=(80, 80), num_labels=10, **more
+        truth,
+        xy,
+        label,
+        valid=None,
+        score=None,
+        size=(80, 80),
+        num_labels=10,
+        landmarks='',
+        **more,
     ):
-        points = make_keypoints(xy, label, valid, score)
-        return Split(Prediction(keypoints=points, **more), truth, size, num_labels)
+        prediction = Prediction(make_keypoints(xy, label, valid, score), **more)
+        return Split(prediction, truth, size, num_labels, landmarks)
 
     return make

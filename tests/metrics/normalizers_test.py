@@ -63,3 +63,19 @@ def test_lengths():
     for bad in (0, np.nan, np.inf):
         with pytest.raises(ValueError, match='normalizer > 0'):
             normalizers.lengths([bad, 1], used)
+
+
+def test_box_length_by_hand():
+    boxes = np.array([[[0, 0, 1, 1], [10, 10, 14, 19]], [[0, 0, 3, 3], [0, 0, 9, 9]],
+                      [[1, 1, 1, 5], [0, 0, 9, 9]]])  # fmt: skip
+    valid = np.array([[False, True], [False, False], [True, False]])
+    length, usable = metrics.box_length(boxes, valid, side='longer')
+    np.testing.assert_array_equal(length, [9, 1, 4])
+    np.testing.assert_array_equal(usable, [True, False, True])
+    length, usable = metrics.box_length(boxes, valid, side='mean')
+    np.testing.assert_array_equal(length, [6, 1, 1])
+    np.testing.assert_array_equal(usable, [True, False, False])
+    with pytest.raises(ValueError, match=r'boxes \[N, B, 4\], got \(3, 4\)'):
+        metrics.box_length(boxes[:, 0], side='mean')
+    with pytest.raises(ValueError, match="'longer' or 'mean', got 'short'"):
+        metrics.box_length(boxes, side='short')

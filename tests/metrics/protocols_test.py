@@ -8,16 +8,21 @@ def tiny(split, truth, **prediction):
     return split(truth, np.zeros((2, 1, 2)), [[0], [0]], size=(4, 4), **prediction)
 
 
+NAMES = (
+    'foreground_ari',
+    'prototype_attributes',
+    'mnist_hard',
+    *(
+        f'landmark_{n}'
+        for n in ('accuracy', 'nme', 'oks', 'pck', 'points', 'regression')
+    ),
+)
+
+
 def test_table():
-    names = {
-        'foreground_ari',
-        'prototype_attributes',
-        'mnist_hard',
-        'landmark_regression',
-    }
-    assert names <= set(metrics.PROTOCOLS)
+    assert set(NAMES) <= set(metrics.PROTOCOLS)
     for protocol in metrics.PROTOCOLS.values():
-        assert callable(protocol.function) and protocol.truth
+        assert callable(protocol.function)
     assert all(hasattr(metrics, name) for name in metrics.__all__)
 
 
@@ -31,14 +36,18 @@ def test_runs_what_can_be_run_and_says_why_not(split):
         'mask': None,
     }
     test = tiny(split, truth, instances=np.zeros((2, 4, 4), np.int32))
-    got, skipped = metrics.evaluate(metrics.PROTOCOLS, test, test)
-    assert got == {'foreground_ari': 1.0}
+    got, skipped = metrics.evaluate(NAMES, test, test)
+    found = ['points_per_image', 'landmarks_found', 'landmarks_frequent']
+    assert list(got) == ['foreground_ari', *found] and got['foreground_ari'] == 1
     there = 'the source has attributes, boxes, boxes_valid, instances'
     assert skipped == {
         'prototype_attributes': "needs prediction 'alphas', the method gives "
         'instances, keypoints',
         'mnist_hard': "needs attribute 'digit', the source has shape",
-        'landmark_regression': f"needs truth 'keypoints', 'visible', {there}",
+        **{
+            f'landmark_{name}': f"needs truth 'keypoints', 'visible', {there}"
+            for name in ('accuracy', 'nme', 'oks', 'pck', 'regression')
+        },
     }
 
 
@@ -63,6 +72,19 @@ def test_the_fit_split_matters_only_where_it_is_used(split):
     assert list(skipped) == ['landmark_regression']
     got, skipped = metrics.evaluate(names, test, test)
     assert 'forward_nme' in got and not skipped
+
+
+def test_a_named_set_that_is_missing_or_gives_nothing_to_measure(split):
+    points = {'keypoints': np.ones((2, 4, 2)), 'visible': np.ones((2, 4), bool)}
+    test = tiny(split, points)
+    _, skipped = metrics.evaluate(['landmark_nme'], test, test)
+    assert skipped['landmark_nme'].startswith('needs data.landmarks, one of faces68, ')
+    test = tiny(split, points, landmarks='mouse4')  # Snout and tail base in one place.
+    _, skipped = metrics.evaluate(['landmark_nme', 'landmark_oks'], test, test)
+    assert skipped == {
+        'landmark_nme': 'no normaliser in any of 2 pictures',
+        'landmark_oks': 'mouse4 has no OKS sigmas',
+    }
 
 
 def test_unknown_name(split):

@@ -1,0 +1,50 @@
+"""`kpd evaluate` and the named sets of annotated points."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kpdiscovery import config, evaluate, inference
+from kpdiscovery.types import UserError
+
+
+class Pictures:
+    """A source of black pictures with T points."""
+
+    truth = ('keypoints', 'visible')
+
+    def __init__(self, points):
+        self.points = points
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return {'image': np.zeros((32, 32, 3), np.uint8), 'index': np.int32(index),
+                'keypoints': np.full((self.points, 2), index, np.float32),
+                'visible': np.ones(self.points, bool)}  # fmt: skip
+
+
+def test_the_named_set_must_fit_the_annotations():
+    evaluate.check_landmarks('', Pictures(7))
+    evaluate.check_landmarks('faces68', Pictures(68))
+    with pytest.raises(UserError, match=r"have 5 points .*'faces68' means 68: .*NAME"):
+        evaluate.check_landmarks('faces68', Pictures(5))
+    with pytest.raises(UserError, match="data.landmarks: no landmark set 'face'"):
+        evaluate.check_landmarks('face', Pictures(5))
+
+
+def test_the_set_comes_from_the_config(tmp_path):
+    settings = config.load('tusk/faces:smoke')
+    trained = inference.untrained(settings, Pictures(68))
+    seen = inference.predict_rows(trained, Pictures(68), 3, batch_size=3)
+    assert seen.landmarks == 'faces68'
+
+    xy = np.zeros((3, 5, 2), np.float32)
+    for i in range(3):
+        Image.new('RGB', (40, 30)).save(tmp_path / f'{i}.png')
+    names = [f'{i}.png' for i in range(3)]
+    np.savez(tmp_path / 'annotations.npz', files=names, keypoints=xy)
+    settings.data.path = str(tmp_path)
+    with pytest.raises(UserError, match='the annotations have 5 points'):
+        evaluate.evaluate(trained)

@@ -21,9 +21,8 @@ from kpdiscovery.metrics.normalizers import (
 from kpdiscovery.types import Array
 
 Truth = Mapping[str, Any]
-Length = Callable[
-    [Truth], tuple[Array, Array]
-]  # Pixels and whether usable, `[N]` each.
+# Pixels, and whether a picture has the length, `[N]` each.
+Length = Callable[[Truth], tuple[Array, Array]]
 
 
 class Unmeasurable(ValueError):

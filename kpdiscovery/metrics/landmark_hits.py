@@ -37,10 +37,10 @@ def landmark_accuracy(fit: Split, test: Split) -> dict[str, float]:
         test: the split that is measured; its `landmarks` names the set.
 
     Returns:
-        For each subset, say of 5 points, `raw_accuracy@12_5` (each annotated point with
+        For each subset, say of 5 points, `raw_accuracy_5@12` (each annotated point with
         the landmark the Hungarian method gave it on `fit`; a point without one is
         missed, so all are where no landmark is in more than four fifths of the fit
-        pictures) and `regressed_accuracy@12_5` (after the regression of
+        pictures) and `regressed_accuracy_5@12` (after the regression of
         `landmark_nme`); over all points `precision@d`, `recall@d` and `f_score@d` (in
         [0, 1]) of the keypoints, their labels ignored, d 8 and 10.
 
@@ -55,7 +55,7 @@ def landmark_accuracy(fit: Split, test: Split) -> dict[str, float]:
         both = _raw(view), _regressed(view, side(test))
         for name, found in zip(('raw', 'regressed'), both, strict=True):
             met = _share(found, 1.0, _ACCURACY * unit)
-            figures[f'{name}_accuracy@{_ACCURACY}_{view.points}'] = met
+            figures[f'{name}_accuracy_{view.points}@{_ACCURACY}'] = met
     for distance in _PRECISION:
         figures |= _precision_recall(test, distance, unit)
     return figures

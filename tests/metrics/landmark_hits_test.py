@@ -21,8 +21,8 @@ def test_accuracy_by_hand(split):
     """At 128 pixels 12 of 256 are 6, 10 are 5, 8 are 4."""
     got = metrics.landmark_accuracy(mouse(split), mouse(split))
     assert got == {
-        'raw_accuracy@12_4': 75.0,
-        'regressed_accuracy@12_4': 100.0,  # The mouse never moves.
+        'raw_accuracy_4@12': 75.0,
+        'regressed_accuracy_4@12': 100.0,  # The mouse never moves.
         **dict.fromkeys(('precision@8', 'recall@8', 'f_score@8'), 0.5),
         **dict.fromkeys(('precision@10', 'recall@10', 'f_score@10'), 0.5),
     }
@@ -32,12 +32,12 @@ def test_missing_landmarks_are_missed(split):
     fit, test = mouse(split), mouse(split)
     test.prediction.keypoints.valid[:, 2] = False  # The one 6 off.
     got = metrics.landmark_accuracy(fit, test)
-    assert got['raw_accuracy@12_4'] == 50 and got['precision@8'] == pytest.approx(2 / 3)
+    assert got['raw_accuracy_4@12'] == 50 and got['precision@8'] == pytest.approx(2 / 3)
     fit.prediction.keypoints.valid[:2, 3] = False  # Stands for nothing any more.
-    assert metrics.landmark_accuracy(fit, test)['raw_accuracy@12_4'] == 25
+    assert metrics.landmark_accuracy(fit, test)['raw_accuracy_4@12'] == 25
     fit.prediction.keypoints.valid[:] = False
     got = metrics.landmark_accuracy(fit, test)
-    assert (got['raw_accuracy@12_4'], got['regressed_accuracy@12_4']) == (0, 100)
+    assert (got['raw_accuracy_4@12'], got['regressed_accuracy_4@12']) == (0, 100)
 
 
 def test_pck_by_hand(split):

@@ -27,12 +27,12 @@ class Bone(NamedTuple):
 
 BONES = {
     'body': Bone('body', (0, 0), 0, 0, 1.0, 'body'),
-    'neck': Bone('body', (0.33, 0.1), 62, 24, 0.19, 'neck'),
-    'nape': Bone('neck', (1, 0), 5, 24, 0.25, 'neck'),
-    'head': Bone('nape', (1.15, 0), -27, 20, 0.22, 'head', 0.4),
-    'tail': Bone('body', (-0.42, 0.05), 168, 24, 0.2, 'tail'),
-    'tail2': Bone('tail', (1, 0), 0, 18, 0.2, 'tail'),
-    'tail3': Bone('tail2', (1, 0), 0, 18, 0.2, 'tail'),
+    'neck': Bone('body', (0.3, 0.1), 66, 20, 0.17, 'neck'),
+    'nape': Bone('neck', (1, 0), 5, 20, 0.25, 'neck'),
+    'head': Bone('nape', (1.2, 0), -27, 20, 0.3, 'head', 0.4),
+    'tail': Bone('body', (-0.42, 0.05), 168, 24, 0.17, 'tail'),
+    'tail2': Bone('tail', (1, 0), 0, 18, 0.17, 'tail'),
+    'tail3': Bone('tail2', (1, 0), 0, 18, 0.17, 'tail'),
     'thigh': Bone('body', (-0.12, -0.14), -101, 22, 0.25, 'leg'),
     'shin': Bone('thigh', (1, 0), 18, 18, 0.25, 'leg'),
     'foot': Bone('shin', (1, 0), 0, 6, 0.11, 'leg', 0.0),
@@ -81,58 +81,56 @@ def _line(ax, ay, bx, by, ra, rb, bulge=0, blunt=0):
     return (ax, ay, bx, by, ra, rb, bulge, blunt)
 
 
-_LEG = (_line(0, 0, 1, 0, 0.28, 0.17), _line(0, 0, 1, 0, 0.17, 0.14),
-        _line(-0.3, 0, 1.1, 0, 0.34, 0.26))  # fmt: skip
+_LEG = (_line(0, 0, 1, 0, 0.36, 0.27), _line(0, 0, 1, 0, 0.27, 0.24),
+        _line(-0.3, 0, 1.2, 0, 0.55, 0.4))  # fmt: skip
 STROKES = {  # From far to near.
     'thigh2': Stroke('thigh2', 'far leg', 'far leg', _LEG[0]),
     'shin2': Stroke('shin2', 'far leg', 'far leg', _LEG[1]),
     'foot2': Stroke('foot2', 'far leg', 'far leg', _LEG[2]),
-    'tail': Stroke('tail', 'tail', 'tail', _line(0, 0, 1, 0, 0.55, 0.42)),
-    'tail2': Stroke('tail2', 'tail', 'tail', _line(0, 0, 1, 0, 0.42, 0.36)),
+    'tail': Stroke('tail', 'tail', 'tail', _line(0, 0, 1, 0, 0.6, 0.5)),
+    'tail2': Stroke('tail2', 'tail', 'tail', _line(0, 0, 1, 0, 0.5, 0.42)),
     'end': Stroke('tail3', 'tail', 'tail', (
-        _line(0, 0, 1.7, 0, 0.36, 0.1), _line(0, 0, 1.6, -1.0, 0.36, 0.12),
-        _line(-0.2, 0, 1.35, 0, 0.2, 1.2, 0, 1)), 'tail'),
+        _line(0, 0, 1.9, 0, 0.42, 0.2), _line(0, 0, 1.8, -1.4, 0.42, 0.2),
+        _line(-0.4, 0, 1.6, 0, 0.2, 1.7, 0, 1)), 'tail'),
     'end2': Stroke('tail3', 'tail', 'tail', (
-        _NONE, _line(0, 0, 1.6, 1.0, 0.36, 0.12), _NONE), 'tail'),
+        _NONE, _line(0, 0, 1.8, 1.4, 0.42, 0.2), _NONE), 'tail'),
     'neck': Stroke('neck', 'body', 'body', _line(-0.3, 0, 1, 0, 0.8, 0.6)),
     'nape': Stroke('nape', 'body', 'body', _line(0, 0, 1, 0, 0.46, 0.46)),
     'body': Stroke('body', 'body', 'body', _line(-0.27, 0, 0.24, 0.01, 0.19, 0.24, 0.02)),
     'belly': Stroke('body', 'body', 'belly', _line(-0.2, -0.1, 0.26, -0.09, 0.06, 0.1)),
     'crest': Stroke('head', 'head', 'crest', (
-        _line(-0.2, 0.65, -2.2, 1.4, 0.55, 0.12), _line(-0.6, 0.6, -1.0, 1.95, 0.42, 0.05),
-        _disc(0, 1.6, 0.62)), 'crest'),
+        _line(-0.4, 0.6, -2.2, 0.9, 0.55, 0.3), _line(-0.75, 0.4, -1.2, 1.95, 0.5, 0.1),
+        _disc(0, 1.65, 0.85)), 'crest'),
     'crest2': Stroke('head', 'head', 'crest', (
-        _NONE, _line(0, 0.7, 0, 2.3, 0.42, 0.05), _line(0, 0.7, 0, 1.6, 0.2, 0.2)),
+        _NONE, _line(0, 0.7, 0, 2.3, 0.5, 0.1), _line(0, 0.7, 0, 1.6, 0.2, 0.2)),
         'crest'),
     'crest3': Stroke('head', 'head', 'crest', (
-        _NONE, _line(0.55, 0.6, 0.9, 1.9, 0.42, 0.05), _NONE), 'crest'),
+        _NONE, _line(0.75, 0.4, 1.2, 1.95, 0.5, 0.1), _NONE), 'crest'),
     'hook': Stroke('head', 'head', 'beak', (
-        _NONE, _NONE, _line(1.75, -0.1, 1.75, -1.2, 0.46, 0.14)), 'beak'),
+        _NONE, _NONE, _line(1.7, -0.1, 1.6, -1.4, 0.55, 0.3)), 'beak'),
     'beak': Stroke('head', 'head', 'beak', (
-        _line(0.7, -0.1, 3.0, -0.2, 0.42, 0.16), _line(0.55, -0.1, 1.75, -0.2, 0.82, 0.12),
-        _line(0.75, 0, 1.7, 0, 0.5, 0.45)), 'beak'),
+        _line(0.7, -0.1, 2.9, -0.2, 0.4, 0.25), _line(0.5, -0.1, 1.7, -0.15, 1.0, 0.15),
+        _line(0.75, 0, 1.6, 0, 0.55, 0.6)), 'beak'),
     'head': Stroke('head', 'head', 'head', _line(-0.1, 0, 0.25, -0.05, 1.0, 0.85)),
-    'throat': Stroke('nape', 'body', 'patch', (
-        _NONE, _line(0.25, -0.2, -0.65, -0.35, 0.32, 0.42),
-        _line(-0.05, -0.58, -0.05, 0.58, 0.33, 0.33, 0, 1)), 'throat'),
+    'bib': Stroke('body', 'body', 'patch', (
+        _NONE, _line(0.36, 0.1, 0.31, -0.1, 0.1, 0.13), _NONE), 'throat'),
+    'collar': Stroke('nape', 'body', 'patch', (
+        _NONE, _NONE, _line(-0.45, 0, 0.25, 0, 0.66, 0.56, 0, 1)), 'throat'),
     'eye': Stroke('head', 'head', 'white', _disc(0.3, 0.2, 0.36)),
     'pupil': Stroke('head', 'head', 'black', _disc(0.34, 0.2, 0.2)),
     'thigh': Stroke('thigh', 'leg', 'leg', _LEG[0]),
     'shin': Stroke('shin', 'leg', 'leg', _LEG[1]),
     'foot': Stroke('foot', 'leg', 'leg', _LEG[2]),
-    'hand': Stroke('hand', 'wing', 'wing', _line(-0.2, 0, 1.15, 0, 0.46, 0.1, 0.08)),
-    'arm': Stroke('arm', 'wing', 'wing', _line(0, 0, 1, 0, 0.42, 0.46, 0.05)),
+    'hand': Stroke('hand', 'wing', 'wing', _line(-0.2, 0, 1.15, 0, 0.56, 0.14, 0.08)),
+    'arm': Stroke('arm', 'wing', 'wing', _line(0, 0, 1, 0, 0.5, 0.56, 0.05)),
     'mark': Stroke('arm', 'wing', 'mark', (
-        _line(0.3, -0.42, 0.3, 0.42, 0.12, 0.12), _disc(0.2, 0.15, 0.21), _NONE), 'wing'),
+        _line(0.2, -0.5, 0.2, 0.5, 0.15, 0.15), _disc(0.15, 0.1, 0.28), _NONE), 'wing'),
     'mark2': Stroke('arm', 'wing', 'mark', (
-        _line(0.85, -0.45, 0.85, 0.45, 0.12, 0.12), _disc(0.7, -0.2, 0.21), _NONE),
+        _line(0.8, -0.52, 0.8, 0.52, 0.15, 0.15), _disc(0.85, -0.15, 0.28), _NONE),
         'wing'),
     'mark3': Stroke('hand', 'wing', 'mark', (
-        _line(0.4, -0.36, 0.4, 0.36, 0.12, 0.12), _disc(0.2, 0.2, 0.21),
-        _line(0.35, 0, 1.2, 0, 0.42, 0.08)), 'wing'),
-    'mark4': Stroke('hand', 'wing', 'mark', (
-        _line(0.85, -0.2, 0.85, 0.2, 0.12, 0.12), _disc(0.65, -0.08, 0.21), _NONE),
-        'wing'),
+        _line(0.4, -0.42, 0.4, 0.42, 0.15, 0.15), _disc(0.5, 0.05, 0.28),
+        _line(0.25, 0, 1.2, 0, 0.52, 0.12)), 'wing'),
 }  # fmt: skip
 
 
@@ -153,7 +151,7 @@ class Mark(NamedTuple):
 
 
 KEYPOINTS = {
-    'beak tip': Mark('head', ((3.05, -0.2), (1.8, -0.2), (1.75, -1.2)), 'beak',
+    'beak tip': Mark('head', ((3.0, -0.2), (1.75, -0.15), (1.6, -1.5)), 'beak',
                      ('head',), attribute='beak'),
     'eye': Mark('head', (0.32, 0.2), 'eye', ('head',)),
     'crown': Mark('head', (0, 0), 'head', ('head',), (0, 1), 0.95),
@@ -162,8 +160,8 @@ KEYPOINTS = {
     'shoulder': Mark('arm', (0, 0), 'body', ('body', 'wing')),
     'wing tip': Mark('hand', (1.2, 0), 'hand', ('wing',)),
     'rump': Mark('body', (-0.27, 0), 'body', ('body', 'tail'), (-0.6, 0.8), 0.18),
-    'tail tip': Mark('tail3', ((1.7, 0), (1.65, -1.03), (1.3, 0)), 'end', ('tail',),
-                     attribute='tail'),
+    'tail tip': Mark('tail3', ((1.9, 0), (0.45, 0), (1.55, 0)), 'end', ('tail',),
+                     attribute='tail'),  # Of a fork, where its prongs part.
     'belly': Mark('body', (0.02, 0), 'body', ('body',), (0, -1), 0.225),
     'near foot': Mark('foot', (0.3, 0), 'foot', ('leg',)),
     'far foot': Mark('foot2', (0.3, 0), 'foot2', ('far leg',)),

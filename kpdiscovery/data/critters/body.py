@@ -61,6 +61,13 @@ def hsv(h: Array, s: Array, v: Array) -> Array:
     return v[..., None] * (1 - s[..., None] * (1 - share))
 
 
+def _vivid(u: Array, low: float, high: float) -> Array:
+    """A strong colour of a hue in [low, high] from three uniform numbers, `[3]`."""
+    return hsv(
+        between(u[0], low, high), between(u[1], 0.5, 0.9), between(u[2], 0.6, 0.95)
+    )
+
+
 def draw_colors(u: Array, code: Array) -> Array:
     """Colours `[COLORS, 3]` from twelve uniform numbers; only the leg's tells the class.
 
@@ -71,8 +78,9 @@ def draw_colors(u: Array, code: Array) -> Array:
     dark = base.mean() > 0.42 + 0.2 * (u[4] - 0.5)  # Wings on bright bodies are dark.
     wing = jnp.where(dark, 0.55 * base, 0.45 + 0.55 * base)
     tail = jnp.where(u[5] < 0.5, wing, head)
-    crest = hsv(u[6], between(u[7], 0.3, 0.9), between(u[8], 0.4, 0.95))
-    beak = hsv(u[9], between(u[10], 0.1, 0.7), between(u[11], 0.25, 0.9))
+    # Pink crests and yellow beaks: in any colour they are hard to tell at 64 px.
+    crest = _vivid(u[6:9], 0.75, 1.0)
+    beak = _vivid(u[9:12], 0.02, 0.17)
     mark = jnp.where(dark, _WHITE, _BLACK)
     patch = jnp.where(base.mean() > 0.45, _BLACK, _WHITE)
     leg = jnp.asarray(LEG_RGB)[code[4]]

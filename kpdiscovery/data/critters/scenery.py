@@ -12,7 +12,7 @@ from kpdiscovery.data.critters.chance import CELLS, Chance, Level, between
 from kpdiscovery.data.critters.shapes import Shapes, join
 from kpdiscovery.types import Array
 
-_BLUR = 0.6  # Largest standard deviation at 64 px, level standard, in pixels.
+_BLUR = 0.4  # Largest standard deviation at 64 px, level standard, in pixels.
 
 
 def stage(luck: Chance, animals: Shapes, level: Level, size: int):
@@ -83,8 +83,8 @@ def occluders(u: Array, size: int, reach: float) -> Shapes:
     """Branches in front of the animals, any number of the `u` `[S, 10]` there are."""
     count = jnp.floor(u[:1, 9] * (len(u) + 1))  # One number for all of them.
     shown = jnp.arange(len(u)) < count
-    length = size * between(u[:, 0], 0.3, 0.8)
-    thick = size * between(u[:, 1], 0.015, 0.035, reach)
+    length = size * between(u[:, 0], 0.25, 0.6)
+    thick = size * between(u[:, 1], 0.01, 0.025, reach)
     colors = hsv(u[:, 6], between(u[:, 7], 0.1, 0.7), between(u[:, 8], 0.2, 0.9))
     return _strokes(u, shown, size, length, thick, colors)
 
@@ -112,8 +112,8 @@ def nobody(a: Array, b: Array, radii: Array) -> Shapes:
 
 
 def _animal_colors(u):
-    """Half body-like colours, a quarter legs', a quarter white or black, `[S, 3]`."""
-    body = hsv(u[:, 6], between(u[:, 7], 0.1, 0.75), between(u[:, 8], 0.25, 0.9))
+    """Half bodies', beaks' and crests', a quarter legs', a quarter white or black."""
+    body = hsv(u[:, 6], between(u[:, 7], 0.1, 0.9), between(u[:, 8], 0.25, 0.95))
     leg = jnp.asarray(LEG_RGB)[jnp.floor(3 * u[:, 6]).astype(jnp.int32)]
     mono = jnp.where(u[:, 6:7] < 0.5, 0.07, 0.95) * jnp.ones((1, 3))
     kind = u[:, 9:]
@@ -133,7 +133,7 @@ def photograph(canvas, u: Array, noise: Array, reach: float) -> Array:
     contrast, bright = between(u[2], 0.75, 1.05, reach), between(u[3], -0.1, 0.1, reach)
     image = 0.5 + contrast * (image - 0.5) + bright
     image = _blur(image, _BLUR * reach * u[4], reach)
-    sigma = 0.035 * reach * u[5]
+    sigma = 0.025 * reach * u[5]
     image = image + sigma * math.sqrt(12) * (noise - 0.5)
     return jnp.round(255 * jnp.clip(image, 0, 1)).astype(jnp.uint8)
 

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 from typing import Any
 
 import jax
+import numpy as np
 
+from kpdiscovery import inference
 from kpdiscovery.data import classical, detections
 from kpdiscovery.data.joined import Joined
+from kpdiscovery.methods.superpoint import SuperPoint
+from kpdiscovery.models import superpoint, weights
+from kpdiscovery.ops import images as image_ops
 from kpdiscovery.types import Source, UserError
 
-DETECTORS: dict[str, detections.Detector] = {
+CLASSICAL: dict[str, detections.Detector] = {
     'sift': classical.sift,
     'orb': classical.orb,
 }
+PACKAGED = pathlib.Path(superpoint.__file__).with_suffix('.safetensors')
+_THRESHOLD = 0.015
 
 
 def prepare(source: Source, data: Any, workdir: str | os.PathLike) -> Source | Joined:
     """The training split with the points that a config's `data` section asks for.
 
-    `data.keypoints` is '' (none: the source as it is), a name in DETECTORS or the path
-    of an .npz file (`detections.load`). They are found once: WORKDIR/keypoints.npz
-    keeps them for the run that resumes.
+    `data.keypoints` is '' (none: the source as it is), 'superpoint', 'sift', 'orb', the
+    weights or workdir of a SuperPoint of one's own, or the path of an .npz file
+    (`detections.load`); `data.num_detected` is the number of points. They are found
+    once: WORKDIR/keypoints.npz keeps them for the run that resumes.
 
     Raises:
         UserError: no such detector, or a file that does not fit the source.
@@ -39,17 +48,88 @@ def prepare(source: Source, data: Any, workdir: str | os.PathLike) -> Source | J
     if str(name).endswith('.npz'):
         found = read(name)
     else:
-        found = detections.detect(source, detector(name), num=num)
+        found = detections.detect(source, detector(name, num), num=num)
     if jax.process_index() == 0:
         kept.parent.mkdir(parents=True, exist_ok=True)
         detections.save(kept, found, detector=label)
     return detections.join(source, found)
 
 
-def detector(name: str) -> detections.Detector:
-    """The function of pictures behind a name."""
-    if name not in DETECTORS:
+def detector(name: str, num: int) -> detections.Detector:
+    """The function of pictures behind a name; SuperPoint gives its `num` best points.
+
+    Raises:
+        UserError: no such name or file.
+    """
+    if name in CLASSICAL:
+        return CLASSICAL[name]
+    if name == 'superpoint' and not PACKAGED.is_file():
         raise UserError(
-            f'data.keypoints must be one of {sorted(DETECTORS)} or a FILE.npz, got {name!r}'
+            'no SuperPoint weights come with this package: give --config.data.keypoints='
+            'FILE.safetensors or a workdir of superpoint/shapes, or take sift'
         )
-    return DETECTORS[name]
+    if name == 'superpoint':
+        return from_weights(PACKAGED, num)
+    if name.endswith('.safetensors'):
+        return from_weights(name, num)
+    if (pathlib.Path(name) / 'checkpoints').is_dir():
+        trained = inference.load(name)
+        return _superpoint(trained.method, trained.variables, num)
+    raise UserError(
+        "data.keypoints must be 'superpoint', 'sift', 'orb', a FILE.npz of points, a "
+        f'FILE.safetensors or a workdir of SuperPoint, got {name!r}'
+    )
+
+
+def from_weights(path: str | os.PathLike, num: int) -> detections.Detector:
+    """SuperPoint with the weights of a file, ours or of the public layout."""
+    model, variables = superpoint.load(path)
+    own = SuperPoint(
+        widths=model.widths,
+        head=model.head,
+        descriptor=model.descriptor,
+        batch_norm=model.batch_norm,
+        frame='centred' if model.batch_norm else 'corner',
+    )
+    return _superpoint(own, {'net': variables}, num)
+
+
+def weights_file(name: str) -> str:
+    """The file a SuperPoint starts from: itself, the packaged one, or a workdir's.
+
+    A workdir's network is written next to its checkpoints.
+    """
+    if name == 'superpoint':
+        return str(PACKAGED)
+    if (pathlib.Path(name) / 'checkpoints').is_dir() and name:
+        path = pathlib.Path(name) / 'superpoint.safetensors'
+        export(name, path)
+        return str(path)
+    return name
+
+
+def export(workdir: str | os.PathLike, path: str | os.PathLike) -> None:
+    """Writes the network of a SuperPoint workdir as half-precision safetensors."""
+    trained = inference.load(workdir)
+    if not isinstance(trained.method, SuperPoint):
+        raise UserError(f'{workdir} is of method {trained.config.method.name}')
+    weights.save(path, trained.variables['net'], dtype=np.float16)
+
+
+def _superpoint(method, variables, num):
+    method = dataclasses.replace(
+        method, num_keypoints=num, predict_keypoints=0, threshold=_THRESHOLD
+    )
+
+    @jax.jit
+    def run(images):
+        return method.predict(variables, image_ops.as_float(images))
+
+    def detect(images: np.ndarray) -> detections.Detections:
+        found = jax.device_get(run(images))
+        points, there = found.keypoints, found.keypoints.valid
+        return detections.Detections(
+            points.xy, points.score * there, found.descriptors * there[..., None]
+        )
+
+    return detect

@@ -25,6 +25,8 @@ def main(argv: Sequence[str]) -> int:
     settings = config.load(args.config, overrides)
     if args.data:
         data.point_to(settings.data, args.data)
+    if settings.method.name == 'superpoint':
+        settings.method.weights = detection.weights_file(settings.method.weights)
     source = data.build(settings.data, split='train')
     method = methods.build(settings.method)
     source = detection.prepare(source, settings.data, args.workdir)

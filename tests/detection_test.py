@@ -26,7 +26,7 @@ def source():
 
 
 def test_points_are_found_once(source, tmp_path, monkeypatch):
-    monkeypatch.setitem(detection.DETECTORS, 'mine', finder)
+    monkeypatch.setitem(detection.CLASSICAL, 'mine', finder)
     section = {'keypoints': 'mine', 'num_detected': 3}
     first = detection.prepare(source, section, tmp_path / 'w')
     assert first.fields['detected'].shape == (5, 3, 2)
@@ -34,14 +34,14 @@ def test_points_are_found_once(source, tmp_path, monkeypatch):
     np.testing.assert_allclose(
         first.fields['detected_score'], np.tile([0.6, 0.4, 0], (5, 1)), atol=1e-6
     )
-    monkeypatch.setitem(detection.DETECTORS, 'mine', None)  # Must not be called again.
+    monkeypatch.setitem(detection.CLASSICAL, 'mine', None)  # Must not be called again.
     again = detection.prepare(source, section, tmp_path / 'w')
     for name, array in first.fields.items():
         np.testing.assert_allclose(again.fields[name], array, atol=1e-6)
 
 
 def test_another_number_is_found_anew(source, tmp_path, monkeypatch):
-    monkeypatch.setitem(detection.DETECTORS, 'mine', finder)
+    monkeypatch.setitem(detection.CLASSICAL, 'mine', finder)
     for num in (3, 2):
         section = {'keypoints': 'mine', 'num_detected': num}
         joined = detection.prepare(source, section, tmp_path)
@@ -65,7 +65,7 @@ def test_without_the_key_nothing_changes(source, tmp_path):
 
 
 def test_unknown_detectors_are_named(source, tmp_path):
-    with pytest.raises(UserError, match=r"'orb', .* or a FILE.npz, got 'shift'"):
+    with pytest.raises(UserError, match=r"'sift', 'orb', .* got 'shift'"):
         detection.prepare(source, {'keypoints': 'shift'}, tmp_path)
 
 

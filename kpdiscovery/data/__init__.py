@@ -33,6 +33,18 @@ def _critters(split, data):
     return critters(split=split, size=data['size'], **data['options'])
 
 
+def _shapes(split, data):
+    from kpdiscovery.data.shapes import shapes
+
+    return shapes(split=split, size=data['size'], **data['options'])
+
+
+def _mixed(split, data):
+    from kpdiscovery.data.mixed import mixed
+
+    return mixed(split=split, size=data['size'], **data['options'])
+
+
 def _folder(split, data):
     from kpdiscovery.data.folder import Folder
 
@@ -78,6 +90,8 @@ SOURCES: dict[str, Callable[[str, Mapping], Source]] = {
     'mnist_hard': _mnist_hard,
     'scenes': _scenes,
     'critters': _critters,
+    'shapes': _shapes,
+    'mixed': _mixed,
     'folder': _folder,
     'clevr': _clevr,
     'tfds': _tfds,

@@ -17,6 +17,13 @@ from kpdiscovery.metrics.annotated_sets import (
 from kpdiscovery.metrics.clusters import normalized_mutual_information
 from kpdiscovery.metrics.completion import complete_matrix
 from kpdiscovery.metrics.curves import cumulative_error, fraction_within
+from kpdiscovery.metrics.detectors import (
+    average_precision,
+    match_greedily,
+    near_share,
+    repeatability,
+    shape_detection,
+)
 from kpdiscovery.metrics.errors import Nme, normalized_errors
 from kpdiscovery.metrics.features import slot_features
 from kpdiscovery.metrics.labelled import by_label
@@ -76,6 +83,7 @@ __all__ = [
     'adjusted_rand_index',
     'annotated_extent',
     'assign_regions',
+    'average_precision',
     'backward_nme',
     'box_length',
     'by_label',
@@ -102,8 +110,10 @@ __all__ = [
     'landmark_regression',
     'landmark_set',
     'match_boxes',
+    'match_greedily',
     'match_landmarks',
     'mnist_hard',
+    'near_share',
     'normalized_errors',
     'normalized_mutual_information',
     'object_keypoint_similarity',
@@ -116,6 +126,8 @@ __all__ = [
     'prototype_attributes',
     'random_parts',
     'regress_landmarks',
+    'repeatability',
     'repeated_nme',
+    'shape_detection',
     'slot_features',
 ]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from kpdiscovery.metrics.annotated_sets import LANDMARK_SETS, Unmeasurable
+from kpdiscovery.metrics.detectors import shape_detection
 from kpdiscovery.metrics.landmark_hits import (
     landmark_accuracy,
     landmark_oks,
@@ -41,6 +42,7 @@ PROTOCOLS: dict[str, MetricProtocol] = {
     'prototype_attributes': MetricProtocol(
         prototype_attributes, ('instances', 'attributes'), prediction=('alphas',)
     ),
+    'shape_detection': MetricProtocol(shape_detection, ('keypoints', 'visible')),
 }
 
 

@@ -97,6 +97,16 @@ def load(path: str | os.PathLike, table: Table | None, like: Tree) -> Tree:
     return traverse_util.unflatten_dict(out, sep='/')
 
 
+def shapes(path: str | os.PathLike) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a file's tensors.
+
+    Raises:
+        UserError: no such file, or not a whole safetensors file.
+    """
+    with _open(path) as file:
+        return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}
+
+
 def save(
     path: str | os.PathLike,
     params: Tree,

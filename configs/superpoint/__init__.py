@@ -1,0 +1,1 @@
+"""SuperPoint, a data set a file."""

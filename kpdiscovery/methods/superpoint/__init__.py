@@ -1,0 +1,5 @@
+"""SuperPoint: generic keypoints from synthetic shapes and homographies (2018)."""
+
+from kpdiscovery.methods.superpoint.method import SuperPoint
+
+__all__ = ['SuperPoint']

@@ -18,7 +18,7 @@ from jax.sharding import PartitionSpec
 
 from kpdiscovery.methods.self_training import clustering, network
 from kpdiscovery.methods.self_training.health import advise, health, old_labels
-from kpdiscovery.ops import coordinates, heatmaps, suppression, vectors
+from kpdiscovery.ops import coordinates, heatmaps, suppression, vectors, warps
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.types import Batch, Keypoints, State, Sweep, SweepResult, Tree
 
@@ -64,10 +64,13 @@ def from_network(method, every: int) -> Sweep:
 
 
 def read_generic(method, state: State, batch: Batch, labels: Tree) -> Tree:
-    """The best of a batch's generic keypoints, in cells.
+    """The best of a batch's generic keypoints on the object, in cells.
+
+    Where the batch has `boxes`, points outside all of them are left out, unless the
+    picture has no valid box (thesis section 5.3.1).
 
     Raises:
-        ValueError: the batch has none.
+        ValueError: the batch has no generic keypoints.
     """
     del state, labels
     if 'detected' not in batch:
@@ -75,19 +78,28 @@ def read_generic(method, state: State, batch: Batch, labels: Tree) -> Tree:
             "self_training starts from generic keypoints: set data.keypoints to 'sift', "
             "'orb', 'superpoint' or a FILE.npz"
         )
-    score, order = jax.lax.top_k(
-        batch['detected_score'],
-        min(method.num_points, batch['detected_score'].shape[1]),
-    )
+    xy, score = batch['detected'], batch['detected_score']
+    score = jnp.where(_on_object(batch, xy), score, 0)
+    score, order = jax.lax.top_k(score, min(method.num_points, score.shape[1]))
     take = lambda a: jnp.take_along_axis(a, order[..., None], axis=1)
-    h, w = map_size(batch)
-    xy = coordinates.pixel_to_cell(take(batch['detected']), network.STRIDE)
-    inside = ((xy > -0.5) & (xy < jnp.array([w, h]).reshape(1, 1, 2) - 0.5)).all(-1)
-    rows = {'xy': xy, 'score': score, 'valid': (score > 0) & inside}
+    xy = coordinates.pixel_to_cell(take(xy), network.STRIDE)
+    rows = {'xy': xy, 'score': score, 'valid': score > 0}
     if 'detected_descriptors' in batch:
         rows['descriptor'] = take(batch['detected_descriptors'])
     rows = jax.tree.map(lambda a: _fill(a, method.num_points), rows)
     return {**rows, 'before': jnp.full(rows['score'].shape, -1, jnp.int32)}
+
+
+def _on_object(batch: Batch, xy: jax.Array) -> jax.Array:
+    """Points `[B, P, 2]` inside the picture and a valid box, where there are any."""
+    inside = warps.within(xy, batch['image'].shape[1:3])
+    if 'boxes' not in batch:
+        return inside
+    boxes, valid = batch['boxes'][:, None], batch['boxes_valid']
+    at = xy[:, :, None]  # [B, P, 1, 2] against [B, 1, N, 4].
+    within = ((at >= boxes[..., :2]) & (at <= boxes[..., 2:])).all(axis=-1)
+    on_one = (within & valid[:, None]).any(axis=-1)
+    return inside & (on_one | ~valid.any(axis=1, keepdims=True))
 
 
 def describe(method, state: State, batch: Batch, labels: Tree) -> Tree:
@@ -118,11 +130,6 @@ def describe(method, state: State, batch: Batch, labels: Tree) -> Tree:
 def mirrored(xy: jax.Array, width: int) -> jax.Array:
     """Cells `[..., 2]` of a map in the frame of the mirrored picture's map."""
     return xy.at[..., 0].set(width - 1 - xy[..., 0])
-
-
-def map_size(batch: Batch) -> tuple[int, int]:
-    h, w = batch['image'].shape[1:3]
-    return h // network.STRIDE, w // network.STRIDE
 
 
 def _keep_old(points: Keypoints, labels: Tree) -> Keypoints:

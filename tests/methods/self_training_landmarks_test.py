@@ -1,0 +1,97 @@
+"""Stage 2: targets, channels of labels, and the merging of doubled channels."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpdiscovery.methods.self_training import landmarks, rounds
+
+
+def test_target_of_the_reference():
+    xy, counts = (
+        jnp.array([[[3.0, 2], [0, 0], [5, 5]]]),
+        jnp.array([[True, True, False]]),
+    )
+    maps = np.asarray(landmarks.landmark_targets(xy, counts, (6, 7)))
+    want = [[0.1690133, 0.4111123, 0.1690133], [0.4111123, 1, 0.4111123],
+            [0.1690133, 0.4111123, 0.1690133]]  # fmt: skip
+    np.testing.assert_allclose(maps[0, 1:4, 2:5, 0], want, atol=1e-6)
+    assert maps[0, ..., 0].sum() == pytest.approx(3.3205, abs=1e-4)
+    np.testing.assert_allclose(maps[0, :2, :2, 1], np.array(want)[1:, 1:], atol=1e-6)
+    assert maps[0, 0, 0, 1] == 1  # The peak stays on cell 0.
+    assert (maps[0, ..., 2] == 0).all()
+
+
+def test_best_point_of_each_label():
+    xy = jnp.array([[[1.0, 1], [2, 2], [3, 3], [4, 4]]])
+    label, score = jnp.array([[2, 0, 2, -1]]), jnp.array([[0.1, 0.0, 0.5, 0.9]])
+    found, counts = landmarks.by_channel(xy, label, score, 3)
+    np.testing.assert_array_equal(counts, [[True, False, True]])
+    np.testing.assert_array_equal(found[0, [0, 2]], [[2, 2], [3, 3]])
+
+
+def merge(population, together, many, active=None, overlap=0.7):
+    active = jnp.ones(len(population), bool) if active is None else jnp.asarray(active)
+    arrays = (jnp.asarray(a, jnp.float32) for a in (population, together, many))
+    return landmarks.merge_map(*arrays, active, overlap=overlap).tolist()
+
+
+def test_channels_merge_into_the_more_populated():
+    together = np.zeros((4, 4))
+    together[0, 2] = together[2, 0] = 8  # Of 10 in which the rarer is sure.
+    together[1, 3] = together[3, 1] = 7  # Not more than .7 * 10.
+    assert merge([5, 9, 8, 4], together, [10, 30, 20, 10]) == [2, 1, 2, 3]
+
+
+def test_a_merged_channel_takes_no_others():
+    """1 joins 0; 2 meets only 1, which is gone, and stays."""
+    together = np.zeros((3, 3))
+    together[0, 1] = together[1, 0] = together[1, 2] = together[2, 1] = 9
+    assert merge([9, 8, 7], together, [10, 10, 10]) == [0, 0, 2]
+
+
+def test_a_channel_joins_the_first_it_meets():
+    together = np.full((3, 3), 9) * (1 - np.eye(3))
+    together[0, 1] = together[1, 0] = 0
+    assert merge([9, 8, 7], together, [10, 10, 10]) == [0, 1, 0]
+
+
+def test_dead_channels_neither_merge_nor_take():
+    together = np.full((2, 2), 9)
+    assert merge([9, 8], together, [10, 10], [False, True]) == [0, 1]
+    assert merge([9, 8], together, [10, 10], overlap=2.0) == [0, 1]
+
+
+def test_of_two_points_with_one_label_the_larger_cluster_keeps_it():
+    label, moved = jnp.array([[0, 1, 2, -1]]), jnp.array([[0, 0, 2, -1]])
+    population = jnp.array([5.0, 9, 1])
+    got = landmarks._once_a_picture(moved, label, population)
+    np.testing.assert_array_equal(got, [[-1, 0, 2, -1]])
+
+
+def test_meetings_by_hand():
+    xy = jnp.array([[[0.0, 0], [1, 1], [9, 9]], [[0, 0], [0, 1], [0, 2]]])
+    sure = jnp.array([[True, True, True], [True, False, True]])
+    together, many = landmarks._meetings(xy, sure, 1.425)
+    np.testing.assert_array_equal(many, [2, 1, 2])
+    np.testing.assert_array_equal(together, [[2, 1, 0], [1, 1, 0], [0, 0, 2]])
+
+
+def test_a_picture_is_ordered_by_the_template(rng):
+    template = rng.uniform(0, 16, (5, 2)).astype(np.float32)
+    moved = template * 1.1 + 2
+    order = np.array([3, 1, 4, 0, 2])
+    seen = np.concatenate([moved[order], np.zeros((2, 2), np.float32)])
+    valid = np.arange(7) < 5
+    found, enough = jax.jit(
+        lambda *a: rounds.align(*a, matched=0.7)
+    )(template, seen, valid)  # fmt: skip
+    np.testing.assert_allclose(found, moved, atol=1e-4)
+    assert enough
+    found, enough = rounds.align(
+        template, seen, valid & (np.arange(7) < 4), matched=0.7
+    )
+    np.testing.assert_allclose(found, moved, atol=1.0)  # One filled in by the template.
+    assert enough
+    assert not rounds.align(template, seen, valid & (np.arange(7) < 3), matched=0.7)[1]

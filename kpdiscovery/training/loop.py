@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
 
 from kpdiscovery.data import feeds
 from kpdiscovery.training import sharding
@@ -55,6 +57,15 @@ class Stop:
         if self._signal:
             return f'stopped by {self._signal}'
         return 'time is up' if time.monotonic() >= self._deadline else ''
+
+    def agreed(self) -> str:
+        """A reason if any process has one: a step waits for all, so all stop together.
+
+        Every process must ask, at the same step.
+        """
+        mine = self.reason
+        anyone = multihost_utils.process_allgather(np.array(bool(mine))).any()
+        return (mine or 'another process stopped') if anyone else ''
 
 
 def train(
@@ -164,8 +175,8 @@ class _Run:
         self.log.phase(phase.name, phase.steps, done)
         start, stop = self.starts[number] + done, self.starts[number + 1]
         for batch in self.feed.stream(self.order, start, stop):
-            if self.stop.reason:
-                return self._leave(number, now, scalars), self.stop.reason
+            if reason := self._reason_to_stop(done):
+                return self._leave(number, now, scalars), reason
             if phase.sweep and done % phase.sweep.every == 0:
                 now = self._sweep(number, now, jax.random.fold_in(sweep_key, done))
             state, scalars = step_fn(now.state, batch, now.labels)
@@ -174,6 +185,12 @@ class _Run:
                 now = self._sweep(number, now, jax.random.fold_in(sweep_key, done))
             now = self._keep_books(number, now, done, scalars)
         return now, ''
+
+    def _reason_to_stop(self, done: int) -> str:
+        """Asked of other processes only where steps are waited for anyhow."""
+        if jax.process_count() == 1:
+            return self.stop.reason
+        return '' if done % self.every['log_every'] else self.stop.agreed()
 
     def _compiled_step(self, phase: Phase, key: jax.Array):
         """(state, batch, labels) -> (state, scalars); the state's memory is reused."""

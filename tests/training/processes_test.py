@@ -1,4 +1,4 @@
-"""A sweep with k-means finds the same on one device, on eight and in two processes."""
+"""Sweeps with k-means and runs are the same on one device, on eight, in two processes."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kpdiscovery.training import sharding
-from tests.training import kmeans_sweep
+from tests.training import worker
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope='module')
 def alone():
     mesh = sharding.make_mesh(1)
-    return {name: kmeans_sweep.sweep(name, mesh) for name in kmeans_sweep.SOURCES}
+    return {name: worker.sweep(name, mesh) for name in worker.SOURCES}
 
 
 @pytest.fixture(scope='module')
@@ -39,7 +39,7 @@ def two_processes(tmp_path_factory):
 
 
 def _start(*arguments):
-    command = [sys.executable, '-m', 'tests.training.kmeans_sweep', *arguments]
+    command = [sys.executable, '-m', 'tests.training.worker', *arguments]
     return subprocess.Popen(command, cwd=ROOT, text=True,
                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                             env={**os.environ, 'JAX_PLATFORMS': 'cpu'})  # fmt: skip
@@ -54,22 +54,29 @@ def check_same(got, want):
             np.testing.assert_allclose(got[key], value, rtol=1e-5, err_msg=key)
 
 
-@pytest.mark.parametrize('name', kmeans_sweep.SOURCES)
+@pytest.mark.parametrize('name', worker.SOURCES)
 def test_eight_devices_find_what_one_finds(alone, name):
-    check_same(kmeans_sweep.sweep(name, sharding.make_mesh(8)), alone[name])
+    check_same(worker.sweep(name, sharding.make_mesh(8)), alone[name])
 
 
-@pytest.mark.parametrize('name', kmeans_sweep.SOURCES)
+@pytest.mark.parametrize('name', worker.SOURCES)
 def test_two_processes_find_what_one_device_finds(alone, two_processes, name):
-    prefix = f'{name}/'
-    got = {key.removeprefix(prefix): value for key, value in two_processes.items()
-           if key.startswith(prefix)}  # fmt: skip
-    check_same(got, alone[name])
+    check_same(part(two_processes, name), alone[name])
 
 
-@pytest.mark.parametrize('name', kmeans_sweep.SOURCES)
+def test_two_processes_stop_together_and_train_as_one(two_processes, tmp_path):
+    """One of them ran out of time at once, the other had no limit."""
+    check_same(part(two_processes, 'train'), worker.train(str(tmp_path)))
+
+
+def part(found, name):
+    pairs = ((key.split('/'), value) for key, value in found.items())
+    return {key: value for (owner, key), value in pairs if owner == name}
+
+
+@pytest.mark.parametrize('name', worker.SOURCES)
 def test_clusters_are_not_trivial(alone, name):
-    found, count = alone[name], len(kmeans_sweep.SOURCES[name]())
+    found, count = alone[name], len(worker.SOURCES[name]())
     np.testing.assert_array_equal(found['index'], np.arange(len(found['index'])))
     assert (found['turn'] == 2).all()
     valid = found['index'] < count

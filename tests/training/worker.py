@@ -1,6 +1,6 @@
-"""A sweep that clusters pictures by their colour; run alone, it is one of two processes.
+"""What one of two processes does: sweeps with k-means, and a run that is stopped.
 
-python -m tests.training.kmeans_sweep ADDRESS PROCESS DEVICES FILE
+python -m tests.training.worker ADDRESS PROCESS DEVICES FILE
 """
 
 import functools
@@ -17,10 +17,10 @@ from kpdiscovery.data.tetrominoes import tetrominoes
 from kpdiscovery.ops import vectors
 from kpdiscovery.ops.kmeans import kmeans
 from kpdiscovery.ops.neighbors import nearest_distances
-from kpdiscovery.training import sharding
+from kpdiscovery.training import loop, sharding
 from kpdiscovery.training.sweeps import Sweeper
 from kpdiscovery.types import State, Sweep, SweepResult
-from tests.training.toy import Colors
+from tests.training.toy import Colors, Toy, config
 
 PROCESSES = 2
 SOURCES = {
@@ -80,6 +80,15 @@ def _cluster(key, color, valid):
     }
 
 
+def train(workdir: str, max_seconds: float | None = None) -> dict[str, np.ndarray]:
+    """A run that may be stopped once, and goes on to its end."""
+    settings = config(mesh={'data': -1})
+    run = functools.partial(loop.train, Toy(), settings, Colors(), workdir)
+    stopped = run(max_seconds=max_seconds)
+    assert stopped.finished == (max_seconds is None and jax.process_count() == 1)
+    return {'color': np.asarray(run().variables['color'])}
+
+
 def main(address: str, process: str, devices: str, file: str) -> None:
     jax.config.update('jax_num_cpu_devices', int(devices))
     jax.config.update('jax_cpu_collectives_implementation', 'gloo')
@@ -89,6 +98,7 @@ def main(address: str, process: str, devices: str, file: str) -> None:
     mixed = np.array(jax.devices()).reshape(PROCESSES, -1).T.ravel()
     mesh = Mesh(mixed, (sharding.AXIS,), axis_types=(AxisType.Auto,))
     found = {name: sweep(name, mesh) for name in SOURCES}
+    found['train'] = train(f'{file}.run', 0.0 if int(process) else None)
     flat = {f'{name}/{key}': v for name in found for key, v in found[name].items()}
     if jax.process_index() == 0:
         np.savez(file, **flat)

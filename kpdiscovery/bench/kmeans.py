@@ -45,7 +45,7 @@ def _figures(args, x, k):
     options = {'k': k, 'init': on_device[:k], 'iterations': args.iterations}
     fit = functools.partial(run, jax.random.key(0), on_device, **options)
     peer = points.peer(args, functools.partial(_faiss, x, k, args.iterations))
-    row = points.timed(fit, peer, args.repeats, len(x))
+    row = points.timed(args, fit, peer, len(x))
     row['inertia'] = float(fit().inertia)
     return row | ({'peer_inertia': peer.run()} if peer else {})
 

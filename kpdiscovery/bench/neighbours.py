@@ -38,7 +38,7 @@ def _figures(args, x):
     search = jax.jit(functools.partial(nearest_distances, k=args.neighbours))
     find = functools.partial(search, jnp.asarray(x))
     peer = points.peer(args, functools.partial(_faiss, x, args.neighbours))
-    row = points.timed(find, peer, args.repeats, len(x))
+    row = points.timed(args, find, peer, len(x))
     if peer:
         theirs = peer.run()
         apart = np.abs(np.asarray(find()) - theirs).max() / np.median(theirs)

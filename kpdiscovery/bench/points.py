@@ -25,6 +25,9 @@ class Peer(NamedTuple):
 def options(parser, rows: str) -> None:
     """The peer, and the sizes of the clouds; `rows` such as '20000,100000'."""
     parser.add_argument('--against', choices=['faiss'], help='time a peer in turn')
+    parser.add_argument(
+        '--clock', choices=timing.CLOCKS, default='wall', help='cpu: of all threads'
+    )
     parser.add_argument('--rows', type=sizes, default=rows, help=f'N, default {rows}')
     parser.add_argument('--channels', type=int, default=256, help='D, default 256')
     parser.add_argument('--seed', type=int, default=0, help='of the points, default 0')
@@ -61,12 +64,13 @@ def library(name: str) -> Any:
         ) from error
 
 
-def timed(run: Callable[[], Any], peer: Peer | None, repeats: int, n: int) -> dict:
+def timed(args, run: Callable[[], Any], peer: Peer | None, n: int) -> dict[str, Any]:
     """The figures of a row over N points: ours, and the peer's timed in turn."""
     functions = {'ours': run} | ({'peer': peer.run} if peer else {})
-    median = timing.median_ms(functions, repeats)
+    median = timing.median_ms(functions, args.repeats, args.clock)
     row: dict[str, Any] = {
         'device': timing.device(),
+        'clock': args.clock,
         'median_ms': round(median['ours'], 2),
         'points_per_s': round(1e3 * n / median['ours'], 1),
     }

@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 
-
 # 'cpu' adds up all threads: pinned to one core it tells two programs apart even on a
 # machine that is busy with others, where threads that wait for one another lose most.
 CLOCKS = {'wall': time.perf_counter, 'cpu': time.process_time}

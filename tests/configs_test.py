@@ -34,6 +34,9 @@ def test_every_phase_traces(name):
     size = settings.data.size
     image = jax.ShapeDtypeStruct((2, size, size, 3), jnp.uint8)
     batch = {'image': image, 'index': jax.ShapeDtypeStruct((2,), jnp.int32)}
+    if settings.method.name == 'superpoint':
+        batch['keypoints'] = jax.ShapeDtypeStruct((2, 5, 2), jnp.float32)
+        batch['visible'] = jax.ShapeDtypeStruct((2, 5), bool)
     key, state = jax.eval_shape(lambda: jax.random.key(0)), None
     for phase in method.phases(settings.to_dict()):
         init = functools.partial(phase.init, before=state)

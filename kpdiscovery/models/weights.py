@@ -104,7 +104,8 @@ def shapes(path: str | os.PathLike) -> dict[str, tuple[int, ...]]:
         UserError: no such file, or not a whole safetensors file.
     """
     with _open(path) as file:
-        return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}
+        keys = list(file.keys())
+        return {key: tuple(file.get_slice(key).get_shape()) for key in keys}
 
 
 def save(

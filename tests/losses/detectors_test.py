@@ -56,5 +56,5 @@ def test_gradients_are_finite(rng, scale):
     a, b = (scale * jnp.asarray(rng.normal(size=(1, 4, 3)), jnp.float32) for _ in 'ab')
     same, valid = jnp.eye(4, dtype=bool)[None], jnp.zeros((1, 4), bool)
     for there in (valid, ~valid):
-        total = lambda x: losses.descriptor_hinge(x, b, same, there).sum()
+        total = lambda x, there=there: losses.descriptor_hinge(x, b, same, there).sum()
         assert np.isfinite(jax.grad(total)(a)).all()

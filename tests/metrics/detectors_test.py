@@ -6,7 +6,6 @@ import pytest
 from kpdiscovery import metrics
 from kpdiscovery.types import Keypoints, Prediction, Split
 
-
 # Vectors of reference/superpoint.md, section 7.
 
 

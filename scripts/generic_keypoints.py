@@ -1,0 +1,140 @@
+"""How good generic keypoints are on real pictures: the figures of RESULTS.md.
+
+    python scripts/generic_keypoints.py --data=FOLDER --split=test DETECTOR ...
+
+A DETECTOR is sift, orb, random, a file of SuperPoint weights or a workdir. Repeatability:
+each picture and a random homography of it (a fixed one a picture; both views, points seen
+in both, 3 px of SIZE). Near share, where the folder has annotated points: those of the
+best points that lie within 8 px of 256 of an annotated one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kpdiscovery import detection, metrics
+from kpdiscovery.data import detections
+from kpdiscovery.data.folder import Folder
+from kpdiscovery.ops import homographies, warps
+
+VIEWS = {'patch': 0.85, 'perspective': 0.2, 'scale': 0.2, 'angle': 0.5}
+
+
+def random_points(images):
+    """A floor for every figure: points anywhere, the same for no two pictures."""
+    n, h, w = images.shape[:3]
+    draw = np.random.default_rng(images.astype(np.int64).sum() % 2**32).random
+    xy = draw((n, 512, 2)) * [w - 1, h - 1]
+    return detections.Detections(xy.astype(np.float32), 1 + draw((n, 512), np.float32))
+
+
+def find(
+    name: str, images: np.ndarray, num: int, *, spread: bool
+) -> detections.Detections:
+    """`num` points a picture; `spread`: classical ones by adaptive suppression."""
+    run = random_points if name == 'random' else detection.detector(name, num)
+    parts = []
+    for start in range(0, len(images), 32):
+        rows = np.arange(start, start + 32) % len(images)
+        found = run(images[rows])
+        parts.append(detections.spread(found, num) if spread else _best(found, num))
+    return detections.Detections(
+        np.concatenate([p.xy for p in parts])[: len(images)],
+        np.concatenate([p.score for p in parts])[: len(images)],
+    )
+
+
+def _best(found, num):
+    order = np.argsort(-found.score, axis=1)[:, :num]
+    return detections.Detections(
+        np.take_along_axis(found.xy, order[..., None], 1),
+        np.take_along_axis(found.score, order, 1),
+    )
+
+
+def views(images: np.ndarray, seed: int):
+    """The pictures through random homographies, and these (output to input pixels)."""
+    size = images.shape[1:3]
+    draw = lambda key: homographies.random_homography(key, size, **VIEWS)
+    keys = jax.random.split(jax.random.key(seed), len(images))
+    warp = jax.jit(jax.vmap(draw))(keys)
+    see = jax.jit(jax.vmap(warps.warp_image))
+    seen = [
+        np.asarray(see(jax.tree.map(lambda m, i=i: m[i : i + 32], warp),
+                       jnp.asarray(images[i : i + 32], jnp.float32)))
+        for i in range(0, len(images), 32)
+    ]  # fmt: skip
+    return np.round(np.concatenate(seen)).astype(np.uint8), np.asarray(warp.matrix)
+
+
+def repeatability(first, second, matrices, size, distance=3.0, margin=4):
+    """Mean over the pictures that have points in either view."""
+    inside = lambda xy: (
+        (xy >= margin) & (xy <= np.array(size[::-1]) - 1 - margin)
+    ).all(-1)
+
+    def through(matrix, xy):
+        lifted = np.concatenate([xy, np.ones_like(xy[:, :1])], axis=1) @ matrix.T
+        return lifted[:, :2] / lifted[:, 2:]
+
+    out = []
+    for a, sa, b, sb, matrix in zip(*first[:2], *second[:2], matrices, strict=True):
+        a, b = a[sa > 0].astype(float), b[sb > 0].astype(float)
+        moved = through(np.linalg.inv(matrix), a)
+        moved = moved[inside(moved) & inside(a)]
+        b = b[inside(b) & inside(through(matrix, b))]
+        if len(moved) or len(b):
+            out.append(metrics.repeatability(moved, b, distance=distance))
+    return float(np.mean(out)) if out else 0.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('detectors', nargs='+')
+    parser.add_argument('--data', required=True)
+    parser.add_argument('--split', default='test')
+    parser.add_argument('--size', type=int, default=160)
+    parser.add_argument('--count', type=int, default=200, help='pictures')
+    parser.add_argument('--num', type=int, default=100, help='points for repeatability')
+    parser.add_argument(
+        '--near', type=int, default=24, help='points for the near share'
+    )
+    parser.add_argument('--seed', type=int, default=0)
+    args = parser.parse_args()
+    source = Folder(args.data, size=args.size, split=args.split)
+    step = max(1, len(source) // args.count)
+    rows = [source[i] for i in range(0, len(source), step)][: args.count]
+    images = np.stack([row['image'] for row in rows])
+    seen, matrices = views(images, args.seed)
+    for name in args.detectors:
+        start = time.monotonic()
+        spread = name in (*detection.CLASSICAL, 'random')
+        pair = [find(name, x, args.num, spread=spread) for x in (images, seen)]
+        few = find(name, images, args.near, spread=spread)
+        line = {
+            'detector': name, 'data': args.data, 'split': args.split, 'size': args.size,
+            'pictures': len(images), 'seed': args.seed,
+            'repeatability': round(repeatability(*pair, matrices, images.shape[1:3]), 4),
+            'points': round(float((pair[0].score > 0).sum(1).mean()), 1),
+            'few': round(float((few.score > 0).sum(1).mean()), 1),
+        }  # fmt: skip
+        if 'keypoints' in rows[0]:
+            truth = [
+                np.stack([row[n] for row in rows]) for n in ('keypoints', 'visible')
+            ]
+            line['near_share'] = round(
+                metrics.near_share(few.xy, truth[0], few.score > 0, truth[1],
+                                   distance=8 * args.size / 256), 4)  # fmt: skip
+        line['seconds'] = round(time.monotonic() - start, 1)
+        print(json.dumps(line), flush=True)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -12,6 +12,7 @@ from kpdiscovery.bench import timing
 from kpdiscovery.types import UserError
 
 BLOBS = 64
+SPREAD = 0.3  # Of their centres; rows have 1 around theirs.
 
 
 class Peer(NamedTuple):
@@ -39,9 +40,12 @@ def sizes(text: str) -> list[int]:
 
 
 def cloud(rows: int, channels: int, seed: int) -> np.ndarray:
-    """`[N, D]` float32: blobs that overlap, as descriptors of landmarks do."""
+    """`[N, D]` float32: blobs that overlap, as descriptors of landmarks do.
+
+    Blobs apart would leave k-means with empty clusters, which libraries fill differently.
+    """
     rng = np.random.default_rng(seed)
-    centres = rng.standard_normal((BLOBS, channels), dtype=np.float32)
+    centres = SPREAD * rng.standard_normal((BLOBS, channels), dtype=np.float32)
     cloud = rng.standard_normal((rows, channels), dtype=np.float32)
     cloud += centres[rng.integers(BLOBS, size=rows)]
     return cloud

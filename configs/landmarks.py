@@ -16,7 +16,7 @@ def base(data: dict, evaluation: dict, **method):
             'size': 256, 'batch_size': 16, 'keypoints': 'sift', 'num_detected': 64,
             **data,
         },
-        method={'name': 'self_training', 'landmark_augmentation': {'cutout': 80 / 256},
+        method={'name': 'self_training', 'chapter': 6, 'landmark_augmentation': {'cutout': 80 / 256},
                 **method},
         phases={
             'warm_up': {'steps': 30_000, 'optimizer': _constant(1e-4)},
@@ -32,10 +32,7 @@ def base(data: dict, evaluation: dict, **method):
 
 def apply(c, arg: str, **more):
     """Variants of every landmark config: chapters, K, ablations, sizes."""
-    shared = {'ch4': ch4, 'ch5': ch5, 'ch6': ch6, 'k10': k10, 'k20': k20, 'k30': k30,
-              'equivariance': equivariance, 'other_image': other_image,
-              'no_flip': no_flip, 'smoke': smoke}  # fmt: skip
-    return variants.apply(c, arg, **{**shared, **more})
+    return variants.apply(c, arg, **{**SHARED, **more})
 
 
 def ch6(c):
@@ -111,6 +108,37 @@ def no_flip(c):
     c.method.update(flip_train=False, flip_test=False)
 
 
+def small(c, *, warm_up: int, correspond: int, landmarks: int):
+    """64 px and a quarter of the width, for two CPU cores; steps of each stage.
+
+    Maps have 16 cells a side in place of 64, so boxes of half a cell, and negatives
+    from two cells on; targets of the detector are Gaussians, which so few steps learn.
+    """
+    c.data.update(size=64, batch_size=16, num_detected=32)
+    c.method.update(
+        num_points=32, num_clusters=40, kmeans_restarts=2, kmeans_iterations=20, half=1,
+        min_points=2, min_gap=2.0, target_sigma=0.75, outliers=0.0, merge_distance=1.0,
+        min_population=60, merge_start=landmarks // 3, distill_after=2, distill_views=4,
+        network={'features': 64, 'depth': 3, 'groups': 8},
+    )  # fmt: skip
+    rate = {'name': 'rmsprop', 'lr': 5e-4, 'l2': 1e-5}
+    last = {**rate, 'decay': 'cosine'}
+    both = {'trunk': last, 'head': last}
+    if c.method.chapter == 4:
+        rounds = 4
+        c.phases = {
+            'locate': {'steps': (warm_up + correspond) // rounds, 'rounds': rounds,
+                       'optimizer': rate},
+            'landmarks': {'steps': landmarks, 'round': landmarks // 3, 'optimizer': both},
+        }  # fmt: skip
+        return
+    c.phases = {
+        'warm_up': {'steps': warm_up, 'optimizer': rate},
+        'correspond': {'steps': correspond, 'round': correspond // 5, 'optimizer': rate},
+        'landmarks': {'steps': landmarks, 'round': landmarks // 3, 'optimizer': both},
+    }  # fmt: skip
+
+
 def smoke(c):
     """Two steps a phase of a tiny network: proves that the pieces fit."""
     c.data.update(size=32, batch_size=8, num_detected=8)
@@ -127,6 +155,13 @@ def smoke(c):
             section.rounds = 2
     c.run.update(log_every=1, checkpoint_every=1)
     c.evaluation.update(fit=16, test=16, batch_size=8)
+
+
+SHARED = {
+    'ch4': ch4, 'ch5': ch5, 'ch6': ch6, 'k10': k10, 'k20': k20, 'k30': k30,
+    'equivariance': equivariance, 'other_image': other_image, 'no_flip': no_flip,
+    'smoke': smoke,
+}  # fmt: skip
 
 
 def _constant(lr):

@@ -28,9 +28,16 @@ def _scenes(split, data):
 
 
 def _critters(split, data):
+    """Whole scenes, or with the option `crop_margin` square crops around the animal."""
+    from kpdiscovery.data import crops
     from kpdiscovery.data.critters import critters
 
-    return critters(split=split, size=data['size'], **data['options'])
+    options, size = dict(data['options']), data['size']
+    margin = options.pop('crop_margin', None)
+    if margin is None:
+        return critters(split=split, size=size, **options)
+    whole = critters(split=split, size=crops.drawn_size(size), **options)
+    return crops.crop_to_object(whole, size=size, margin=margin)
 
 
 def _shapes(split, data):

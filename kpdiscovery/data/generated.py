@@ -37,7 +37,7 @@ class Generated:
         seed: int,
         length: int,
     ):
-        self.length = length
+        self.length, self.draw, self.seed = length, draw, seed
         self.tables = jax.tree.map(jnp.asarray, tables)
         self.key = jax.random.key(seed)
         self.draw_rows = functools.partial(_draw_rows, draw)

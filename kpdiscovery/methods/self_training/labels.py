@@ -165,8 +165,10 @@ def over_rows(label):
                 out_specs=(split, whole, whole),
                 check_vma=False,  # The Hungarian method's loops start from constants.
             )(*arguments)
-        variables = {**state.variables, 'clusters': {**clusters, **found}}
-        return SweepResult(table, state.replace(variables=variables), scalars)
+        if found:  # A checkpoint does not remember an empty dict.
+            kept = {**state.variables, 'clusters': {**clusters, **found}}
+            state = state.replace(variables=kept)
+        return SweepResult(table, state, scalars)
 
     return reduce
 

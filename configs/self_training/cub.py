@@ -1,0 +1,23 @@
+"""Self-training landmarks on CUB-200-2011: birds, 256 px, 15 parts.
+
+    kpd train --config=self_training/cub --data=FOLDER --workdir=DIR
+
+FOLDER holds crops to the birds' boxes without the sea birds (11,778 pictures), mirrored
+so that the visible eye is on one side, and an `annotations.npz` with 15 parts.
+
+Hardware and hours of ours: not run. The thesis shows pictures, no figures.
+"""
+
+from kpdiscovery.configs import landmarks
+
+
+def get_config(arg: str = ''):
+    c = landmarks.base(
+        data={
+            'source': 'folder',
+            'landmarks': 'cub15',
+        },
+        evaluation={'fit': 6_000, 'test': 5_778},
+        num_landmarks=30,
+    )
+    return landmarks.apply(c, arg)

@@ -1,0 +1,24 @@
+"""Self-training landmarks on DeepFashion: full-body pictures, 256 px, 14 points.
+
+    kpd train --config=self_training/deepfashion --data=FOLDER --workdir=DIR
+
+FOLDER holds the full-body pictures (12,416 for training, 500 for testing) and an
+`annotations.npz`. The 14 points are no annotation of the set: the thesis has them from
+a pose detector, whose file you bring.
+
+Hardware and hours of ours: not run. The thesis shows pictures, no figures.
+"""
+
+from kpdiscovery.configs import landmarks
+
+
+def get_config(arg: str = ''):
+    c = landmarks.base(
+        data={
+            'source': 'folder',
+            'landmarks': 'fashion14',
+        },
+        evaluation={'fit': 10_000, 'test': 500},
+        num_landmarks=30,
+    )
+    return landmarks.apply(c, arg)

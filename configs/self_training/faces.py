@@ -1,0 +1,18 @@
+"""Self-training landmarks on a folder of faces with 68 points: 128 px.
+
+kpd train --config=self_training/faces --data=FOLDER --workdir=DIR
+"""
+
+from kpdiscovery.configs import landmarks
+
+
+def get_config(arg: str = ''):
+    c = landmarks.base(
+        data={'source': 'folder', 'landmarks': 'faces68', 'size': 128},
+        evaluation={},
+    )
+    return landmarks.apply(c, arg, cpu=cpu)
+
+
+def cpu(c):
+    landmarks.small(c, warm_up=400, correspond=800, landmarks=600)

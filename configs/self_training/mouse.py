@@ -1,0 +1,19 @@
+"""Self-training landmarks on a folder of video frames of one mouse: 4 points.
+
+    kpd train --config=self_training/mouse --data=FOLDER --workdir=DIR
+
+FOLDER holds frames and an `annotations.npz` with snout, both ears and the tail base. A
+hundred frames of one scene are few: the point is a short run on your own video.
+"""
+
+from kpdiscovery.configs import landmarks
+from kpdiscovery.configs.self_training import faces
+
+
+def get_config(arg: str = ''):
+    c = landmarks.base(
+        data={'source': 'folder', 'landmarks': 'mouse4', 'size': 128, 'resize': 'pad'},
+        evaluation={},
+        num_landmarks=10,
+    )
+    return landmarks.apply(c, arg, cpu=faces.cpu)

@@ -1,0 +1,302 @@
+"""The three chapters whole: they train, resume bit for bit, predict; odd data does no harm."""
+
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpdiscovery import config, methods
+from kpdiscovery.data.joined import Joined
+from kpdiscovery.methods.self_training import SelfTraining, labels, network
+from kpdiscovery.methods.self_training.health import advise
+from kpdiscovery.training import loop
+from kpdiscovery.types import State, UserError
+
+SIZE, POINTS = 32, 6
+
+
+class Spots:
+    """Pictures of four coloured spots at random places, and generic keypoints on them."""
+
+    truth = ()
+
+    def __init__(self, length=16, seed=0):
+        rng = np.random.default_rng(seed)
+        self.xy = rng.uniform(4, SIZE - 5, (length, 4, 2)).astype(np.float32)
+        y, x = np.mgrid[:SIZE, :SIZE]
+        squares = (x - self.xy[..., 0, None, None]) ** 2
+        squares = squares + (y - self.xy[..., 1, None, None]) ** 2
+        colors = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]])
+        light = np.einsum('nkhw,kc->nhwc', np.exp(-squares / 4), colors)
+        self.images = np.uint8(255 * np.clip(light, 0, 1))
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return {'image': self.images[index]}
+
+    def detected(self, rng):
+        """The spots and two stray points a picture, with descriptors that tell them."""
+        n = len(self)
+        stray = rng.uniform(2, SIZE - 3, (n, 2, 2))
+        descriptors = np.concatenate([np.tile(np.eye(4, 8), (n, 1, 1)),
+                                      rng.normal(size=(n, 2, 8))], axis=1)  # fmt: skip
+        descriptors /= np.linalg.norm(descriptors, axis=-1, keepdims=True)
+        return {
+            'detected': np.concatenate([self.xy, stray], axis=1).astype(np.float32),
+            'detected_score': np.ones((n, POINTS), np.float32),
+            'detected_descriptors': descriptors.astype(np.float32),
+        }
+
+
+@pytest.fixture
+def source(rng):
+    spots = Spots()
+    return Joined(spots, spots.detected(rng))
+
+
+def settings(variant='', *overrides):
+    name = ','.join(filter(None, [variant, 'smoke']))
+    return config.load(f'self_training/critters:{name}', [
+        'mesh.data=1', 'run.checkpoint_every=1', f'method.num_points={POINTS}',
+        'method.network.features=8', 'method.network.depth=1',
+        'method.network.groups=1', 'method.num_landmarks=4', *overrides,
+    ])  # fmt: skip
+
+
+def train(settings, source, workdir, **options):
+    method = methods.build(settings.method)
+    return loop.train(method, settings.to_dict(), source, workdir, **options)
+
+
+def lines(workdir):
+    rows = (workdir / 'metrics.jsonl').read_text().splitlines()
+    return [json.loads(row) for row in rows]
+
+
+def stop_after(monkeypatch, steps):
+    countdown = iter(range(steps))
+    reason = property(
+        lambda self: '' if next(countdown, None) is not None else 'time is up'
+    )
+    monkeypatch.setattr(loop.Stop, 'reason', reason)
+
+
+@pytest.mark.parametrize('chapter', ['ch4', 'ch5', 'ch6'])
+def test_stops_resumes_and_predicts(chapter, source, tmp_path, monkeypatch):
+    chosen = settings(chapter)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        assert not train(chosen, source, tmp_path / 'parts').finished
+    resumed = train(chosen, source, tmp_path / 'parts')
+    assert resumed.finished
+    if chapter == 'ch6':
+        whole = train(chosen, source, tmp_path / 'whole')
+        jax.tree.map(np.testing.assert_array_equal, whole.variables, resumed.variables)
+    method = methods.build(chosen.method)
+    images = jnp.asarray(source.source.images[:3], jnp.float32) / 255
+    found = jax.jit(method.predict)(resumed.variables, images).keypoints
+    assert found.xy.shape == (3, method.num_labels, 2)
+    assert (found.xy >= -0.5).all() and (found.xy <= SIZE - 0.5).all()
+    np.testing.assert_array_equal(found.label[0], np.arange(method.num_labels))
+    assert (found.valid if chapter != 'ch5' else jnp.ones(1)).all()
+
+
+def test_eight_devices_make_the_labels_of_one(source, tmp_path):
+    found = {}
+    for devices in (1, 8):
+        chosen = settings('', f'mesh.data={devices}', 'phases.correspond.steps=1')
+        train(chosen, source, tmp_path / str(devices))
+        found[devices] = [{k: v for k, v in row.items() if k.startswith('sweep/')}
+                          for row in lines(tmp_path / str(devices))]  # fmt: skip
+    assert len(found[1]) == len(found[8]) > 3
+    for one, eight in zip(found[1], found[8], strict=True):
+        assert one == pytest.approx(eight, abs=1e-5)
+
+
+def warm(method, source):
+    """The state and the table after the sweep over generic keypoints."""
+    batch = stack(source)
+    phase = method.phases(settings().to_dict())[0]
+    state = phase.init(jax.random.key(0), batch, None)
+    return state, sweep(phase.sweep, state, batch, {})
+
+
+def stack(source):
+    rows = [source[i] for i in range(len(source))]
+    batch = jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
+    return {**batch, 'index': np.arange(len(source), dtype=np.int32)}
+
+
+def sweep(sweep, state, batch, table):
+    table = sweep.init(len(batch['index']), table)
+    rows = dict(jax.jit(sweep.extract)(state, batch, table))
+    rows['row_valid'] = np.ones(len(batch['index']), bool)
+    return jax.jit(sweep.reduce)(rows, state, jax.random.key(1))
+
+
+def test_generic_keypoints_become_slots_without_the_lonely_ones(source):
+    method = methods.build({**settings().method.to_dict(), 'outliers': 0.3})
+    _, found = warm(method, source)
+    label = np.asarray(found.labels['label'])
+    assert (label[:, :4] == np.arange(4)).all()  # The spots stay, a slot each.
+    assert (label[:, 4:] >= 0).mean() < 0.2
+    np.testing.assert_allclose(
+        found.labels['xy'][:, :4], (source.source.xy + 0.5) / 4 - 0.5, atol=1e-5
+    )
+    assert (np.asarray(found.labels['landmark']) == -1).all()
+
+
+def test_chapter_five_clusters_the_generic_descriptors(source):
+    chosen = settings('ch5', 'method.num_clusters=4', 'method.outliers=0.3')
+    method = methods.build(chosen.method)
+    phase = method.phases(chosen.to_dict())[0]
+    batch = stack(source)
+    state = phase.init(jax.random.key(0), batch, None)
+    found = sweep(phase.sweep, state, batch, {}).labels
+    label = np.asarray(found['label'])[:, :4]
+    kinds = np.asarray(found['landmark'])[:, :4]
+    np.testing.assert_array_equal(label, kinds)
+    for column in label.T:  # Every spot is one cluster wherever it has a label.
+        assert len(set(column[column >= 0])) <= 1
+
+
+def test_points_outside_the_boxes_are_left_out(source):
+    batch = stack(source)
+    box = np.float32([[[0, 0, 15.5, 31.5]], [[40, 40, 60, 60]]])
+    batch = {k: v[:2] for k, v in batch.items()}
+    batch |= {'boxes': box, 'boxes_valid': np.array([[True], [False]])}
+    rows = labels.read_generic(methods.build(settings().method), None, batch, {})
+    left = batch['detected'][0, :, 0] <= 15.5
+    assert np.asarray(rows['valid'])[0].sum() == left.sum()
+    assert np.asarray(rows['valid'])[1].all()  # No valid box: all count.
+    far = {**batch, 'boxes_valid': np.ones((2, 1), bool)}
+    assert not labels.read_generic(
+        methods.build(settings().method), None, far, {}
+    )['valid'][1].any()  # fmt: skip
+
+
+def test_no_generic_keypoints_at_all_in_the_data(tmp_path):
+    with pytest.raises(UserError, match="set data.keypoints to 'sift'"):
+        train(settings(), Spots(), tmp_path)
+
+
+@pytest.fixture(scope='module')
+def compiled():
+    """Function from a chapter to one that sweeps and steps through its phases."""
+
+    @functools.cache
+    def build(chapter):
+        chosen = settings(chapter)
+        phases = methods.build(chosen.method).phases(chosen.to_dict())
+        inits = [jax.jit(phase.init) for phase in phases]
+        sweeps = [phase.sweep and (jax.jit(phase.sweep.extract),
+                                   jax.jit(phase.sweep.reduce))
+                  for phase in phases]  # fmt: skip
+        steps = [jax.jit(phase.step) for phase in phases]
+
+        def run(batch):
+            key, state, table, health = jax.random.key(0), None, {}, []
+            valid = np.ones(len(batch['index']), bool)
+            for phase, init, look, step in zip(
+                phases, inits, sweeps, steps, strict=True
+            ):
+                state = init(key, batch, state)
+                if look:
+                    table = phase.sweep.init(len(valid), table)
+                    rows = {**look[0](state, batch, table), 'row_valid': valid}
+                    table, state, scalars = look[1](rows, state, key)
+                    health.append(scalars)
+                state, scalars = step(state, batch, table, key)
+                health.append(scalars)
+            return state, health
+
+        return run
+
+    return build
+
+
+@pytest.mark.parametrize('odd', ['empty', 'one_color', 'one_image', 'equal', 'nan'])
+@pytest.mark.parametrize('chapter', ['ch4', 'ch5', 'ch6'])
+def test_odd_data_trains_to_an_end(odd, chapter, rng, compiled):
+    spots = Spots(length=8)
+    fields = spots.detected(rng)
+    if odd == 'empty':
+        fields['detected_score'][:] = 0
+    if odd == 'one_color':
+        spots.images[:] = 77
+    if odd == 'one_image':
+        spots.images[:] = spots.images[:1]
+        fields = {name: np.repeat(value[:1], 8, 0) for name, value in fields.items()}
+    if odd == 'equal':
+        fields['detected_descriptors'][:] = 0.5
+    if odd == 'nan':
+        fields['detected_descriptors'][:, 1] = np.nan
+    state, health = compiled(chapter)(stack(Joined(spots, fields)))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.variables))
+    assert all(np.isfinite(value) for line in health for value in line.values())
+    if odd == 'empty':
+        assert health[0]['points'] == 0
+        assert 'only 0.0 labelled points' in advise(health[0])
+
+
+def test_labels_of_another_data_set(source, tmp_path):
+    train(settings('', 'phases.warm_up.steps=1'), source, tmp_path)
+    other = Spots(length=40)
+    joined = Joined(other, other.detected(np.random.default_rng(0)))
+    with pytest.raises(UserError, match='labels'):
+        train(settings('', 'phases.warm_up.steps=1'), joined, tmp_path)
+
+
+def test_mirrored_picture_has_mirrored_landmarks(source):
+    method = methods.build({**settings().method.to_dict(), 'flip_test': True})
+    images = jnp.asarray(source.source.images[:2], jnp.float32) / 255
+    nets = network.init(jax.random.key(0), images, method.network, {'landmarks': 4})
+    variables = {**nets, 'clusters': {**method.blank_clusters(),
+                                      'flip': jnp.array([1, 0, 2, 3])}}  # fmt: skip
+    here = method.predict(variables, images).keypoints.xy
+    there = method.predict(variables, images[:, :, ::-1]).keypoints.xy
+    back = there[:, jnp.array([1, 0, 2, 3])].at[..., 0].multiply(-1) + jnp.array(
+        [[[SIZE - 1.0, 0]]]
+    )
+    np.testing.assert_allclose(here, back, atol=1e-4)
+
+
+def test_stage_one_gives_points_of_the_nearest_clusters(source):
+    method = methods.build(settings().method)
+    state, _ = warm(method, source)
+    images = jnp.asarray(source.source.images[:4], jnp.float32) / 255
+    maps = network.stage_one(method.network, state.variables, images)
+    points = method.detect(maps.scores)
+    found = method.predict(state.variables, images).keypoints
+    assert found.xy.shape == (4, 4, 2) and found.valid.sum(1).max() <= 4
+    cells = (found.xy + 0.5) / 4 - 0.5
+    for b in range(4):
+        for k in np.flatnonzero(np.asarray(found.valid[b])):
+            assert np.abs(points.xy[b] - cells[b, k]).sum(-1).min() < 1e-4
+
+
+@pytest.mark.parametrize('options, message', [
+    ({'chapter': 7}, 'chapter must be 4, 5 or 6, got 7'),
+    ({'correspondence': 'magic'}, "correspondence must be one of .* got 'magic'"),
+    ({'negatives': 'none'}, "negatives must be one of .* got 'none'"),
+    ({'num_points': 3}, 'num_points must be at least num_landmarks = 30, got 3'),
+])  # fmt: skip
+def test_bad_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        SelfTraining(**options)
+
+
+def test_rows_that_are_padding_do_not_count(source):
+    method = methods.build(settings().method)
+    batch = stack(source)
+    phase = method.phases(settings().to_dict())[0]
+    state = State(jnp.zeros((), jnp.int32), {'clusters': method.blank_clusters()}, {})
+    rows = dict(phase.sweep.extract(state, batch, {}))
+    rows['row_valid'] = np.arange(16) < 10
+    found = phase.sweep.reduce(rows, state, jax.random.key(0))
+    assert (np.asarray(found.labels['label'])[10:] == -1).all()

@@ -30,11 +30,11 @@ shared CPU cores (EPYC), of which it had a third to two thirds:
 
 0.1 and NME are of the longer side of the visible box; the net has half a million
 parameters and knows the classes' words (`WORDS`); masked: a grey box over what is seen of
-head, beak and crest, in training and in test, whose shape still tells beak and crest in
-76 % of the rows (chance 35 %). Attributes by themselves are right in 96.5
-(beak), 96.6 (crest), 95.8 (wing), 95.6 (tail), 99.6 (leg) and 92.1 % (throat) of the
-rows. The hardest point is the tail tip, 78 %. Nothing was measured at
-128 px. A second of a CPU core draws 1,150 pictures of 64 px, after 6 to 14 s of compilation.
+head, beak and crest, in training and in test; its shape may tell something of them. By
+themselves attributes are right in 96.5 (beak), 96.6 (crest), 95.8 (wing), 95.6 (tail),
+99.6 (leg) and 92.1 % (throat) of the rows. The hardest point is the tail tip, 78 %.
+Nothing was measured at 128 px. A second of a CPU core draws 1,150 pictures of 64 px, after
+6 to 14 s of compilation.
 """
 
 from __future__ import annotations

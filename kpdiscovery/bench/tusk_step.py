@@ -74,7 +74,7 @@ def _rows(case, settings, repeats):
         row = {'name': 'tusk_step', 'case': case, 'impl': impl,
                'device': timing.device(), 'batch_size': feed.batch_size,
                'views': views, 'median_ms': round(timed[impl], 1),
-               'images_per_s': round(1e3 * feed.batch_size / timed[impl], 2),
+               'images_per_s': round(1e3 * feed.batch_size / timed[impl], 4),
                'ratio_to_naive': round(timed['naive'] / timed[impl], 2)}  # fmt: skip
         if impl == 'auto':
             row['input_ms'] = round(timed['input'], 2)

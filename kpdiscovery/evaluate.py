@@ -12,9 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
-from kpdiscovery import __version__, cli, data, inference, metrics
-from kpdiscovery.types import Source, UserError
+from kpdiscovery import __version__, cli, data, detection, inference, metrics
+from kpdiscovery.data import detections
+from kpdiscovery.ops import landmark_clusters
+from kpdiscovery.ops.coordinates import in_boxes
+from kpdiscovery.types import Prediction, Source, Split, UserError
 
 
 def main(argv: Sequence[str]) -> int:
@@ -42,12 +46,13 @@ def evaluate(trained: inference.Trained, *, split: str = 'test') -> dict[str, An
     start, settings = time.monotonic(), trained.config
     fit, test = (data.build(settings.data, split=name) for name in ('train', split))
     check_landmarks(settings.data.get('landmarks', ''), test)
-    values, skipped, found = _measure(trained, fit, test)
+    values, skipped, found, splits = _measure(trained, fit, test)
     fresh, *_ = _measure(inference.untrained(settings, test), fit, test)
     text = json.dumps(settings.to_dict(), sort_keys=True)
     return {
         'metrics': values,
         'untrained': fresh,
+        'generic': _generic(trained, (fit, test), splits),
         'skipped': skipped,
         'protocol': list(trained.method.metrics),
         'split': split,
@@ -86,11 +91,13 @@ def check_landmarks(name: str, source: Source) -> None:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Figures of the trained and the untrained model, a line each."""
-    lines = [f'{"":34}{"trained":>10}{"untrained":>11}']
-    for name, value in result['metrics'].items():
-        fresh = result['untrained'].get(name, float('nan'))
-        lines.append(f'{name:34}{value:>10.3f}{fresh:>11.3f}')
+    """Figures of the trained and the untrained model and of the start, a line each."""
+    columns = ['metrics', 'untrained', *filter(result.get, ['generic'])]
+    heads = ''.join(f'{name:>11}' for name in ('trained', *columns[1:]))
+    lines = [f'{"":33}{heads}']
+    for name in result['metrics']:
+        row = (result[column].get(name, float('nan')) for column in columns)
+        lines.append(f'{name:33}' + ''.join(f'{value:>11.3f}' for value in row))
     lines += [f'{name:34}   skipped: {why}' for name, why in result['skipped'].items()]
     return '\n'.join(lines)
 
@@ -103,7 +110,47 @@ def _measure(trained, fit: Source, test: Source):
     stacked = predict(test, counts.test)
     fitted = predict(fit, counts.fit) if counts.fit else None
     values, skipped = metrics.evaluate(trained.method.metrics, fitted, stacked)
-    return values, skipped, stacked.prediction.keypoints.label.shape[-1]
+    found = stacked.prediction.keypoints.label.shape[-1]
+    return values, skipped, found, (fitted, stacked)
+
+
+def _generic(trained, sources, splits) -> dict[str, float]:
+    """Figures of the start: generic keypoints clustered once into as many landmarks.
+
+    {} where training does not start from a detector that can be run here, or has no
+    split to find the clusters in.
+    """
+    chosen = trained.config.data.get('keypoints', '')
+    if splits[0] is None or not chosen or chosen.endswith('.npz'):
+        return {}
+    found = [
+        _found(trained.config.data, *pair) for pair in zip(sources, splits, strict=True)
+    ]
+    key, k = jax.random.key(trained.config.seed), trained.method.num_labels
+    clusters = landmark_clusters.cluster_descriptors(
+        key, found[0].descriptors, found[0].score > 0, k
+    )
+    replaced = []
+    for split, points in zip(splits, found, strict=True):
+        keypoints = landmark_clusters.landmarks_from_points(
+            points.descriptors, points.xy, points.score > 0, clusters
+        )
+        prediction = Prediction(keypoints=jax.device_get(keypoints))
+        replaced.append(split._replace(prediction=prediction, num_labels=k))
+    return metrics.evaluate(trained.method.metrics, *replaced)[0]
+
+
+def _found(settings, source: Source, split: Split) -> detections.Detections:
+    """Generic keypoints of a split's pictures, those off the object left out."""
+    rows = len(split.truth['index'])
+    points = detections.detect(
+        source,
+        detection.detector(settings.keypoints, settings.num_detected),
+        num=settings.num_detected,
+        rows=rows,
+    )
+    counts = in_boxes(points.xy, split.size, split.truth)
+    return points._replace(score=np.where(counts, points.score, 0))
 
 
 def _commit() -> str:

@@ -35,9 +35,14 @@ Detector = Callable[[np.ndarray], Detections]  # Of uint8 `[B, H, W, 3]`; any P.
 
 
 def detect(
-    source: Source, detector: Detector, *, num: int, progress: bool | None = None
+    source: Source,
+    detector: Detector,
+    *,
+    num: int,
+    rows: int | None = None,
+    progress: bool | None = None,
 ) -> Detections:
-    """The points of every row of a source.
+    """The points of every row of a source, or of its first `rows`.
 
     Args:
         detector: `classical.sift`, `classical.orb`, or any other function of pictures.
@@ -47,12 +52,13 @@ def detect(
     Raises:
         UserError: OpenCV is needed and missing.
     """
-    total, starts = len(source), range(0, len(source), _BATCH)
+    total = min(len(source), rows or len(source))
+    starts = range(0, total, _BATCH)
     bar = None if progress is None else not progress
     parts = []
     for start in tqdm(starts, desc='finding keypoints', unit='batch', disable=bar):
-        rows = np.arange(start, start + _BATCH) % total  # One shape; the end repeats.
-        images, valid = _pictures(source, rows)
+        batch = np.arange(start, start + _BATCH) % total  # One shape; the end repeats.
+        images, valid = _pictures(source, batch)
         found = detector(images)
         if valid is not None:
             found = _off_padding(found, valid)

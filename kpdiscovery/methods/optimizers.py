@@ -31,8 +31,8 @@ def build(config: Mapping, steps: int) -> optax.GradientTransformation:
         config: `name` and `lr`; optionally `warmup` (steps of linear rise), `decay`
             (see below), `clip` (global norm), `l2` (times the parameters, added to
             their gradients), `accumulate` (steps whose gradients are averaged before
-            they count; schedules count those), and any keyword of the optax function (`b1`, ...; of
-            rmsprop `alpha`, `eps` and `momentum`, as torch names them).
+            they count; schedules count those), and any keyword of the optax function
+            (`b1`, ...; of rmsprop `alpha`, `eps`, `momentum`, as torch names them).
 
     Decays: 'constant'; 'linear' or 'cosine', to zero at the last step; 'drops', to a
     tenth at the steps in `drops`; 'restarts', a cosine from `lr` to `lr_min` in `stairs`

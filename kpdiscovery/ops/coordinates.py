@@ -42,6 +42,25 @@ def from_unit(xy, size: Size):
     return ((xy + 1) * _pair(size[1], size[0], like=xy) - 1) / 2
 
 
+def in_boxes(xy, size: Size, truth):
+    """Points inside their picture and one of its boxes, edges included: `[B, P]` bool.
+
+    A picture without a valid box counts whole.
+
+    Args:
+        xy: `[B, P, 2]` pixels of (H, W) `size`.
+        truth: a batch's fields; `boxes` `[B, N, 4]` and `boxes_valid` `[B, N]` may lack.
+    """
+    inside = (jnp.abs(to_unit(xy, size)) <= 1).all(axis=-1)
+    if truth.get('boxes') is None:
+        return inside
+    boxes, valid = truth['boxes'][:, None], truth['boxes_valid']
+    at = xy[:, :, None]  # [B, P, 1, 2] against [B, 1, N, 4].
+    within = ((at >= boxes[..., :2]) & (at <= boxes[..., 2:])).all(axis=-1)
+    on_one = (within & valid[:, None]).any(axis=-1)
+    return inside & (on_one | ~valid.any(axis=1, keepdims=True))
+
+
 def _pair(x, y, *, like):
     """(x, y) with the rank of points `[..., 2]`: ranks are not promoted silently."""
     return jnp.array([x, y], jnp.float32).reshape((1,) * (jnp.ndim(like) - 1) + (2,))

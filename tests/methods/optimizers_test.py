@@ -68,3 +68,39 @@ def test_updates_can_be_compiled():
     state = update.init(jnp.ones(2))
     change, _ = jax.jit(update.update)(jnp.zeros(2), state, jnp.ones(2))
     assert jnp.isfinite(change).all()
+
+
+def test_rmsprop_as_torch_has_it(rng):
+    """Epsilon beside the root, the penalty's gradient inside the average."""
+    gradients = rng.normal(size=(4, 2))
+    v = x = np.zeros(2)
+    want = []
+    for g in gradients:
+        g = g + 0.1 * x
+        v = 0.99 * v + 0.01 * g**2
+        x = x - 0.01 * g / (np.sqrt(v) + 1e-8)
+        want.append(x)
+    config = {'name': 'rmsprop', 'lr': 0.01, 'l2': 0.1}
+    np.testing.assert_allclose(walk(config, 9, gradients), want, rtol=1e-4)
+
+
+def rates(options, steps):
+    path = walk({'name': 'sgd', 'lr': 5e-4, **options}, 99, [(-1.0, 0)] * steps)
+    return np.diff(path[:, 0], prepend=0)
+
+
+def test_restarts_of_the_reference():
+    options = {'decay': 'restarts', 'lr_min': 5e-6, 'cycle': 10, 'stairs': 5}
+    want = [5e-4, 4.52732e-4, 3.28982e-4, 1.76018e-4, 5.22683e-5, 5e-4]
+    np.testing.assert_allclose(rates(options, 12)[::2], want, rtol=1e-3)
+
+
+def test_drops_to_a_tenth():
+    want = [5e-4, 5e-4, 5e-5, 5e-6]
+    got = rates({'decay': 'drops', 'drops': (2, 3)}, 4)
+    np.testing.assert_allclose(got, want, rtol=1e-3)
+
+
+def test_accumulated_gradients_are_averaged():
+    path = walk({'name': 'sgd', 'lr': 1.0, 'accumulate': 2}, 9, [(1.0, 0), (3.0, 0)])
+    np.testing.assert_allclose(path[:, 0], [0, -2])

@@ -9,6 +9,7 @@ landmarks to their mirror images) goes to the state's variables under `clusters`
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -18,7 +19,7 @@ from jax.sharding import PartitionSpec
 
 from kpdiscovery.methods.self_training import clustering, network
 from kpdiscovery.methods.self_training.health import advise, health, old_labels
-from kpdiscovery.ops import coordinates, heatmaps, suppression, vectors, warps
+from kpdiscovery.ops import coordinates, heatmaps, suppression, vectors
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.types import Batch, Keypoints, State, Sweep, SweepResult, Tree
 
@@ -79,7 +80,8 @@ def read_generic(method, state: State, batch: Batch, labels: Tree) -> Tree:
             "'orb', 'superpoint' or a FILE.npz"
         )
     xy, score = batch['detected'], batch['detected_score']
-    score = jnp.where(_on_object(batch, xy), score, 0)
+    on_object = coordinates.in_boxes(xy, batch['image'].shape[1:3], batch)
+    score = jnp.where(on_object, score, 0)
     score, order = jax.lax.top_k(score, min(method.num_points, score.shape[1]))
     take = lambda a: jnp.take_along_axis(a, order[..., None], axis=1)
     xy = coordinates.pixel_to_cell(take(xy), network.STRIDE)
@@ -88,18 +90,6 @@ def read_generic(method, state: State, batch: Batch, labels: Tree) -> Tree:
         rows['descriptor'] = take(batch['detected_descriptors'])
     rows = jax.tree.map(lambda a: _fill(a, method.num_points), rows)
     return {**rows, 'before': jnp.full(rows['score'].shape, -1, jnp.int32)}
-
-
-def _on_object(batch: Batch, xy: jax.Array) -> jax.Array:
-    """Points `[B, P, 2]` inside the picture and a valid box, where there are any."""
-    inside = warps.within(xy, batch['image'].shape[1:3])
-    if 'boxes' not in batch:
-        return inside
-    boxes, valid = batch['boxes'][:, None], batch['boxes_valid']
-    at = xy[:, :, None]  # [B, P, 1, 2] against [B, 1, N, 4].
-    within = ((at >= boxes[..., :2]) & (at <= boxes[..., 2:])).all(axis=-1)
-    on_one = (within & valid[:, None]).any(axis=-1)
-    return inside & (on_one | ~valid.any(axis=1, keepdims=True))
 
 
 def describe(method, state: State, batch: Batch, labels: Tree) -> Tree:
@@ -167,7 +157,7 @@ def over_rows(label):
             )(*arguments)
         if found:  # A checkpoint does not remember an empty dict.
             kept = {**state.variables, 'clusters': {**clusters, **found}}
-            state = state.replace(variables=kept)
+            state = dataclasses.replace(state, variables=kept)
         return SweepResult(table, state, scalars)
 
     return reduce

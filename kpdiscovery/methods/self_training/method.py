@@ -197,7 +197,7 @@ class SelfTraining:
         else:
             found = self._unordered(variables, images)
         xy = coordinates.cell_to_pixel(found.xy, network.STRIDE)
-        return Prediction(keypoints=found.replace(xy=xy))
+        return Prediction(keypoints=dataclasses.replace(found, xy=xy))
 
     def _peaks(self, variables, images) -> Keypoints:
         maps = landmarks.landmark_maps(self, variables, images)

@@ -6,6 +6,7 @@ the labels of the phase that follows.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -114,7 +115,8 @@ def _with_teacher(state: State, before: State | None) -> State:
     if before is None:
         return state
     teacher = {name: before.variables[name] for name in _NETS}
-    return state.replace(variables={**state.variables, 'teacher': teacher})
+    variables = {**state.variables, 'teacher': teacher}
+    return dataclasses.replace(state, variables=variables)
 
 
 def _scores(method, nets: Any, images):

@@ -198,7 +198,8 @@ def _block_totals(rows, weights, centroids) -> _Totals:
     squares = vectors.squared_distances(centroids.reshape(restarts * k, d), rows)
     labels, squares = vectors.nearest(squares.reshape(restarts, k, -1))
     add = functools.partial(jax.lax.platform_dependent, cpu=_scatter, default=_matmul)
-    return _Totals(*add(rows, weights, labels, jnp.arange(k)), squares @ weights)
+    sums, members = add(rows, weights, labels, jnp.arange(k))
+    return _Totals(sums, members, squares @ weights)
 
 
 def _matmul(rows, weights, labels, clusters):

@@ -86,3 +86,46 @@ def test_train_finds_and_resumes(tmp_path, capsys):
     assert cli.main(argv) == 0
     assert (tmp_path / 'w' / 'keypoints.npz').stat().st_mtime_ns == kept
     assert 'trained 2 steps' in capsys.readouterr().out
+
+
+# SuperPoint.
+
+
+@pytest.fixture(scope='module')
+def corners(tmp_path_factory):
+    """A workdir of two steps on shapes."""
+    path = tmp_path_factory.mktemp('corners')
+    argv = ['train', '--config=superpoint/shapes:smoke', f'--workdir={path}']
+    assert cli.main(argv) == 0
+    return path
+
+
+def test_a_workdir_is_a_detector_and_its_file_the_same_one(corners, rng):
+    images = rng.integers(0, 255, (3, 36, 44, 3), np.uint8)
+    found = detection.detector(str(corners), 9)(images)
+    assert found.xy.shape == (3, 9, 2) and found.descriptors.shape == (3, 9, 8)
+    assert (found.score > 0).any()
+    file = detection.weights_file(str(corners))
+    again = detection.detector(file, 9)(images)
+    np.testing.assert_allclose(again.score, found.score, atol=0.02)  # Half precision.
+
+
+def test_a_workdir_starts_another_run(corners, tmp_path, capsys):
+    argv = ['train', '--config=superpoint/drawn:smoke', f'--workdir={tmp_path}',
+            f'--config.method.weights={corners}']  # fmt: skip
+    assert cli.main(argv) == 0
+    assert 'trained 6 steps' in capsys.readouterr().out
+
+
+def test_corners_are_evaluated(corners, capsys):
+    assert cli.main(['evaluate', f'--workdir={corners}']) == 0
+    assert 'corner_average_precision' in capsys.readouterr().out
+
+
+def test_weights_that_are_not_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(detection, 'PACKAGED', tmp_path / 'none.safetensors')
+    with pytest.raises(UserError, match='no SuperPoint weights come with this package'):
+        detection.detector('superpoint', 5)
+    with pytest.raises(UserError, match='no such file'):
+        detection.detector(str(tmp_path / 'x.safetensors'), 5)
+    assert detection.weights_file('') == ''

@@ -45,7 +45,7 @@ def test_layers(name, count):
 
 
 def test_shapes_and_heads():
-    variables = SMALL.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    variables = jax.jit(SMALL.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
     images = jnp.ones((2, 16, 24, 1))
     logits, coarse = SMALL.apply(variables, images)
     assert logits.shape == (2, 2, 3, 65) and coarse.shape == (2, 2, 3, 7)
@@ -57,7 +57,7 @@ def test_shapes_and_heads():
 def test_normalisation_follows_the_relu():
     """Values before a normalisation are those of a ReLU: its mean cannot be negative."""
     images = jax.random.normal(jax.random.key(1), (2, 16, 16, 1))
-    variables = SMALL.init(jax.random.key(0), images)
+    variables = jax.jit(SMALL.init)(jax.random.key(0), images)
     _, new = SMALL.apply(variables, images, train=True, mutable=['batch_stats'])
     stats = new['batch_stats']
     assert (stats['norm1a']['mean'] >= 0).all() and (stats['normPa']['mean'] >= 0).all()
@@ -66,7 +66,7 @@ def test_normalisation_follows_the_relu():
 
 def test_a_detector_step_keeps_the_other_head_statistics():
     images = jnp.ones((1, 8, 8, 1))
-    variables = SMALL.init(jax.random.key(0), images)
+    variables = jax.jit(SMALL.init)(jax.random.key(0), images)
     _, new = SMALL.apply(
         variables, images, train=True, describe=False, mutable=['batch_stats']
     )
@@ -78,12 +78,12 @@ def test_a_detector_step_keeps_the_other_head_statistics():
 @pytest.mark.parametrize('shape', [(1, 8, 12, 1), (1, 8, 8, 3), (8, 8, 1)])
 def test_pictures_that_do_not_fit(shape):
     with pytest.raises(ValueError, match='divisible by 8|must be gray'):
-        SMALL.init(jax.random.key(0), jnp.zeros(shape))
+        jax.jit(SMALL.init)(jax.random.key(0), jnp.zeros(shape))
 
 
 def test_gradients_are_finite_on_one_colour():
     images = jnp.full((2, 8, 8, 1), 0.5)
-    variables = SMALL.init(jax.random.key(0), images)
+    variables = jax.jit(SMALL.init)(jax.random.key(0), images)
 
     def total(params):
         (logits, coarse), _ = SMALL.apply(

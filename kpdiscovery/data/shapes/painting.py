@@ -70,7 +70,7 @@ def _board(canvas, board: Board, luck, mean, texture):
     rows, columns = luck.cells.shape
     sign = 1 - 2 * ((jnp.arange(rows)[:, None] + jnp.arange(columns)[None]) % 2)
     cells = base + contrast / 2 * sign + 0.2 * contrast * (luck.cells - 0.5)
-    painted, cover = 0.0, 0.0
+    painted, cover = jnp.zeros_like(canvas), jnp.zeros_like(canvas)
     for dx, dy in ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)):
         y, x = jnp.mgrid[:size, :size].astype(jnp.float32)
         xy = jnp.stack([(x + dx) / size, (y + dy) / size], axis=-1).reshape(-1, 2)
@@ -94,9 +94,10 @@ def _apart(color, mean):
 def _blur(image, sigma):
     offsets = range(-_RADIUS, _RADIUS + 1)
     taps = [jnp.exp(-0.5 * (i / sigma) ** 2) for i in offsets]
-    total = sum(taps)
+    total = jnp.stack(taps).sum()
     for _ in range(2):  # Down the columns, then, with axes swapped, along the rows.
         wide = jnp.pad(image, ((_RADIUS, _RADIUS), (0, 0)), mode='edge')
         moved = [wide[i : i + len(image)] for i in range(2 * _RADIUS + 1)]
-        image = sum(t * m for t, m in zip(taps, moved, strict=True)).T / total
+        parts = [t * m for t, m in zip(taps, moved, strict=True)]
+        image = jnp.stack(parts).sum(axis=0).T / total
     return image

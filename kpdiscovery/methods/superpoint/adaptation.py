@@ -33,16 +33,17 @@ def adapt(
         `[B, H, W]`.
     """
     first = detect(gray), jnp.ones_like(gray)
+    size = (gray.shape[1], gray.shape[2])
 
     def one(sums, number):
-        draw = lambda key: views.draw(jax.random.fold_in(key, number), gray.shape[1:])
+        draw = lambda key: views.draw(jax.random.fold_in(key, number), size)
         there = jax.vmap(draw)(keys)
         back = warps.invert(there)
-        seen = jax.vmap(lambda h: views.covers(h, gray.shape[1:]))(there)
+        seen = jax.vmap(lambda h: views.covers(h, size))(there)
         found = detect(warps.warp_image(there, gray[..., None])[..., 0]) * seen
         both = jnp.stack([found, seen.astype(gray.dtype)], axis=-1)
         both = warps.warp_image(back, both)
-        own = jax.vmap(lambda h: views.covers(h, gray.shape[1:]))(back)
+        own = jax.vmap(lambda h: views.covers(h, size))(back)
         fresh = jnp.moveaxis(both * own[..., None], -1, 0)
         return (sums[0] + fresh[0], sums[1] + fresh[1]), None
 

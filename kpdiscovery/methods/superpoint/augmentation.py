@@ -106,7 +106,7 @@ def _motion_blur(key, gray, longest):
     ]
     length = 2.0 * reach + 1
     wide = jnp.pad(gray, half, mode='edge')
-    total, weights = jnp.zeros_like(gray), 0.0
+    total, weights = jnp.zeros_like(gray), jnp.zeros(())
     for i in range(-half, half + 1):
         fall = jnp.exp(-(i**2) / (2 * length**2 / 16)) * (abs(i) <= reach)
         moved = jax.lax.dynamic_slice(

@@ -94,14 +94,15 @@ def _loss(method, net, seen, describe, params):
     total = sum(terms.values())
     if describe:
         terms['descriptors'] = _descriptors(
-            method, *split(coarse), other.valid, warp
+            method, split(coarse), other.valid, warp
         ).mean()
         total += method.descriptor_weight * terms['descriptors']
     return total, ({**terms, 'loss': total}, stats)
 
 
-def _descriptors(method, first, second, valid, warp):
+def _descriptors(method, coarse, valid, warp):
     """Hinge `[B]` over all pairs of cells of the two views."""
+    first, second = coarse
     b, h, w, d = first.shape
     centers = cells.centers(h, w)
     moved = warps.transform_points(

@@ -96,7 +96,8 @@ class SuperPoint:
         """
         h, w = (side // cells.STRIDE * cells.STRIDE for side in images.shape[1:3])
         gray = self.gray(images)[:, :h, :w]
-        logits, coarse = self.model.apply(variables['net'], gray[..., None])
+        out: Any = self.model.apply(variables['net'], gray[..., None])
+        logits, coarse = out
         keypoints = self.peaks(cells.to_heatmap(logits), self._predicted)
         read = cells.sample_descriptors(coarse, keypoints.xy, frame=self.frame)
         return Prediction(keypoints, descriptors=read)
@@ -110,11 +111,12 @@ class SuperPoint:
             heat * (heat > self.threshold), radius=self.radius
         )
         found = heatmaps.top_k_keypoints(thin * inner[None], k, window=1)
-        return found.replace(label=jnp.zeros_like(found.label))
+        return dataclasses.replace(found, label=jnp.zeros_like(found.label))
 
     def detect(self, variables: Any, gray: jax.Array) -> jax.Array:
         """Probabilities of a point, `[B, H, W]` from `[B, H, W]`."""
-        logits, _ = self.model.apply(variables['net'], gray[..., None], describe=False)
+        model: Any = self.model
+        logits, _ = model.apply(variables['net'], gray[..., None], describe=False)
         return cells.to_heatmap(logits)
 
     def gray(self, images: jax.Array) -> jax.Array:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from kpdiscovery import cli, config, data, detection, methods
+from kpdiscovery.data import temporal
 from kpdiscovery.training import loop
 
 
@@ -30,6 +31,7 @@ def main(argv: Sequence[str]) -> int:
     source = data.build(settings.data, split='train')
     method = methods.build(settings.method)
     source = detection.prepare(source, settings.data, args.workdir)
+    source = temporal.prepare(source, settings.data)
     outcome = loop.train(
         method, settings.to_dict(), source, args.workdir, max_seconds=args.max_seconds
     )

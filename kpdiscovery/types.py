@@ -16,6 +16,10 @@ With `data.keypoints` in a config, training batches have the generic keypoints f
 beforehand (`data.detections`): `detected [B, P, 2]` pixels, `detected_score [B, P]`
 float32 (0: there is none) and, where the detector has them, `detected_descriptors
 [B, P, D]` float32 of unit length (zeros where there is no point).
+
+With `data.temporal_gap`, training batches of video frames have a frame further on and
+the optical flow to it (`data.temporal`): `later` uint8 `[B, H, W, 3]` and `flow`
+float32 `[B, H, W, 2]` (x, y) pixels, from each pixel of `image` to its place there.
 """
 
 from __future__ import annotations

@@ -18,7 +18,9 @@ def variants_of(name):
     """'' and every variant that the config's get_config hands to `variants.apply`."""
     module = importlib.import_module('kpdiscovery.configs.' + name.replace('/', '.'))
     source = inspect.getsource(module.get_config)
-    own = re.findall(r'(\w+)=(?:variants\.)?\w+[,)]', source.split('apply(')[1])
+    own = re.findall(
+        r'(\w+)=(?:variants\.|landmarks\.)?\w+[,)]', source.split('apply(')[1]
+    )
     # The variants that landmark configs share are traced once.
     shared = landmarks.SHARED if name == 'self_training/critters' else ()
     return ['', *dict.fromkeys([*own, *shared])]
@@ -43,6 +45,9 @@ def test_every_phase_traces(name):
         batch['visible'] = jax.ShapeDtypeStruct((2, 5), bool)
     if settings.data.get('keypoints', ''):
         batch |= generic_keypoints(settings.data.num_detected)
+    if settings.data.get('temporal_gap', 0):
+        flow = jax.ShapeDtypeStruct((2, size, size, 2), jnp.float32)
+        batch |= {'later': image, 'flow': flow}
     key, state, labels = jax.eval_shape(lambda: jax.random.key(0)), None, {}
     for phase in method.phases(settings.to_dict()):
         init = functools.partial(phase.init, before=state)

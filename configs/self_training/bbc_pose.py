@@ -3,7 +3,8 @@
     kpd train --config=self_training/bbc_pose --data=FOLDER --workdir=DIR
 
 FOLDER holds every tenth frame of the training videos (60,885), 1,000 test frames and an
-`annotations.npz`.
+`annotations.npz`. `:temporal` pairs each picture with the fifth next one of its `video`
+(or directory), so for it FOLDER should hold frames that follow each other.
 
 Hardware and hours of ours: not run. Thesis, % of points within 6 px of 128 (raw, `:ch5`
 within 12 of 256): `:ch5` 61.18 on average (table 5.2), chapter 6 after regression and
@@ -17,9 +18,10 @@ def get_config(arg: str = ''):
     c = landmarks.base(
         data={
             'source': 'folder',
+            'temporal_gap': 0,
             'landmarks': 'bbc7',
         },
         evaluation={'fit': 10_000, 'test': 1_000},
         num_landmarks=30,
     )
-    return landmarks.apply(c, arg)
+    return landmarks.apply(c, arg, temporal=landmarks.temporal)

@@ -4,6 +4,7 @@
 
 FOLDER holds frames and an `annotations.npz` with snout, both ears and the tail base. A
 hundred frames of one scene are few: the point is a short run on your own video.
+`:temporal` pairs frames of one `video` (or directory) that are five apart.
 """
 
 from kpdiscovery.configs import landmarks
@@ -12,8 +13,14 @@ from kpdiscovery.configs.self_training import faces
 
 def get_config(arg: str = ''):
     c = landmarks.base(
-        data={'source': 'folder', 'landmarks': 'mouse4', 'size': 128, 'resize': 'pad'},
+        data={
+            'source': 'folder',
+            'landmarks': 'mouse4',
+            'size': 128,
+            'resize': 'pad',
+            'temporal_gap': 0,
+        },
         evaluation={},
         num_landmarks=10,
     )
-    return landmarks.apply(c, arg, cpu=faces.cpu)
+    return landmarks.apply(c, arg, cpu=faces.cpu, temporal=landmarks.temporal)

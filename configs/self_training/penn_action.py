@@ -4,6 +4,7 @@
 
 FOLDER holds the frames of six actions cropped to the person (51,661 for training, 1,776
 of the first five videos of each action for testing) and an `annotations.npz`.
+`:temporal` pairs frames of one `video` (or directory) that are five apart.
 
 Hardware and hours of ours: not run. Thesis (table 6.10): raw accuracy at 6 px of 128 by
 part 74.27 / 57.91 / 33.00 / 8.36 / 64.81 / 69.54 / 75.84 %.
@@ -16,9 +17,10 @@ def get_config(arg: str = ''):
     c = landmarks.base(
         data={
             'source': 'folder',
+            'temporal_gap': 0,
             'landmarks': 'penn13',
         },
         evaluation={'fit': 10_000, 'test': 1_776},
         num_landmarks=30,
     )
-    return landmarks.apply(c, arg)
+    return landmarks.apply(c, arg, temporal=landmarks.temporal)

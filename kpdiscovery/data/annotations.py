@@ -9,7 +9,8 @@ Arrays, one entry a picture unless said otherwise; only `files` is required:
     label           [N] int; class_names [classes] text.
     boxes           [M, 4] (x0, y0, x1, y1), pixel edges, x1 and y1 exclusive;
                     box_image [M]: the row a box belongs to (without it, M = N).
-    split           [N] text; identity, video [N] int: rows that look alike.
+    split           [N] text; identity, video [N] int: rows that look alike; `video`
+                    also tells the sequences of `data.temporal` apart.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Annotations:
     fields: dict[str, np.ndarray]  # Batch fields, each [N, ...].
     split: np.ndarray | None = None  # [N] text.
     groups: np.ndarray | None = None  # [N]: rows of a group never part.
+    videos: np.ndarray | None = None  # [N]: the video each is a frame of.
     class_names: tuple[str, ...] = ()
     keypoint_names: tuple[str, ...] = ()
 
@@ -106,6 +108,7 @@ def read_annotations(path: Any, found: Sequence[str]) -> Annotations:
         fields={name: values[order] for name, values in fields.items()},
         split=_optional(path, arrays, ('split',), order),
         groups=_optional(path, arrays, ('identity', 'video'), order),
+        videos=_optional(path, arrays, ('video',), order),
         class_names=tuple(arrays.get('class_names', np.array([])).tolist()),
         keypoint_names=tuple(arrays.get('keypoint_names', np.array([])).tolist()),
     )

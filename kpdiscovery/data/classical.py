@@ -22,7 +22,7 @@ def sift(images: np.ndarray) -> Detections:
     Raises:
         UserError: OpenCV is not installed.
     """
-    cv2 = _opencv()
+    cv2 = opencv('SIFT and ORB')
     finder = cv2.SIFT_create(contrastThreshold=_CONTRAST, enable_precise_upscale=True)
     found = [_run(finder, _gray(cv2, image)) for image in images]
     return _stack(
@@ -40,7 +40,7 @@ def orb(images: np.ndarray) -> Detections:
     Raises:
         UserError: OpenCV is not installed.
     """
-    cv2 = _opencv()
+    cv2 = opencv('SIFT and ORB')
     zoom = max(1, -(-_ORB_SIDE // min(images.shape[1:3])))
     finder = cv2.ORB_create(nfeatures=_CANDIDATES, fastThreshold=5)
     found = []
@@ -55,12 +55,13 @@ def orb(images: np.ndarray) -> Detections:
     return _stack(found, 256, bits)
 
 
-def _opencv() -> Any:
+def opencv(what: str) -> Any:
+    """OpenCV, or a UserError that says `what` needs it."""
     try:
         import cv2
     except ImportError:
         raise UserError(
-            "SIFT and ORB need OpenCV: pip install 'kpdiscovery[vision]'"
+            f"OpenCV is missing for {what}: pip install 'kpdiscovery[vision]'"
         ) from None
     return cv2
 

@@ -54,6 +54,7 @@ class Folder:
 
     Attributes:
         files, paths: relative name of each row, and where it is.
+        videos: `[N]` the video of each row; None if unknown.
         truth: names of the annotation fields.
         class_names, keypoint_names: () if unknown.
 
@@ -99,6 +100,11 @@ class Folder:
     @property
     def paths(self) -> tuple[Path, ...]:
         return tuple(self._root / name for name in self.files)
+
+    @property
+    def videos(self) -> np.ndarray | None:
+        videos = self._notes.videos
+        return None if videos is None else videos[self._rows]
 
     @property
     def truth(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ import optax
 
 from kpdiscovery import losses
 from kpdiscovery.methods.self_training import network
-from kpdiscovery.ops import coordinates, heatmaps, parallel
+from kpdiscovery.ops import coordinates, heatmaps, parallel, warps
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.types import Batch, State, Tree
 
@@ -109,10 +109,15 @@ def loss(method, rules, variables, views: Views, key, trained):
 
 
 def make_views(method, rules, key, batch, labels) -> Views:
-    """Two random views of each picture of a batch, with its labels."""
+    """Two random views of each picture of a batch, with its labels.
+
+    Where the batch has temporal pairs, the second view is of the later picture.
+    """
     images = image_ops.as_float(batch['image'])
     rows = {name: labels[name][batch['index']] for name in ('xy', 'label', 'mirror')}
-    both = jax.tree.map(lambda a: jnp.stack([a, a], axis=1), {**rows, 'image': images})
+    first = {**rows, 'image': images}
+    second = _follow(batch, first) if 'flow' in batch else first
+    both = jax.tree.map(lambda *ab: jnp.stack(ab, axis=1), first, second)
     if rules.others:
         both = _show_others(key, rules.others, both)
     keys = parallel.example_keys(key, batch['index'])
@@ -153,6 +158,19 @@ def targets(
 
 def nets_of(variables) -> Any:
     return {name: variables[name] for name in _NETS}
+
+
+def _follow(batch, first):
+    """The later pictures, points moved by the flow (thesis sections 3.1.3 and 6.2.1).
+
+    A point that leaves the picture loses its labels.
+    """
+    xy = coordinates.cell_to_pixel(first['xy'], network.STRIDE)
+    xy = xy + heatmaps.sample_bilinear(batch['flow'], xy)
+    there = warps.within(xy, batch['later'].shape[1:3])
+    kept = {n: jnp.where(there, first[n], -1) for n in ('label', 'mirror')}
+    cells = coordinates.pixel_to_cell(xy, network.STRIDE)
+    return {'image': image_ops.as_float(batch['later']), 'xy': cells, **kept}
 
 
 def _show_others(key, share, both):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import sys
@@ -45,15 +46,17 @@ def html(workdir: str | os.PathLike, path: str | None = None) -> str:
     Args:
         path: where the config's files are, if they have moved, or a folder of pictures.
     """
-    page, sections, own = _rooms()
+    page, sections, seen_lib, own = _rooms()
     trained = inference.load(workdir)
     split, source = _held_out(trained.config, path)
-    seen = sections.look(trained, source, split, count=_PICTURES)
+    seen = seen_lib.look(trained, source, split, count=_PICTURES)
+    training = functools.partial(_source, trained.config, path, 'train')
+    run = seen_lib.Run(workdir, training)
     method = trained.config.method.name
     parts = [
         sections.summary(seen, workdir),
         sections.pictures(seen),
-        *(own[method](seen) if method in own else []),
+        *(own[method](seen, run) if method in own else []),
         sections.curves(workdir),
         sections.config(seen),
     ]
@@ -66,25 +69,30 @@ def html(workdir: str | os.PathLike, path: str | None = None) -> str:
 def _rooms():
     """What needs the report extra, imported late."""
     try:
-        from kpdiscovery.reporting import page, sections, tusk
+        from kpdiscovery.reporting import landmarks, page, sections, seen, tusk
     except ImportError as error:
         if (error.name or '').split('.')[0] not in _EXTRA:
             raise
         need = 'pip install kpdiscovery[report]'
         raise UserError(f'the report needs {error.name}: {need}') from None
-    return page, sections, {'tusk': tusk.sections}
+    own = {'self_training': landmarks.sections, 'tusk': tusk.sections}
+    return page, sections, seen, own
 
 
 def _held_out(config, path) -> tuple[str, Source]:
     """The test split and its name, or the training split where there is no other."""
+    where = f' of {path}' if path else ''
+    try:
+        return f'test{where}', _source(config, path, 'test')
+    except UserError:
+        return f'train{where}', _source(config, path, 'train')
+
+
+def _source(config, path, split) -> Source:
     settings = ml_collections.ConfigDict(config.data.to_dict())
     if path:
         data.point_to(settings, path)
-    where = f' of {path}' if path else ''
-    try:
-        return f'test{where}', data.build(settings, split='test')
-    except UserError:
-        return f'train{where}', data.build(settings, split='train')
+    return data.build(settings, split=split)
 
 
 if __name__ == '__main__':

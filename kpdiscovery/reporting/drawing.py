@@ -79,6 +79,7 @@ def draw_keypoints(
     *,
     scale: int = 1,
     numbers: Sequence[Any] | None = None,
+    radius: float | None = None,
 ) -> np.ndarray:
     """Rings around the valid keypoints of one picture, coloured by label.
 
@@ -86,9 +87,10 @@ def draw_keypoints(
         keypoints: leaves `[K]`, pixels of `image` before it is scaled.
         scale: the picture is enlarged by this whole factor first.
         numbers: what to write beside each of the K rings.
+        radius: of the rings, pixels of the result; by default it suits few keypoints.
     """
     canvas = Image.fromarray(enlarge(as_uint8(image), scale))
-    radius = max(5.0, max(canvas.size) / 32)
+    radius = radius or max(5.0, max(canvas.size) / 32)
     texts = (
         [''] * len(keypoints.label) if numbers is None else [str(n) for n in numbers]
     )
@@ -100,6 +102,22 @@ def draw_keypoints(
             at = (np.asarray(xy) + 0.5) * scale
             _ring(canvas, at, tuple(color.tolist()), radius)
             _write(canvas, at, text, radius)
+    return np.asarray(canvas)
+
+
+def draw_crosses(image: np.ndarray, xy: np.ndarray, *, scale: int = 1) -> np.ndarray:
+    """Small white crosses on a picture that has been enlarged by `scale`.
+
+    Args:
+        xy: `[T, 2]` pixels of the picture before it was enlarged.
+    """
+    canvas = Image.fromarray(as_uint8(image))
+    pen, arm = ImageDraw.Draw(canvas), max(3, round(max(canvas.size) / 80))
+    kept = np.asarray(xy)[np.isfinite(xy).all(-1)]
+    for x, y in np.round((kept + 0.5) * scale).tolist():
+        for color, width in (('black', 5), ('white', 2)):
+            pen.line((x - arm, y - arm, x + arm, y + arm), fill=color, width=width)
+            pen.line((x - arm, y + arm, x + arm, y - arm), fill=color, width=width)
     return np.asarray(canvas)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 
 import matplotlib as mpl
 import numpy as np
@@ -14,6 +15,7 @@ from threadpoolctl import threadpool_limits  # Comes with scikit-learn.
 from kpdiscovery.reporting import drawing
 
 _GREY, _LINE = '#888888', '#3f82e8'
+_DASHES = ('-', '--', ':')  # Lines may lie on one another.
 _FEW = 50  # Below, t-SNE has nothing to say.
 
 
@@ -26,6 +28,22 @@ def curve(steps: np.ndarray, values: np.ndarray) -> str:
     marker = 'o' if len(steps) == 1 else None
     axes.plot(steps, values, color=_LINE, linewidth=1.3, marker=marker, markersize=4)
     axes.locator_params(axis='x', nbins=4)
+    return _svg(figure)
+
+
+def lines(curves: Mapping[str, np.ndarray], *, x: str, y: str) -> str:
+    """Named curves `[n]` over 1..n, and the names of the axes."""
+    figure, axes = _axes(4.4, 2.8)
+    for number, (name, values) in enumerate(curves.items()):
+        marker = 'o' if len(values) == 1 else None
+        style = {'color': drawing.css(number), 'linestyle': _DASHES[number % 3]}
+        at = np.arange(1, len(values) + 1)
+        axes.plot(at, values, label=name, linewidth=1.5, marker=marker, **style)
+    axes.set_ylim(bottom=0)
+    axes.locator_params(axis='x', integer=True)
+    axes.set_xlabel(x, color=_GREY, fontsize=8)
+    axes.set_ylabel(y, color=_GREY, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, labelcolor=_GREY)
     return _svg(figure)
 
 

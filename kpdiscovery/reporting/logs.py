@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import zipfile
 from typing import Any
+
+import numpy as np
 
 from kpdiscovery.types import UserError
 
 Curves = dict[str, dict[str, dict[int, float]]]  # Phase, scalar, step.
+Labels = dict[int, dict[str, np.ndarray]]  # Step, field.
 _NOT_SCALARS = ('phase', 'step', 'seconds')
 
 
@@ -40,6 +44,32 @@ def read_metrics(workdir: str | os.PathLike) -> dict[str, Any] | None:
         raise UserError(
             f'{path} cannot be read ({error}): run kpd evaluate again'
         ) from None
+
+
+def read_labels(workdir: str | os.PathLike) -> tuple[Labels, np.ndarray | None]:
+    """The first rows of the pseudo-labels by step, and the pictures of these rows.
+
+    Empty and None where no sweep has left any.
+    """
+    tables = {path.stem: _arrays(path) for path in _label_files(workdir)}
+    images = tables.pop('images', {}).get('image')
+    steps = sorted(int(step) for step, table in tables.items() if table)
+    return {step: tables[str(step)] for step in steps}, images
+
+
+def _label_files(workdir):
+    for path in (pathlib.Path(workdir) / 'labels').glob('*.npz'):
+        if path.stem.isdigit() or path.stem == 'images':
+            yield path
+
+
+def _arrays(path):
+    """Every array of a file; none of one that was damaged."""
+    try:
+        with open(path, 'rb') as file:  # np.load leaves a damaged one open.
+            return dict(np.load(file, allow_pickle=False))
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return {}
 
 
 def _lines(workdir):

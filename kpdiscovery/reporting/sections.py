@@ -4,54 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from kpdiscovery import inference
 from kpdiscovery.reporting import drawing, figures, logs
 from kpdiscovery.reporting.page import Figure, Row, Section, Table, picture
-from kpdiscovery.types import Keypoints, Source, Split
+from kpdiscovery.reporting.seen import (
+    MANY,
+    SHARP,
+    Seen,
+    annotated,
+    beside_truth,
+    row_of,
+)
 
 _SHOWN = 12  # Pictures.
 _POINTS = 400  # In the scatter plot.
-_SHARP = 384  # Pixels of an overlay, twice what is shown: its rings stay smooth.
-
-
-class Seen(NamedTuple):
-    """Pictures of one split and what the model says of them."""
-
-    trained: inference.Trained
-    split: str  # Its name, and whose it is if not the config's.
-    images: np.ndarray  # uint8 [N, H, W, 3]
-    names: tuple[str, ...]
-    found: Split
-
-    @property
-    def keypoints(self) -> Keypoints:
-        return self.found.prediction.keypoints
-
-
-def look(trained: inference.Trained, source: Source, split: str, *, count: int) -> Seen:
-    """Predictions of the first `count` pictures of a source."""
-    size = trained.config.evaluation.batch_size
-    found = inference.predict_rows(trained, source, count, batch_size=size, heavy=True)
-    rows = range(min(count, len(source)))
-    images = np.stack([drawing.as_uint8(source[row]['image']) for row in rows])
-    names = getattr(source, 'files', None) or [f'{split} {row}' for row in rows]
-    return Seen(trained, split, images, tuple(names[: len(rows)]), found)
-
-
-def overlay(image: np.ndarray, keypoints: Keypoints, **options: Any) -> np.ndarray:
-    """One picture with its keypoints, large enough for smooth rings."""
-    scale = drawing.zoom(image.shape, _SHARP)
-    return drawing.draw_keypoints(image, keypoints, scale=scale, **options)
-
-
-def row_of(tree: Any, index: int) -> Any:
-    """One picture's share of stacked predictions."""
-    return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
 def summary(seen: Seen, workdir: str | os.PathLike) -> Section:
@@ -70,14 +39,15 @@ def summary(seen: Seen, workdir: str | os.PathLike) -> Section:
 
 def pictures(seen: Seen) -> Section:
     """Keypoints, reconstruction and instances, side by side."""
-    rows = [
-        Row(list(_views(seen, index)), seen.names[index])
-        for index in range(min(_SHOWN, len(seen.images)))
-    ]
-    note = (
-        'A ring is a keypoint; its colour and number are its label everywhere. '
-        'Instances are tinted the more, the surer their keypoint owns the pixel.'
-    )
+    shown = range(min(_SHOWN, len(seen.images)))
+    note = 'A ring is a keypoint; its colour and number are its label everywhere. '
+    if annotated(seen):
+        note += 'White crosses are annotated points. '
+    if _keypoints_only(seen.found.prediction):
+        alone = [picture(_rings(seen, i), seen.names[i], width=240) for i in shown]
+        return Section('Pictures', 'pictures', note, rows=[Row(alone)])
+    note += 'Instances are tinted the more, the surer their keypoint owns the pixel.'
+    rows = [Row(list(_views(seen, i)), seen.names[i]) for i in shown]
     return Section('Pictures', 'pictures', note, rows=rows, compact=True)
 
 
@@ -150,10 +120,21 @@ def _number(value):
     return '–' if value is None else f'{value:.3f}'
 
 
+def _keypoints_only(prediction):
+    return all(
+        getattr(prediction, name) is None
+        for name in ('reconstruction', 'instances', 'mask')
+    )
+
+
+def _rings(seen, index):
+    label = seen.keypoints.label[index]
+    return beside_truth(seen, index, numbers=label if len(label) <= MANY else None)
+
+
 def _views(seen, index):
     prediction, image = seen.found.prediction, seen.images[index]
-    points = row_of(seen.keypoints, index)
-    yield picture(overlay(image, points, numbers=points.label), 'keypoints')
+    yield picture(_rings(seen, index), 'keypoints')
     if prediction.reconstruction is not None:
         yield picture(prediction.reconstruction[index], 'reconstruction')
     if prediction.instances is not None:
@@ -166,7 +147,7 @@ def _regions(image, prediction):
     sure = np.ones(image.shape[:2])
     if prediction.alphas is not None:
         sure = drawing.certainty(prediction.alphas)
-    scale = drawing.zoom(image.shape, _SHARP)
+    scale = drawing.zoom(image.shape, SHARP)
     layers = (image, prediction.instances, 0.6 * sure)
     large, owner, opacity = (drawing.enlarge(layer, scale) for layer in layers)
     return drawing.draw_instances(

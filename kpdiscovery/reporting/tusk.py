@@ -15,7 +15,9 @@ from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops import vectors
 from kpdiscovery.reporting import drawing
 from kpdiscovery.reporting.page import Row, Section, picture
-from kpdiscovery.reporting.sections import Seen, descriptors, overlay, row_of
+from kpdiscovery.reporting.patches import patch
+from kpdiscovery.reporting.sections import descriptors
+from kpdiscovery.reporting.seen import Run, Seen, overlay, row_of
 
 _PROTOTYPES, _PATCHES, _LAYERED, _LAYERS = 24, 6, 4, 12
 
@@ -27,8 +29,9 @@ class Layers(NamedTuple):
     shares: np.ndarray | None  # [B, K, h, w] of each pixel; None without alpha.
 
 
-def sections(seen: Seen) -> list[Section]:
+def sections(seen: Seen, run: Run) -> list[Section]:
     """Prototypes, descriptors and layers."""
+    del run
     unit = vectors.normalize(jnp.asarray(seen.trained.variables['prototypes']))
     prototypes = np.asarray(unit)
     return [_prototypes(seen, prototypes), descriptors(seen, prototypes), _layers(seen)]
@@ -100,22 +103,13 @@ def _nearest(seen, number, prototype):
     best = np.argsort(-similar[mine], kind='stable')[:_PATCHES]
     side = _patch_side(seen)
     for index, k in places[best]:
-        yield _patch(seen.images[index], seen.keypoints.xy[index, k], side)
+        yield patch(seen.images[index], seen.keypoints.xy[index, k], side)
 
 
 def _patch_side(seen):
     """Two suppression windows, in pixels of the pictures."""
     share = 2 * _method(seen).window / max(_inner(seen))
     return max(3, round(min(share, 1) * max(seen.images.shape[1:3])))
-
-
-def _patch(image, xy, side):
-    """A square around a point, grey where it leaves the picture."""
-    half = side // 2 + 1
-    padded = np.pad(image, [(side, side), (side, side), (0, 0)], constant_values=128)
-    x, y = np.clip(np.round(xy).astype(int), 0, np.array(image.shape[1::-1]) - 1)
-    top, left = (int(value) + side - half + 1 for value in (y, x))
-    return padded[top : top + side, left : left + side]
 
 
 def _layers(seen):

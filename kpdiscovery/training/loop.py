@@ -17,6 +17,7 @@ from jax.experimental import multihost_utils
 from kpdiscovery.data import feeds
 from kpdiscovery.training import sharding
 from kpdiscovery.training.checkpoints import Checkpoints, Snapshot
+from kpdiscovery.training.label_files import LabelFiles
 from kpdiscovery.training.logs import Log
 from kpdiscovery.training.sweeps import Sweeper
 from kpdiscovery.types import Method, Phase, Source, UserError
@@ -114,6 +115,7 @@ class _Run:
         self.everywhere = sharding.replicated(feed.sharding.mesh)
         self.seed = config['seed']
         self.sweepers = [p.sweep and Sweeper(p.sweep, feed) for p in phases]
+        self.label_files = LabelFiles(checkpoints.workdir, feed)
         self.start, self.spent = time.monotonic(), 0.0
         self._check_shapes()
 
@@ -205,6 +207,7 @@ class _Run:
         labels, state, scalars = self.sweepers[number].run(now.state, now.labels, key)
         values = {f'sweep/{name}': float(value) for name, value in scalars.items()}
         self.log.sweep(done, values, total=self.starts[number] + done)
+        self.label_files.write(self.starts[number] + done, labels)
         if phase.sweep.advise and (advice := phase.sweep.advise(scalars)):
             self.log.say(f'warning: {advice}')
         now = now._replace(labels=labels, state=state)

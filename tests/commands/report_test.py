@@ -23,6 +23,17 @@ ANCHORS = (
     'curves',
     'config',
 )
+OF_LANDMARKS = (
+    'summary',
+    'pictures',
+    'landmarks',
+    'errors',
+    'worst',
+    'features',
+    'rounds',
+    'curves',
+    'config',
+)
 SMALL = {'resolution': 16, 'levels': 2, 'num_prototypes': 5}
 
 
@@ -35,12 +46,16 @@ def make_workdir(path, **options):
     """What training leaves, without the training: random weights and two log lines."""
     settings = config.load('tusk/tetrominoes:smoke')
     settings.method.update({**SMALL, **options})
+    return fill_workdir(path, settings)
+
+
+def fill_workdir(path, settings, phase=0):
     batch = {'image': np.zeros((1, 32, 32, 3), np.uint8)}
-    init = methods.build(settings.method).phases(settings)[0].init
+    init = methods.build(settings.method).phases(settings)[phase].init
     shapes = jax.eval_shape(lambda row: init(jax.random.key(0), row, None), batch)
     state = State(np.int32(2), random(shapes.variables), {})
     with checkpoints.Checkpoints(path, settings.to_dict()) as manager:
-        snapshot = checkpoints.Snapshot(state, {}, {}, {})
+        snapshot = checkpoints.Snapshot(state, {}, {})
         meta = {'number': 0, 'phase': 'train', 'step': 2, 'seconds': 2.0}
         manager.save(2, snapshot, {**meta, 'device': '1 x cpu'})
     lines = [{'phase': 'train', 'step': s, 'seconds': s, 'loss': 1 / s} for s in (1, 2)]
@@ -62,9 +77,9 @@ def links(html):
     return re.findall(r'(?:src|href|url)\s*[=(]\s*"?([^"\s)>]+)', html)
 
 
-def check(html):
+def check(html, anchors=ANCHORS):
     """Every section is there and nothing comes from elsewhere."""
-    for anchor in ANCHORS:
+    for anchor in anchors:
         assert f'<section id="{anchor}"' in html and f'href="#{anchor}"' in html
     assert all(link.startswith(('data:image/', '#')) for link in links(html))
     for uri in set(links(html)):
@@ -111,6 +126,38 @@ def test_one_picture_without_annotations_and_with_a_wild_name(tmp_path, few):
     assert 'instances</figcaption>' not in html  # No masks without alpha blending.
 
 
+@pytest.fixture(scope='module')
+def landmarks(tmp_path_factory):
+    """A workdir of self-training with its stage 2, and labels of one sweep."""
+    path = tmp_path_factory.mktemp('landmarks')
+    fill_workdir(path, config.load('self_training/critters:smoke'), phase=-1)
+    (path / 'labels').mkdir()
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (3, 32, 32, 3), np.uint8)
+    np.savez(path / 'labels' / 'images.npz', image=image)
+    table = {'xy': rng.uniform(0, 7, (3, 8, 2)), 'score': rng.uniform(size=(3, 8)),
+             'label': rng.integers(-1, 6, (3, 8))}  # fmt: skip
+    np.savez(path / 'labels' / '7.npz', **table)
+    return path
+
+
+def test_the_report_of_landmarks_holds_everything(landmarks, few):
+    html = report.html(landmarks)
+    check(html, OF_LANDMARKS)
+    for text in ('forward, pictures', 'backward, landmarks', 'Landmark 3', 'trunk',
+                 'before training (PCA)', '7 steps', 'White crosses'):  # fmt: skip
+        assert text in html
+
+
+def test_landmarks_on_pictures_without_annotations(landmarks, few, tmp_path):
+    image = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
+    Image.fromarray(image).save(tmp_path / 'one.png')
+    html = report.html(landmarks, str(tmp_path))
+    check(html, OF_LANDMARKS)
+    assert 'The pictures have no annotated points' in html
+    assert 'White crosses' not in html
+
+
 def test_tables_of_another_shape_do_not_stop_it(workdir, few):
     (workdir / 'metrics.json').write_text('{}')
     check(report.html(workdir))
@@ -144,7 +191,7 @@ def test_broken_metrics_are_one_line(workdir, few, capsys):
 
 def test_a_missing_extra_is_named(workdir, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, 'jinja2', None)
-    for name in ('page', 'sections', 'tusk'):
+    for name in ('landmarks', 'page', 'sections', 'tusk'):
         monkeypatch.delitem(sys.modules, f'kpdiscovery.reporting.{name}', raising=False)
         package = sys.modules['kpdiscovery.reporting']
         monkeypatch.delattr(package, name, raising=False)
@@ -153,11 +200,11 @@ def test_a_missing_extra_is_named(workdir, monkeypatch, capsys):
 
 
 def test_pictures_are_the_rows_that_were_predicted(workdir):
-    from kpdiscovery.reporting import sections
+    from kpdiscovery.reporting import seen as seen_lib
 
     trained = inference.load(workdir)
     source = data.build(trained.config.data, split='test')
-    seen = sections.look(trained, source, 'test', count=8)
+    seen = seen_lib.look(trained, source, 'test', count=8)
     assert seen.names[:2] == ('test 0', 'test 1') and len(seen.names) == 8
     np.testing.assert_array_equal(seen.images[3], source[3]['image'])
     np.testing.assert_array_equal(seen.found.truth['index'], np.arange(8))

@@ -101,3 +101,19 @@ def test_png_round_trip():
 def test_pictures_in_unit_range_become_uint8():
     got = drawing.as_uint8(np.array([[-1, 0.5, 2, np.nan]]))
     assert got.tolist() == [[0, 128, 255, 0]]
+
+
+def test_a_cross_is_centred_on_its_point():
+    image = np.zeros((80, 80, 3), np.uint8)
+    drawn = drawing.draw_crosses(image, np.array([(5.0, 3.0), (np.nan, 1)]), scale=8)
+    y, x = np.nonzero(drawn.all(-1))
+    np.testing.assert_allclose([x.mean(), y.mean()], [44, 28], atol=1)
+    assert not image.any()
+
+
+def test_rings_of_a_given_size():
+    draw = lambda **options: drawing.draw_keypoints(
+        np.zeros((96, 96, 3), np.uint8), keypoints((48, 48)), **options
+    )
+    wide = [np.ptp(np.nonzero(draw(radius=r).any(-1))[1]) for r in (5, 10)]
+    assert 8 <= wide[1] - wide[0] <= 12

@@ -45,3 +45,8 @@ def test_the_same_figure_has_the_same_bytes(rng):
     labels = np.array([0, 0, 1, 1, -1])
     first = figures.scatter(points, labels, anchors)
     assert figures.scatter(points, labels, anchors) == first
+
+
+def test_lines_of_different_lengths_and_of_one_point():
+    curves = {'one': np.array([2.0]), 'many': np.arange(1.0, 5)}
+    assert figures.lines(curves, x='best points', y='mean error')

@@ -1,0 +1,77 @@
+"""What a report looks at: pictures, and what the model says of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from kpdiscovery import inference
+from kpdiscovery.reporting import drawing
+from kpdiscovery.types import Keypoints, Source, Split
+
+SHARP = 384  # Pixels of an overlay, twice what is shown: its rings stay smooth.
+MANY = 12  # Keypoints of a picture above which rings are small, without numbers.
+
+
+class Seen(NamedTuple):
+    """Pictures of one split and what the model says of them."""
+
+    trained: inference.Trained
+    split: str  # Its name, and whose it is if not the config's.
+    images: np.ndarray  # uint8 [N, H, W, 3]
+    names: tuple[str, ...]
+    found: Split
+
+    @property
+    def keypoints(self) -> Keypoints:
+        return self.found.prediction.keypoints
+
+
+class Run(NamedTuple):
+    """Where there is more than was looked at."""
+
+    workdir: str | os.PathLike
+    training: Callable[[], Source]  # The split; UserError where there is none.
+
+
+def look(trained: inference.Trained, source: Source, split: str, *, count: int) -> Seen:
+    """Predictions of the first `count` pictures of a source."""
+    size = trained.config.evaluation.batch_size
+    found = inference.predict_rows(trained, source, count, batch_size=size, heavy=True)
+    rows = range(min(count, len(source)))
+    images = np.stack([drawing.as_uint8(source[row]['image']) for row in rows])
+    names = getattr(source, 'files', None) or [f'{split} {row}' for row in rows]
+    return Seen(trained, split, images, tuple(names[: len(rows)]), found)
+
+
+def row_of(tree: Any, index: int) -> Any:
+    """One picture's share of stacked predictions."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def overlay(image: np.ndarray, keypoints: Keypoints, **options: Any) -> np.ndarray:
+    """One picture with its keypoints, large enough for smooth rings."""
+    scale = drawing.zoom(image.shape, SHARP)
+    if len(keypoints.label) > MANY:
+        options = {'radius': max(image.shape[:2]) * scale / 40, **options}
+    return drawing.draw_keypoints(image, keypoints, scale=scale, **options)
+
+
+def beside_truth(seen: Seen, index: int, **options: Any) -> np.ndarray:
+    """One picture with its keypoints, and crosses at the annotated points if any."""
+    image, truth = seen.images[index], seen.found.truth
+    drawn = overlay(image, row_of(seen.keypoints, index), **options)
+    if not annotated(seen):
+        return drawn
+    xy, visible = truth['keypoints'][index], truth['visible'][index]
+    scale = drawing.zoom(image.shape, SHARP)
+    return drawing.draw_crosses(drawn, xy[visible], scale=scale)
+
+
+def annotated(seen: Seen) -> bool:
+    """Whether the pictures have annotated points."""
+    return {'keypoints', 'visible'} <= set(seen.found.truth)

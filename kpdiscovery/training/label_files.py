@@ -1,0 +1,53 @@
+"""The first rows of the pseudo-labels after every sweep, kept for the report.
+
+WORKDIR/labels/STEP.npz holds every field of the table, STEP counting through all
+phases (of two sweeps at one step the later is kept); images.npz beside it holds the
+pictures of these rows.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from kpdiscovery.data import feeds
+from kpdiscovery.training import sharding
+
+ROWS = 8
+_PICTURES = 'images.npz'
+
+
+class LabelFiles:
+    """Writes below one workdir; every process takes part, only process 0 writes."""
+
+    def __init__(self, workdir: pathlib.Path, feed: feeds.Feed):
+        self._folder, self._feed, self._pictures = workdir / 'labels', feed, False
+        count = min(ROWS, len(feed.source))
+        first = lambda table: jax.tree.map(lambda leaf: leaf[:count], table)
+        everywhere = sharding.replicated(feed.sharding.mesh)
+        self._first = jax.jit(first, out_shardings=everywhere)
+
+    def write(self, step: int, labels: Mapping[str, Any]) -> None:
+        """Rows of the table, `[N_padded, ...]` a field, and their pictures once a run."""
+        if not self._pictures:
+            order = feeds.sequential(self._feed.batch_size)
+            batch = next(iter(self._feed.stream(order, 0, 1)))
+            self._save(_PICTURES, {'image': batch['image']})
+            self._pictures = True
+        self._save(f'{step}.npz', labels)
+
+    def _save(self, name, table):
+        """Under its name only once it is whole."""
+        rows = jax.device_get(self._first(dict(table)))
+        if jax.process_index():
+            return
+        self._folder.mkdir(exist_ok=True)
+        half = self._folder / f'{name}.part'
+        with open(half, 'wb') as file:
+            np.savez_compressed(file, **rows)
+        os.replace(half, self._folder / name)

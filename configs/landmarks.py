@@ -16,8 +16,10 @@ def base(data: dict, evaluation: dict, **method):
             'size': 256, 'batch_size': 16, 'keypoints': 'sift', 'num_detected': 64,
             **data,
         },
-        method={'name': 'self_training', 'chapter': 6, 'landmark_augmentation': {'cutout': 80 / 256},
-                **method},
+        method={
+            'name': 'self_training', 'chapter': 6,
+            'landmark_augmentation': {'cutout': 80 / 256}, **method,
+        },
         phases={
             'warm_up': {'steps': 30_000, 'optimizer': _constant(1e-4)},
             'correspond': {

@@ -20,7 +20,7 @@ def get_config(arg: str = ''):
 
 
 def cpu(c):
-    landmarks.small(c, warm_up=600, correspond=1_200, landmarks=900)
+    landmarks.small(c, warm_up=800, correspond=2_000, landmarks=1_200)
     c.data.options = {'length': 2_000, 'crop_margin': 0.1}
     c.method.num_landmarks = 20
 

@@ -15,4 +15,4 @@ def get_config(arg: str = ''):
 
 
 def cpu(c):
-    landmarks.small(c, warm_up=400, correspond=800, landmarks=600)
+    landmarks.small(c, warm_up=800, correspond=2_000, landmarks=1_200)

@@ -141,6 +141,8 @@ class _Run:
                 if phase.keep_best and not phase.sweep:
                     raise ValueError(f'phase {phase.name}: keep_best needs a sweep')
                 now = self._abstract(number)
+                if sweeper := self.sweepers[number]:
+                    sweeper.row_shapes(now.state, self.first, now.labels)
                 jax.eval_shape(
                     phase.step, now.state, self.first, now.labels, self._key(number, 1)
                 )

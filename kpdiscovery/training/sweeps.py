@@ -49,6 +49,10 @@ class Sweeper:
             table = self._visit(table, state, batch, labels, piece)
         return self._reduce(table, state, key)
 
+    def row_shapes(self, state: State, batch: Any, labels: Tree) -> Any:
+        """Shapes of what a batch is described by; traces, computes nothing."""
+        return jax.eval_shape(self._extract, state, batch, labels, 0)
+
     def _order(self, piece: int) -> np.ndarray:
         starts = np.arange(self.feed.sharding.mesh.size)[:, None] * self.block
         rows = starts + piece * self.piece + np.arange(self.piece)
@@ -70,7 +74,7 @@ class Sweeper:
         return self._per_device(functools.partial(jax.tree.map, put))(table, fresh)
 
     def _empty(self, state, batch, labels) -> Any:
-        shapes = jax.eval_shape(self._extract, state, batch, labels, 0)
+        shapes = self.row_shapes(state, batch, labels)
         zeros = lambda leaf: jnp.zeros((self.rows, *leaf.shape[1:]), leaf.dtype)
         return jax.jit(
             lambda: jax.tree.map(zeros, shapes), out_shardings=self.feed.sharding

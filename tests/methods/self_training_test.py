@@ -1,7 +1,6 @@
 """The three chapters whole: they train, resume bit for bit, predict; odd data does no harm."""
 
 import functools
-import json
 
 import jax
 import jax.numpy as jnp
@@ -9,10 +8,12 @@ import numpy as np
 import pytest
 
 from kpdiscovery import config, methods
+from kpdiscovery.data import feeds
 from kpdiscovery.data.joined import Joined
 from kpdiscovery.methods.self_training import SelfTraining, labels, network
 from kpdiscovery.methods.self_training.health import advise
-from kpdiscovery.training import loop
+from kpdiscovery.training import loop, sharding
+from kpdiscovery.training.sweeps import Sweeper
 from kpdiscovery.types import State, UserError
 
 SIZE, POINTS = 32, 6
@@ -73,11 +74,6 @@ def train(settings, source, workdir, **options):
     return loop.train(method, settings.to_dict(), source, workdir, **options)
 
 
-def lines(workdir):
-    rows = (workdir / 'metrics.jsonl').read_text().splitlines()
-    return [json.loads(row) for row in rows]
-
-
 def stop_after(monkeypatch, steps):
     countdown = iter(range(steps))
     reason = property(
@@ -106,23 +102,37 @@ def test_stops_resumes_and_predicts(chapter, source, tmp_path, monkeypatch):
     assert (found.valid if chapter != 'ch5' else jnp.ones(1)).all()
 
 
-def test_eight_devices_make_the_labels_of_one(source, tmp_path):
-    found = {}
-    for devices in (1, 8):
-        chosen = settings('', f'mesh.data={devices}', 'phases.correspond.steps=1')
-        train(chosen, source, tmp_path / str(devices))
-        found[devices] = [{k: v for k, v in row.items() if k.startswith('sweep/')}
-                          for row in lines(tmp_path / str(devices))]  # fmt: skip
-    assert len(found[1]) == len(found[8]) > 3
-    for one, eight in zip(found[1], found[8], strict=True):
-        assert one == pytest.approx(eight, abs=1e-5)
+@pytest.mark.parametrize('chapter', ['ch5', 'ch6'])
+def test_eight_devices_make_the_labels_of_one(chapter, source):
+    chosen = settings(chapter)
+    phases = methods.build(chosen.method).phases(chosen.to_dict())[:2]
+    init = jax.jit(phases[0].init)
+    start = jax.device_get(init(jax.random.key(0), stack(source), None))
+
+    def sweep_all(devices):
+        mesh = sharding.make_mesh(devices)
+        table, found = {}, []
+        with jax.set_mesh(mesh):
+            feed = feeds.Feed(source, 8, sharding.by_rows(mesh))
+            state = jax.device_put(start, sharding.replicated(mesh))
+            for phase in phases:
+                sweeper = Sweeper(phase.sweep, feed)
+                table = sweeper.init(table)
+                table, state, scalars = sweeper.run(state, table, jax.random.key(3))
+                found.append(
+                    jax.device_get((table, state.variables['clusters'], scalars))
+                )
+        return found
+
+    close = functools.partial(np.testing.assert_allclose, atol=1e-5, rtol=1e-5)
+    jax.tree.map(close, sweep_all(1), sweep_all(8))
 
 
 def warm(method, source):
     """The state and the table after the sweep over generic keypoints."""
     batch = stack(source)
     phase = method.phases(settings().to_dict())[0]
-    state = phase.init(jax.random.key(0), batch, None)
+    state = jax.jit(phase.init)(jax.random.key(0), batch, None)
     return state, sweep(phase.sweep, state, batch, {})
 
 
@@ -143,8 +153,10 @@ def test_generic_keypoints_become_slots_without_the_lonely_ones(source):
     method = methods.build({**settings().method.to_dict(), 'outliers': 0.3})
     _, found = warm(method, source)
     label = np.asarray(found.labels['label'])
-    assert (label[:, :4] == np.arange(4)).all()  # The spots stay, a slot each.
-    assert (label[:, 4:] >= 0).mean() < 0.2
+    slots = np.broadcast_to(np.arange(POINTS), label.shape)
+    np.testing.assert_array_equal(label[label >= 0], slots[label >= 0])
+    assert 0.65 < (label >= 0).mean() < 0.8  # Equal descriptors stay together.
+    assert (label[:, :4] >= 0).mean() > (label[:, 4:] >= 0).mean()
     np.testing.assert_allclose(
         found.labels['xy'][:, :4], (source.source.xy + 0.5) / 4 - 0.5, atol=1e-5
     )
@@ -156,7 +168,7 @@ def test_chapter_five_clusters_the_generic_descriptors(source):
     method = methods.build(chosen.method)
     phase = method.phases(chosen.to_dict())[0]
     batch = stack(source)
-    state = phase.init(jax.random.key(0), batch, None)
+    state = jax.jit(phase.init)(jax.random.key(0), batch, None)
     found = sweep(phase.sweep, state, batch, {}).labels
     label = np.asarray(found['label'])[:, :4]
     kinds = np.asarray(found['landmark'])[:, :4]
@@ -255,11 +267,15 @@ def test_labels_of_another_data_set(source, tmp_path):
 def test_mirrored_picture_has_mirrored_landmarks(source):
     method = methods.build({**settings().method.to_dict(), 'flip_test': True})
     images = jnp.asarray(source.source.images[:2], jnp.float32) / 255
-    nets = network.init(jax.random.key(0), images, method.network, {'landmarks': 4})
+    init = jax.jit(
+        lambda key: network.init(key, images, method.network, {'landmarks': 4})
+    )
+    nets = init(jax.random.key(0))
     variables = {**nets, 'clusters': {**method.blank_clusters(),
                                       'flip': jnp.array([1, 0, 2, 3])}}  # fmt: skip
-    here = method.predict(variables, images).keypoints.xy
-    there = method.predict(variables, images[:, :, ::-1]).keypoints.xy
+    predict = jax.jit(method.predict)
+    here = predict(variables, images).keypoints.xy
+    there = predict(variables, images[:, :, ::-1]).keypoints.xy
     back = there[:, jnp.array([1, 0, 2, 3])].at[..., 0].multiply(-1) + jnp.array(
         [[[SIZE - 1.0, 0]]]
     )
@@ -270,14 +286,14 @@ def test_stage_one_gives_points_of_the_nearest_clusters(source):
     method = methods.build(settings().method)
     state, _ = warm(method, source)
     images = jnp.asarray(source.source.images[:4], jnp.float32) / 255
-    maps = network.stage_one(method.network, state.variables, images)
-    points = method.detect(maps.scores)
-    found = method.predict(state.variables, images).keypoints
+    stage_one = jax.jit(network.stage_one, static_argnums=0)
+    maps = stage_one(method.network, state.variables, images)
+    points = jax.jit(method.detect)(maps.scores)
+    found = jax.jit(method.predict)(state.variables, images).keypoints
     assert found.xy.shape == (4, 4, 2) and found.valid.sum(1).max() <= 4
-    cells = (found.xy + 0.5) / 4 - 0.5
-    for b in range(4):
-        for k in np.flatnonzero(np.asarray(found.valid[b])):
-            assert np.abs(points.xy[b] - cells[b, k]).sum(-1).min() < 1e-4
+    cells, seen = np.asarray((found.xy + 0.5) / 4 - 0.5), np.asarray(points.xy)
+    for b, k in zip(*np.nonzero(np.asarray(found.valid)), strict=True):
+        assert np.abs(seen[b] - cells[b, k]).sum(-1).min() < 1e-4
 
 
 @pytest.mark.parametrize('options, message', [
@@ -296,7 +312,7 @@ def test_rows_that_are_padding_do_not_count(source):
     batch = stack(source)
     phase = method.phases(settings().to_dict())[0]
     state = State(jnp.zeros((), jnp.int32), {'clusters': method.blank_clusters()}, {})
-    rows = dict(phase.sweep.extract(state, batch, {}))
+    rows = dict(jax.jit(phase.sweep.extract)(state, batch, {}))
     rows['row_valid'] = np.arange(16) < 10
-    found = phase.sweep.reduce(rows, state, jax.random.key(0))
+    found = jax.jit(phase.sweep.reduce)(rows, state, jax.random.key(0))
     assert (np.asarray(found.labels['label'])[10:] == -1).all()

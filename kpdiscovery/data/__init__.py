@@ -1,7 +1,5 @@
 """Sources by name, and what feeds them to the devices."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

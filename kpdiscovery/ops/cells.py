@@ -27,7 +27,7 @@ def to_heatmap(logits: jax.Array) -> jax.Array:
     return jnp.swapaxes(blocks, -3, -2).reshape(*lead, h * side, w * side)
 
 
-def split(pixels: jax.Array, stride: int = STRIDE) -> jax.Array:
+def split(pixels: jax.Array, *, stride: int = STRIDE) -> jax.Array:
     """The pixels of every cell: `[..., H, W]` -> `[..., h, w, s*s]`."""
     *lead, height, width = pixels.shape
     h, w = height // stride, width // stride

@@ -7,6 +7,8 @@ from kpdiscovery.models import superpoint, weights
 from kpdiscovery.types import UserError
 
 SMALL = superpoint.SuperPoint((2, 3, 4, 5), 6, 7)
+init = jax.jit(SMALL.init)
+apply = jax.jit(SMALL.apply, static_argnames=('train', 'describe', 'mutable'))
 
 
 def parameters(tree):
@@ -45,11 +47,11 @@ def test_layers(name, count):
 
 
 def test_shapes_and_heads():
-    variables = jax.jit(SMALL.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    variables = init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
     images = jnp.ones((2, 16, 24, 1))
-    logits, coarse = SMALL.apply(variables, images)
+    logits, coarse = apply(variables, images)
     assert logits.shape == (2, 2, 3, 65) and coarse.shape == (2, 2, 3, 7)
-    alone, nothing = SMALL.apply(variables, images, describe=False)
+    alone, nothing = apply(variables, images, describe=False)
     np.testing.assert_array_equal(alone, logits)
     assert nothing is None
 
@@ -57,8 +59,8 @@ def test_shapes_and_heads():
 def test_normalisation_follows_the_relu():
     """Values before a normalisation are those of a ReLU: its mean cannot be negative."""
     images = jax.random.normal(jax.random.key(1), (2, 16, 16, 1))
-    variables = jax.jit(SMALL.init)(jax.random.key(0), images)
-    _, new = SMALL.apply(variables, images, train=True, mutable=['batch_stats'])
+    variables = init(jax.random.key(0), images)
+    _, new = apply(variables, images, train=True, mutable='batch_stats')
     stats = new['batch_stats']
     assert (stats['norm1a']['mean'] >= 0).all() and (stats['normPa']['mean'] >= 0).all()
     assert (stats['normPb']['mean'] < 0).any()
@@ -66,10 +68,8 @@ def test_normalisation_follows_the_relu():
 
 def test_a_detector_step_keeps_the_other_head_statistics():
     images = jnp.ones((1, 8, 8, 1))
-    variables = jax.jit(SMALL.init)(jax.random.key(0), images)
-    _, new = SMALL.apply(
-        variables, images, train=True, describe=False, mutable=['batch_stats']
-    )
+    variables = init(jax.random.key(0), images)
+    _, new = apply(variables, images, train=True, describe=False, mutable='batch_stats')
     assert jax.tree.structure(new['batch_stats']) == jax.tree.structure(
         variables['batch_stats']
     )
@@ -78,16 +78,16 @@ def test_a_detector_step_keeps_the_other_head_statistics():
 @pytest.mark.parametrize('shape', [(1, 8, 12, 1), (1, 8, 8, 3), (8, 8, 1)])
 def test_pictures_that_do_not_fit(shape):
     with pytest.raises(ValueError, match='divisible by 8|must be gray'):
-        jax.jit(SMALL.init)(jax.random.key(0), jnp.zeros(shape))
+        init(jax.random.key(0), jnp.zeros(shape))
 
 
 def test_gradients_are_finite_on_one_colour():
     images = jnp.full((2, 8, 8, 1), 0.5)
-    variables = jax.jit(SMALL.init)(jax.random.key(0), images)
+    variables = init(jax.random.key(0), images)
 
     def total(params):
-        (logits, coarse), _ = SMALL.apply(
-            {**variables, 'params': params}, images, train=True, mutable=['batch_stats']
+        (logits, coarse), _ = apply(
+            {**variables, 'params': params}, images, train=True, mutable='batch_stats'
         )
         return logits.sum() + coarse.sum()
 

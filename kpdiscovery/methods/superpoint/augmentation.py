@@ -28,6 +28,11 @@ class Photometric:
     shade: tuple[float, float] = (-0.5, 0.8)
     blur: int = 7  # Length of motion blur, odd; 1: none.
 
+    def __post_init__(self):
+        # Configs come back from checkpoints with lists, which have no hash.
+        for name in ('contrast', 'shade'):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
     def __call__(self, key: jax.Array, gray: jax.Array) -> jax.Array:
         """One picture `[H, W]` in [0, 1]."""
         keys = jax.random.split(key, 6)

@@ -58,7 +58,7 @@ def whole(valid: jax.Array) -> jax.Array:
     return split(valid).all(axis=-1)
 
 
-def centers(height: int, width: int, stride: int = STRIDE) -> jax.Array:
+def centers(height: int, width: int, *, stride: int = STRIDE) -> jax.Array:
     """Pixels (x, y) of the centres of h x w cells, `[h * w, 2]`."""
     grid = coordinates.pixel_grid(height, width).reshape(height * width, 2)
     return coordinates.cell_to_pixel(grid, stride)

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from kpdiscovery import config, evaluate, inference
+from kpdiscovery.data import detections
 from kpdiscovery.types import UserError
 
 
@@ -48,3 +49,43 @@ def test_the_set_comes_from_the_config(tmp_path):
     settings.data.path = str(tmp_path)
     with pytest.raises(UserError, match='the annotations have 5 points'):
         evaluate.evaluate(trained)
+
+
+class Marked:
+    """Pictures that hold their number; the detector below knows where their points are."""
+
+    truth = ('keypoints', 'visible')
+
+    def __init__(self, length, seed):
+        rng = np.random.default_rng(seed)
+        self.xy = rng.uniform(2, 29, (length, 5, 2)).astype(np.float32)
+
+    def __len__(self):
+        return len(self.xy)
+
+    def __getitem__(self, index):
+        image = np.full((32, 32, 3), index, np.uint8)
+        return {'image': image, 'keypoints': self.xy[index], 'visible': np.ones(5, bool)}
+
+
+def test_the_start_is_measured_too(monkeypatch):
+    """Generic keypoints that are the true points, told apart by their descriptors."""
+    sources = Marked(40, 0), Marked(20, 1)
+    turn = iter([sources[0]] * 2 + [sources[1]])  # 32 pictures a batch.
+
+    def found(images):
+        xy = next(turn).xy[images[:, 0, 0, 0]]
+        kinds = np.tile(np.eye(5, dtype=np.float32), (len(xy), 1, 1))
+        return detections.Detections(xy, np.ones(xy.shape[:2], np.float32), kinds)
+
+    monkeypatch.setattr(evaluate.detection, 'detector', lambda name, num: found)
+    settings = config.load('self_training/faces:smoke', ['data.num_detected=5'])
+    settings.method.num_landmarks = 5
+    settings.data.landmarks = 'faces5'
+    trained = inference.untrained(settings, sources[0])
+    splits = [inference.predict_rows(trained, s, len(s), batch_size=10) for s in sources]
+    figures = evaluate._generic(trained, sources, splits)
+    assert figures['forward_nme_5'] < 5 < figures['forward_nme_mean_shape_5']
+    assert figures['landmarks_found'] == 100
+    settings.data.keypoints = ''
+    assert evaluate._generic(trained, sources, splits) == {}

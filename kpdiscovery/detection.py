@@ -29,10 +29,11 @@ _THRESHOLD = 0.015
 def prepare(source: Source, data: Any, workdir: str | os.PathLike) -> Source | Joined:
     """The training split with the points that a config's `data` section asks for.
 
-    `data.keypoints` is '' (none: the source as it is), 'superpoint', 'sift', 'orb', the
-    weights or workdir of a SuperPoint of one's own, or the path of an .npz file
-    (`detections.load`); `data.num_detected` is the number of points. They are found
-    once: WORKDIR/keypoints.npz keeps them for the run that resumes.
+    `data.keypoints` is '' (none: the source as it is), 'superpoint', 'superpoint+sift'
+    (its points, SIFT's descriptors), 'sift', 'orb', the weights or workdir of a
+    SuperPoint of one's own, or the path of an .npz file (`detections.load`);
+    `data.num_detected` is the number of points. They are found once:
+    WORKDIR/keypoints.npz keeps them for the run that resumes.
 
     Raises:
         UserError: no such detector, or a file that does not fit the source.
@@ -58,6 +59,9 @@ def prepare(source: Source, data: Any, workdir: str | os.PathLike) -> Source | J
 def detector(name: str, num: int) -> detections.Detector:
     """The function of pictures behind a name; SuperPoint gives its `num` best points.
 
+    NAME+sift has upright SIFT descriptors at the points of another one: those of the
+    packaged SuperPoint tell places apart far worse (RESULTS.md).
+
     Raises:
         UserError: no such name or file.
     """
@@ -70,14 +74,18 @@ def detector(name: str, num: int) -> detections.Detector:
         )
     if name == 'superpoint':
         return from_weights(PACKAGED, num)
+    if name.endswith('+sift'):
+        points = detector(name.removesuffix('+sift'), num)
+        return lambda images: classical.describe(images, points(images))
     if name.endswith('.safetensors'):
         return from_weights(name, num)
     if (pathlib.Path(name) / 'checkpoints').is_dir():
         trained = inference.load(name)
         return _superpoint(trained.method, trained.variables, num)
     raise UserError(
-        "data.keypoints must be 'superpoint', 'sift', 'orb', a FILE.npz of points, a "
-        f'FILE.safetensors or a workdir of SuperPoint, got {name!r}'
+        "data.keypoints must be 'superpoint', 'superpoint+sift', 'sift', 'orb', a "
+        'FILE.npz of points, a FILE.safetensors or a workdir of SuperPoint, got '
+        f'{name!r}'
     )
 
 

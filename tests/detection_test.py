@@ -129,3 +129,15 @@ def test_weights_that_are_not_there(tmp_path, monkeypatch):
     with pytest.raises(UserError, match='no such file'):
         detection.detector(str(tmp_path / 'x.safetensors'), 5)
     assert detection.weights_file('') == ''
+
+
+def test_sift_describes_the_points_of_another(corners, rng):
+    pytest.importorskip('cv2', reason='OpenCV is not installed')
+    images = rng.integers(0, 255, (2, 40, 40, 3), np.uint8)
+    images[1] = 7  # Of one colour: no gradients to describe, and perhaps no points.
+    own = detection.detector(str(corners), 9)(images)
+    found = detection.detector(f'{corners}+sift', 9)(images)
+    np.testing.assert_array_equal(found.xy, own.xy)
+    assert found.descriptors.shape == (2, 9, 128)
+    length = np.linalg.norm(found.descriptors[0], axis=-1)
+    np.testing.assert_allclose(length, own.score[0] > 0, atol=1e-5)

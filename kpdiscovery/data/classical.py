@@ -11,6 +11,7 @@ from kpdiscovery.types import UserError
 
 _CANDIDATES = 512  # A picture, the strongest.
 _CONTRAST = 0.01  # A quarter of OpenCV's: small pictures have few strong blobs.
+_ACROSS = 8.0  # Pixels, of points that SIFT describes and has not found.
 _ORB_SIDE = 320  # ORB finds nothing within 31 px of a border: pictures are enlarged.
 
 
@@ -25,11 +26,7 @@ def sift(images: np.ndarray) -> Detections:
     cv2 = opencv('SIFT and ORB')
     finder = cv2.SIFT_create(contrastThreshold=_CONTRAST, enable_precise_upscale=True)
     found = [_run(finder, _gray(cv2, image)) for image in images]
-    return _stack(
-        found,
-        128,
-        lambda raw: np.sqrt(raw / np.maximum(raw.sum(1, keepdims=True), 1e-12)),
-    )
+    return _stack(found, 128, _root)
 
 
 def orb(images: np.ndarray) -> Detections:
@@ -55,6 +52,31 @@ def orb(images: np.ndarray) -> Detections:
     return _stack(found, 256, bits)
 
 
+def describe(images: np.ndarray, found: Detections) -> Detections:
+    """The same points with upright SIFT descriptors (RootSIFT, D = 128).
+
+    For detectors whose own descriptors are weak. All points are described at one size,
+    8 pixels across.
+
+    Raises:
+        UserError: OpenCV is not installed.
+    """
+    cv2 = opencv('SIFT')
+    finder = cv2.SIFT_create()
+    out = np.zeros((*found.score.shape, 128), np.float32)
+    for row, image in enumerate(images):
+        places = np.flatnonzero(found.score[row] > 0)
+        # The number rides along: OpenCV may leave points out.
+        points = [
+            cv2.KeyPoint(*map(float, found.xy[row, i]), _ACROSS, 0.0, 1.0, 0, int(i))
+            for i in places
+        ]
+        kept, raw = finder.compute(_gray(cv2, image), points)
+        if len(kept):
+            out[row, [point.class_id for point in kept]] = _root(raw)
+    return found._replace(descriptors=out)
+
+
 def opencv(what: str) -> Any:
     """OpenCV, or a UserError that says `what` needs it."""
     try:
@@ -64,6 +86,11 @@ def opencv(what: str) -> Any:
             f"OpenCV is missing for {what}: pip install 'kpdiscovery[vision]'"
         ) from None
     return cv2
+
+
+def _root(raw):
+    """Square roots of SIFT histograms of sum 1, so of unit length."""
+    return np.sqrt(raw / np.maximum(raw.sum(axis=1, keepdims=True), 1e-12))
 
 
 def _gray(cv2, image):

@@ -1,7 +1,8 @@
 """Stage 1: a detector and a descriptor learn from pseudo-labels of pairs of views.
 
-Chapters 5 and 6 differ in the second view, in what counts as a negative pair and in
-whether pictures are mirrored; `Rules` says so. Shapes: B pictures, 2 views of each side
+Warm-up and the rounds after it, chapters 5 and 6, and the ablations differ in the second
+view, in what counts as a negative pair and in whether pictures are mirrored; `Rules`
+says so. Shapes: B pictures, 2 views of each side
 by side, P points, (h, w) cells.
 """
 
@@ -31,7 +32,7 @@ class Rules:
     flip: bool = (
         False  # Views may be mirrored, points then change to their `mirror` label.
     )
-    others: float = 0.0  # Share of second views that show another picture (chapter 5).
+    others: float = 0.0  # Share of second views that show another picture.
     across: bool = False  # Negatives between the views (chapter 5), else inside each.
 
 

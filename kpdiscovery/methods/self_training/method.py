@@ -114,7 +114,7 @@ class SelfTraining:
         trust = self.correspondence == 'clustering'
         rules = Rules(
             flip=flips and trust,
-            others=0.5 if self.chapter == 5 and trust else 0.0,
+            others=0.5 if trust else 0.0,
             across=self.chapter == 5 or self.negatives == 'other_image',
         )
         quiet = dataclasses.replace(rules, flip=False)

@@ -5,7 +5,8 @@
 A DETECTOR is sift, orb, random, a file of SuperPoint weights or a workdir. Repeatability:
 each picture and a random homography of it (a fixed one a picture; both views, points seen
 in both, 3 px of SIZE). Near share, where the folder has annotated points: those of the
-best points that lie within 8 px of 256 of an annotated one.
+best points that lie within 8 px of 256 of an annotated one. Right matches: mutually nearest
+descriptors of the two views that are within 3 px.
 """
 
 from __future__ import annotations
@@ -45,18 +46,19 @@ def find(
         rows = np.arange(start, start + 32) % len(images)
         found = run(images[rows])
         parts.append(detections.spread(found, num) if spread else _best(found, num))
-    return detections.Detections(
-        np.concatenate([p.xy for p in parts])[: len(images)],
-        np.concatenate([p.score for p in parts])[: len(images)],
-    )
+    whole = [
+        None if leaf[0] is None else np.concatenate(leaf)[: len(images)]
+        for leaf in zip(*parts, strict=True)
+    ]
+    return detections.Detections(*whole)
 
 
 def _best(found, num):
     order = np.argsort(-found.score, axis=1)[:, :num]
-    return detections.Detections(
-        np.take_along_axis(found.xy, order[..., None], 1),
-        np.take_along_axis(found.score, order, 1),
+    take = lambda leaf: np.take_along_axis(
+        leaf, order.reshape(order.shape + (1,) * (leaf.ndim - 2)), axis=1
     )
+    return detections.Detections(*(None if x is None else take(x) for x in found))
 
 
 def views(images: np.ndarray, seed: int):
@@ -74,15 +76,32 @@ def views(images: np.ndarray, seed: int):
     return np.round(np.concatenate(seen)).astype(np.uint8), np.asarray(warp.matrix)
 
 
+def through(matrix, xy):
+    """Points `[n, 2]` through a homography."""
+    lifted = np.concatenate([xy, np.ones_like(xy[:, :1])], axis=1) @ matrix.T
+    return lifted[:, :2] / lifted[:, 2:]
+
+
+def right_matches(first, second, matrices, distance=3.0):
+    """Share of mutually nearest descriptors, over all pictures, that are within 3 px."""
+    right = total = 0
+    for a, sa, da, b, sb, db, matrix in zip(*first, *second, matrices, strict=True):
+        if not (sa > 0).any() or not (sb > 0).any():
+            continue
+        alike = da[sa > 0] @ db[sb > 0].T
+        best = alike.argmax(axis=1)
+        mutual = alike.argmax(axis=0)[best] == np.arange(len(best))
+        moved = through(np.linalg.inv(matrix), a[sa > 0].astype(float))
+        gap = np.linalg.norm(moved - b[sb > 0][best], axis=-1)
+        right, total = right + (mutual & (gap <= distance)).sum(), total + mutual.sum()
+    return float(right / max(total, 1))
+
+
 def repeatability(first, second, matrices, size, distance=3.0, margin=4):
     """Mean over the pictures that have points in either view."""
     inside = lambda xy: (
         (xy >= margin) & (xy <= np.array(size[::-1]) - 1 - margin)
     ).all(-1)
-
-    def through(matrix, xy):
-        lifted = np.concatenate([xy, np.ones_like(xy[:, :1])], axis=1) @ matrix.T
-        return lifted[:, :2] / lifted[:, 2:]
 
     out = []
     for a, sa, b, sb, matrix in zip(*first[:2], *second[:2], matrices, strict=True):
@@ -132,6 +151,8 @@ def main() -> None:
             line['near_share'] = round(
                 metrics.near_share(few.xy, truth[0], few.score > 0, truth[1],
                                    distance=8 * args.size / 256), 4)  # fmt: skip
+        if pair[0].descriptors is not None:
+            line['right_matches'] = round(right_matches(*pair, matrices), 4)
         line['seconds'] = round(time.monotonic() - start, 1)
         print(json.dumps(line), flush=True)
 

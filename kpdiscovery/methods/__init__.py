@@ -10,7 +10,11 @@ from kpdiscovery.methods.superpoint import SuperPoint
 from kpdiscovery.methods.tusk import Tusk
 from kpdiscovery.types import UserError
 
-METHODS: dict[str, Any] = {'superpoint': SuperPoint, 'tusk': Tusk, 'self_training': SelfTraining}
+METHODS: dict[str, Any] = {
+    'superpoint': SuperPoint,
+    'tusk': Tusk,
+    'self_training': SelfTraining,
+}
 
 
 def build(config: Any) -> Any:

@@ -65,7 +65,11 @@ class Marked:
 
     def __getitem__(self, index):
         image = np.full((32, 32, 3), index, np.uint8)
-        return {'image': image, 'keypoints': self.xy[index], 'visible': np.ones(5, bool)}
+        return {
+            'image': image,
+            'keypoints': self.xy[index],
+            'visible': np.ones(5, bool),
+        }
 
 
 def test_the_start_is_measured_too(monkeypatch):
@@ -83,7 +87,9 @@ def test_the_start_is_measured_too(monkeypatch):
     settings.method.num_landmarks = 5
     settings.data.landmarks = 'faces5'
     trained = inference.untrained(settings, sources[0])
-    splits = [inference.predict_rows(trained, s, len(s), batch_size=10) for s in sources]
+    splits = [
+        inference.predict_rows(trained, s, len(s), batch_size=10) for s in sources
+    ]
     figures = evaluate._generic(trained, sources, splits)
     assert figures['forward_nme_5'] < 5 < figures['forward_nme_mean_shape_5']
     assert figures['landmarks_found'] == 100

@@ -35,7 +35,9 @@ def test_box_fills_what_the_margin_leaves(row):
     """Side 8 with half of it free on either side is 16 px, drawn 32: twice as large."""
     new = crop(row, size=32, margin=0.5)
     np.testing.assert_allclose(new['boxes'], [[7.5, 7.5, 23.5, 23.5]], atol=1e-4)
-    np.testing.assert_allclose(new['keypoints'][:2], [[8.5, 8.5], [22.5, 22.5]], atol=1e-4)
+    np.testing.assert_allclose(
+        new['keypoints'][:2], [[8.5, 8.5], [22.5, 22.5]], atol=1e-4
+    )
     np.testing.assert_array_equal(new['visible'], [True, False, False])
     want = np.zeros((32, 32), bool)
     want[8:24, 8:24] = True

@@ -141,3 +141,12 @@ def test_sift_describes_the_points_of_another(corners, rng):
     assert found.descriptors.shape == (2, 9, 128)
     length = np.linalg.norm(found.descriptors[0], axis=-1)
     np.testing.assert_allclose(length, own.score[0] > 0, atol=1e-5)
+
+
+def test_packaged_weights_find_corners():
+    image = np.full((1, 64, 64, 3), 60, np.uint8)
+    image[:, 20:44, 16:48] = 200
+    found = detection.detector('superpoint', 8)(image)
+    xy = found.xy[0][found.score[0] > 0]
+    for corner in ([16, 20], [47, 20], [16, 43], [47, 43]):
+        assert np.abs(xy - corner).max(axis=-1).min() <= 2, xy

@@ -39,29 +39,28 @@ def without_labels(shape: tuple[int, ...]) -> dict[str, jax.Array]:
     return {name: jnp.full(shape, -1, jnp.int32) for name in LABELS}
 
 
+def table_sweep(method, every: int, extract, label, **options) -> Sweep:
+    """A sweep that renews the table: `extract(method, state, batch, labels)` and
+    `label(method, ...)` of `over_rows`."""
+    return Sweep(
+        every=every,
+        init=functools.partial(empty, method.num_points),
+        extract=functools.partial(extract, method),
+        reduce=over_rows(functools.partial(label, method)),
+        **options,
+    )
+
+
 def from_generic(method, steps: int) -> Sweep:
     """One sweep, before the first step: labels of the generic keypoints."""
     label = _label_generic if method.chapter == 5 else label_slots
-    return Sweep(
-        every=steps,
-        init=functools.partial(empty, method.num_points),
-        extract=functools.partial(read_generic, method),
-        reduce=over_rows(functools.partial(label, method)),
-        advise=advise,
-    )
+    return table_sweep(method, steps, read_generic, label, advise=advise)
 
 
 def from_network(method, every: int) -> Sweep:
     """Labels of the network's own points, before every round and after the last."""
     label = _label_unique if method.chapter == 5 else _label_mirrored
-    return Sweep(
-        every=every,
-        init=functools.partial(empty, method.num_points),
-        extract=functools.partial(describe, method),
-        reduce=over_rows(functools.partial(label, method)),
-        at_end=True,
-        advise=advise,
-    )
+    return table_sweep(method, every, describe, label, at_end=True, advise=advise)
 
 
 def read_generic(method, state: State, batch: Batch, labels: Tree) -> Tree:

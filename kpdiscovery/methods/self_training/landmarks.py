@@ -11,7 +11,7 @@ import optax
 from kpdiscovery import losses
 from kpdiscovery.methods.self_training import clustering, network
 from kpdiscovery.methods.self_training.correspond import labelled_view
-from kpdiscovery.methods.self_training.labels import empty, over_rows, without_labels
+from kpdiscovery.methods.self_training.labels import table_sweep, without_labels
 from kpdiscovery.ops import heatmaps, parallel
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.types import Batch, State, Sweep, Tree
@@ -104,13 +104,7 @@ def landmark_targets(xy: jax.Array, counts: jax.Array, size: tuple[int, int]):
 
 def merging(method, every: int) -> Sweep:
     """Chapter 5: channels that fall on one another in most pictures become one."""
-    return Sweep(
-        every=every,
-        init=functools.partial(empty, method.num_points),
-        extract=functools.partial(_see_channels, method),
-        reduce=over_rows(functools.partial(_merge, method)),
-        at_end=True,
-    )
+    return table_sweep(method, every, _see_channels, _merge, at_end=True)
 
 
 def _see_channels(method, state: State, batch: Batch, labels: Tree) -> Tree:

@@ -62,25 +62,14 @@ def step_locate(method, update, state: State, batch: Batch, labels: Tree, key):
 
 def from_teacher(method, steps: int, *, distill: bool) -> Sweep:
     """Points of the round before, its maps averaged over views where `distill` says so."""
-    return Sweep(
-        every=steps,
-        init=functools.partial(label_tables.empty, method.num_points),
-        extract=functools.partial(_ask_teacher, method, distill),
-        reduce=label_tables.over_rows(
-            functools.partial(label_tables.label_slots, method)
-        ),
-        advise=advise,
-    )
+    ask = functools.partial(_ask_teacher, distill=distill)
+    label = label_tables.label_slots
+    return label_tables.table_sweep(method, steps, ask, label, advise=advise)
 
 
 def aligning(method, every: int) -> Sweep:
     """Landmarks from one template at first, from the network's own peaks later."""
-    return Sweep(
-        every=every,
-        init=functools.partial(label_tables.empty, method.num_points),
-        extract=functools.partial(_points_or_peaks, method),
-        reduce=label_tables.over_rows(functools.partial(_align_or_keep, method)),
-    )
+    return label_tables.table_sweep(method, every, _points_or_peaks, _align_or_keep)
 
 
 def align(
@@ -124,7 +113,9 @@ def _scores(method, nets: Any, images):
     return jax.nn.sigmoid(network.head(method.network, nets, 'detector', maps)[..., 0])
 
 
-def _ask_teacher(method, distill, state: State, batch: Batch, labels: Tree) -> Tree:
+def _ask_teacher(
+    method, state: State, batch: Batch, labels: Tree, *, distill: bool
+) -> Tree:
     images = image_ops.as_float(batch['image'])
     teacher = state.variables['teacher']
     scores = _scores(method, teacher, images)
@@ -181,7 +172,7 @@ def _points_or_peaks(method, state: State, batch: Batch, labels: Tree) -> Tree:
         return {'xy': pad(xy), 'score': pad(value), 'valid': pad(value > -jnp.inf)}
 
     def taught():
-        rows = _ask_teacher(method, False, state, batch, labels)
+        rows = _ask_teacher(method, state, batch, labels, distill=False)
         return {name: rows[name] for name in ('xy', 'score', 'valid')}
 
     return jax.lax.cond(state.step == 0, taught, own)

@@ -120,7 +120,7 @@ class _Run:
         self._check_shapes()
 
     def run(self) -> Outcome:
-        restored = self.checkpoints.latest(lambda meta: self._abstract(meta['number']))
+        restored = self.checkpoints.latest(self._wanted)
         number, now = 0, None
         if restored is not None:
             now, meta = restored
@@ -133,6 +133,16 @@ class _Run:
                 return Outcome(not reason, step, reason, now.state.variables)
             number += 1
             now = self._begin(number, now)
+
+    def _wanted(self, meta: dict) -> Snapshot:
+        """What a checkpoint must hold; labels are of one data set."""
+        rows, before = len(self.feed.source), meta.get('rows')
+        if any(self.sweepers) and before not in (None, rows):
+            raise UserError(
+                f'{self.checkpoints.workdir} has labels of {before} pictures, the data has '
+                f'{rows}: train on the same pictures or in a new --workdir'
+            )
+        return self._abstract(meta['number'])
 
     def _check_shapes(self) -> None:
         """Trace every phase before anything is compiled or saved."""
@@ -243,6 +253,7 @@ class _Run:
             'number': number,
             'phase': self.phases[number].name,
             'step': done,
+            'rows': len(self.feed.source),
             'seconds': round(self.spent + time.monotonic() - self.start, 1),
             'device': f'{self.feed.sharding.mesh.size} x {jax.devices()[0].device_kind}',
         }

@@ -1,6 +1,11 @@
-"""Self-training landmarks on critters: 12 true keypoints, drawn pictures.
+"""Self-training landmarks on critters: crops of drawn animals, 12 true keypoints.
 
-kpd train --config=self_training/critters:cpu --workdir=DIR
+    kpd train --config=self_training/critters:cpu --workdir=DIR
+
+Pictures are cropped to the true box and a tenth of it around, as faces are to a detector's.
+`:cpu`, 20 landmarks at 64 px: 786 s on two CPU cores, forward error 9.6 % of the box's longer
+side (mean shape 21.5, SIFT clustered once 20.7; RESULTS.md). The default, 128 px and the
+paper's network: not run.
 """
 
 from kpdiscovery.configs import landmarks

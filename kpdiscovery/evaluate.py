@@ -18,7 +18,7 @@ from kpdiscovery import __version__, cli, data, detection, inference, metrics
 from kpdiscovery.data import detections
 from kpdiscovery.ops import landmark_clusters
 from kpdiscovery.ops.coordinates import in_boxes
-from kpdiscovery.types import Prediction, Source, Split, UserError
+from kpdiscovery.types import Prediction, Source, Split
 
 
 def main(argv: Sequence[str]) -> int:
@@ -45,7 +45,7 @@ def evaluate(trained: inference.Trained, *, split: str = 'test') -> dict[str, An
     """
     start, settings = time.monotonic(), trained.config
     fit, test = (data.build(settings.data, split=name) for name in ('train', split))
-    check_landmarks(settings.data.get('landmarks', ''), test)
+    metrics.check_landmarks(settings.data.get('landmarks', ''), test)
     values, skipped, found, splits = _measure(trained, fit, test)
     fresh, *_ = _measure(inference.untrained(settings, test), fit, test)
     text = json.dumps(settings.to_dict(), sort_keys=True)
@@ -67,27 +67,6 @@ def evaluate(trained: inference.Trained, *, split: str = 'test') -> dict[str, An
         'config_hash': hashlib.sha256(text.encode()).hexdigest()[:12],
         'config': settings.to_dict(),
     }
-
-
-def check_landmarks(name: str, source: Source) -> None:
-    """The source's points must be those of the set that `data.landmarks` names.
-
-    Raises:
-        UserError: there is no such set, or it has another number of points.
-    """
-    points = source[0].get('keypoints')
-    if not name or points is None:
-        return
-    try:
-        known = metrics.landmark_set(name)
-    except ValueError as error:
-        raise UserError(f'data.landmarks: {error}') from None
-    if points.shape[-2] != known.num_points:
-        raise UserError(
-            f'the annotations have {points.shape[-2]} points a picture, data.landmarks '
-            f'{name!r} means {known.num_points}: name their set with '
-            "--config.data.landmarks=NAME ('' for none)"
-        )
 
 
 def table(result: dict[str, Any]) -> str:
@@ -123,9 +102,9 @@ def _generic(trained, sources, splits) -> dict[str, float]:
     chosen = trained.config.data.get('keypoints', '')
     if splits[0] is None or not chosen or chosen.endswith('.npz'):
         return {}
-    found = [
-        _found(trained.config.data, *pair) for pair in zip(sources, splits, strict=True)
-    ]
+    num = trained.config.data.num_detected
+    detector = detection.detector(chosen, num)  # Compiled once for both splits.
+    found = [_found(detector, num, *pair) for pair in zip(sources, splits, strict=True)]
     key, k = jax.random.key(trained.config.seed), trained.method.num_labels
     clusters = landmark_clusters.cluster_descriptors(
         key, found[0].descriptors, found[0].score > 0, k
@@ -140,15 +119,10 @@ def _generic(trained, sources, splits) -> dict[str, float]:
     return metrics.evaluate(trained.method.metrics, *replaced)[0]
 
 
-def _found(settings, source: Source, split: Split) -> detections.Detections:
+def _found(detector, num, source: Source, split: Split) -> detections.Detections:
     """Generic keypoints of a split's pictures, those off the object left out."""
     rows = len(split.truth['index'])
-    points = detections.detect(
-        source,
-        detection.detector(settings.keypoints, settings.num_detected),
-        num=settings.num_detected,
-        rows=rows,
-    )
+    points = detections.detect(source, detector, num=num, rows=rows)
     counts = in_boxes(points.xy, split.size, split.truth)
     return points._replace(score=np.where(counts, points.score, 0))
 

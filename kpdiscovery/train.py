@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from kpdiscovery import cli, config, data, detection, methods
-from kpdiscovery.data import temporal
+from kpdiscovery import cli, config, data, detection, methods, metrics
+from kpdiscovery.data import labels, temporal
 from kpdiscovery.training import loop
 
 
@@ -28,7 +28,11 @@ def main(argv: Sequence[str]) -> int:
         data.point_to(settings.data, args.data)
     if settings.method.name == 'superpoint':
         settings.method.weights = detection.weights_file(settings.method.weights)
+    if 'num_classes' in settings.method and settings.data.source == 'folder':
+        settings.data.options = {'folder_labels': True, **settings.data.options}
     source = data.build(settings.data, split='train')
+    labels.prepare(source, settings.method)
+    metrics.check_landmarks(settings.data.get('landmarks', ''), source)
     method = methods.build(settings.method)
     source = detection.prepare(source, settings.data, args.workdir)
     source = temporal.prepare(source, settings.data)

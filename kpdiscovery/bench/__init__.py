@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, Any] = {
 
 
 def main(argv: Sequence[str]) -> int:
+    """Prints the cases of the benchmark that `argv` names; 0."""
     args, overrides = _parser().parse(argv)
     if overrides:
         raise UserError('kpd bench times fixed cases: it takes no --config.KEY')

@@ -19,6 +19,7 @@ from kpdiscovery.ops.kmeans import kmeans
 
 
 def options(parser) -> None:
+    """Adds `--rows`, `--clusters`, `--iterations` and those every cloud of points has."""
     points.options(parser, '20000,100000,500000')
     text = '30,100,250'
     parser.add_argument(
@@ -28,6 +29,7 @@ def options(parser) -> None:
 
 
 def rows(args) -> Iterator[dict[str, Any]]:
+    """A row for every N and K: time, inertia and, with `--against`, the peer's."""
     for n, k in itertools.product(args.rows, args.clusters):
         x = points.cloud(n, args.channels, args.seed)
         yield {

@@ -19,11 +19,13 @@ from kpdiscovery.ops.neighbors import nearest_distances
 
 
 def options(parser) -> None:
+    """Adds `--rows`, `--neighbours` and those every cloud of points has."""
     points.options(parser, '20000,50000')
     parser.add_argument('--neighbours', type=int, default=100, help='default 100')
 
 
 def rows(args) -> Iterator[dict[str, Any]]:
+    """A row for every N: time and, with `--against`, the peer's and how far apart."""
     for n in args.rows:
         x = points.cloud(n, args.channels, args.seed)
         yield {

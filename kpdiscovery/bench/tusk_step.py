@@ -31,11 +31,17 @@ CASES = {
 
 
 def options(parser) -> None:
+    """Adds `--data` and `--only`."""
     parser.add_argument('--data', help='digits for mnist_hard (.npz or IDX)')
     parser.add_argument('--only', help='one case')
 
 
 def rows(args) -> Iterator[dict[str, Any]]:
+    """Rows of each case: ours, the naive peer's and single settings changed.
+
+    Raises:
+        UserError: no such case, or one whose data are not given.
+    """
     _check(args)
     on_cpu = jax.default_backend() == 'cpu'
     for case, (name, overrides, few, many) in CASES.items():

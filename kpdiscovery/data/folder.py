@@ -54,7 +54,7 @@ class Folder:
 
     Attributes:
         files, paths: relative name of each row, and where it is.
-        videos: `[N]` the video of each row; None if unknown.
+        videos, labels: `[N]` the video and the class of each row; None if unknown.
         truth: names of the annotation fields.
         class_names, keypoint_names: () if unknown.
 
@@ -105,6 +105,11 @@ class Folder:
     def videos(self) -> np.ndarray | None:
         videos = self._notes.videos
         return None if videos is None else videos[self._rows]
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        labels = self._notes.fields.get('label')
+        return None if labels is None else labels[self._rows]
 
     @property
     def truth(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from kpdiscovery.metrics.annotated_sets import (
     LandmarkSet,
     Subset,
     Unmeasurable,
+    check_landmarks,
     landmark_set,
 )
 from kpdiscovery.metrics.clusters import normalized_mutual_information
@@ -87,6 +88,7 @@ __all__ = [
     'backward_nme',
     'box_length',
     'by_label',
+    'check_landmarks',
     'complete_matrix',
     'contingency',
     'cumulative_error',

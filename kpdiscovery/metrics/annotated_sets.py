@@ -18,7 +18,7 @@ from kpdiscovery.metrics.normalizers import (
     box_length,
     joint_distance,
 )
-from kpdiscovery.types import Array
+from kpdiscovery.types import Array, Source, UserError
 
 Truth = Mapping[str, Any]
 # Pixels, and whether a picture has the length, `[N]` each.
@@ -62,6 +62,27 @@ def landmark_set(name: str) -> LandmarkSet:
         known = ', '.join(LANDMARK_SETS)
         raise ValueError(f'no landmark set {name!r}; there are: {known}{hint}')
     return LANDMARK_SETS[name]
+
+
+def check_landmarks(name: str, source: Source) -> None:
+    """The source's points must be those of the set that `data.landmarks` names.
+
+    Raises:
+        UserError: there is no such set, or it has another number of points.
+    """
+    points = source[0].get('keypoints')
+    if not name or points is None:
+        return
+    try:
+        known = landmark_set(name)
+    except ValueError as error:
+        raise UserError(f'data.landmarks: {error}') from None
+    if points.shape[-2] != known.num_points:
+        raise UserError(
+            f'the annotations have {points.shape[-2]} points a picture, data.landmarks '
+            f'{name!r} means {known.num_points}: name their set with '
+            "--config.data.landmarks=NAME ('' for none)"
+        )
 
 
 def _joints(one: int, two: int) -> Length:

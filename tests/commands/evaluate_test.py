@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kpdiscovery import config, evaluate, inference
+from kpdiscovery import config, evaluate, inference, metrics
 from kpdiscovery.data import detections
 from kpdiscovery.types import UserError
 
@@ -27,12 +27,12 @@ class Pictures:
 
 
 def test_the_named_set_must_fit_the_annotations():
-    evaluate.check_landmarks('', Pictures(7))
-    evaluate.check_landmarks('faces68', Pictures(68))
+    metrics.check_landmarks('', Pictures(7))
+    metrics.check_landmarks('faces68', Pictures(68))
     with pytest.raises(UserError, match=r"have 5 points .*'faces68' means 68: .*NAME"):
-        evaluate.check_landmarks('faces68', Pictures(5))
+        metrics.check_landmarks('faces68', Pictures(5))
     with pytest.raises(UserError, match="data.landmarks: no landmark set 'face'"):
-        evaluate.check_landmarks('face', Pictures(5))
+        metrics.check_landmarks('face', Pictures(5))
 
 
 def test_the_set_comes_from_the_config(tmp_path):

@@ -19,7 +19,10 @@ def test_a_section_becomes_a_method():
 @pytest.mark.parametrize(
     'change, message',
     [
-        ({'name': 'musk'}, r"one of \['self_training', 'superpoint', 'tusk'\], got 'musk'"),
+        (
+            {'name': 'musk'},
+            r"one of \['self_training', 'superpoint', 'tusk'\], got 'musk'",
+        ),
         ({'name': None}, 'got None'),
         ({'windows': 3}, "no field 'windows'; there are: .*window"),
         ({'views': {'pads': 'x'}}, "views has no field 'pads'"),

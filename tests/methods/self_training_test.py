@@ -197,6 +197,13 @@ def test_no_generic_keypoints_at_all_in_the_data(tmp_path):
         train(settings(), Spots(), tmp_path)
 
 
+def test_chapter_five_needs_descriptors(source, tmp_path):
+    fields = {k: v for k, v in source.fields.items() if k != 'detected_descriptors'}
+    bare = Joined(source.source, fields)
+    with pytest.raises(UserError, match="data.keypoints has no 'descriptors'"):
+        train(settings('ch5'), bare, tmp_path)
+
+
 @pytest.fixture(scope='module')
 def compiled():
     """Function from a chapter to one that sweeps and steps through its phases."""

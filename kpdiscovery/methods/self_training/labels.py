@@ -70,13 +70,19 @@ def read_generic(method, state: State, batch: Batch, labels: Tree) -> Tree:
     picture has no valid box (thesis section 5.3.1).
 
     Raises:
-        ValueError: the batch has no generic keypoints.
+        ValueError: the batch has no generic keypoints, or in chapter 5 none with
+            descriptors.
     """
     del state, labels
     if 'detected' not in batch:
         raise ValueError(
             "self_training starts from generic keypoints: set data.keypoints to 'sift', "
-            "'orb', 'superpoint' or a FILE.npz"
+            "'orb', 'superpoint', 'superpoint+sift' or a FILE.npz"
+        )
+    if method.chapter == 5 and 'detected_descriptors' not in batch:
+        raise ValueError(
+            'chapter 5 clusters the descriptors of the generic keypoints: the file of '
+            "data.keypoints has no 'descriptors'"
         )
     xy, score = batch['detected'], batch['detected_score']
     on_object = coordinates.in_boxes(xy, batch['image'].shape[1:3], batch)
@@ -87,7 +93,7 @@ def read_generic(method, state: State, batch: Batch, labels: Tree) -> Tree:
     rows = {'xy': xy, 'score': score, 'valid': score > 0}
     if 'detected_descriptors' in batch:
         rows['descriptor'] = take(batch['detected_descriptors'])
-    rows = jax.tree.map(lambda a: _fill(a, method.num_points), rows)
+    rows = network.fill(rows, method.num_points)
     return {**rows, 'before': jnp.full(rows['score'].shape, -1, jnp.int32)}
 
 
@@ -165,7 +171,7 @@ def over_rows(label):
 def label_slots(method, rows, clusters, step, key, *, axis_name):
     """Every generic keypoint that is no outlier is its own label in its own picture."""
     del clusters, step, key
-    valid = _counted(rows)
+    valid = counted(rows)
     kept = _without_outliers(method, rows, valid, axis_name)
     slot = jnp.where(kept, jnp.arange(valid.shape[1])[None], -1)
     table = {**_points(rows), **without_labels(valid.shape), 'label': slot}
@@ -176,7 +182,7 @@ def label_slots(method, rows, clusters, step, key, *, axis_name):
 def _label_generic(method, rows, clusters, step, key, *, axis_name):
     """Chapter 5: clusters of the generic descriptors, which nothing later reads."""
     del clusters, step
-    valid = _counted(rows)
+    valid = counted(rows)
     kept = _without_outliers(method, rows, valid, axis_name)
     found = _unique(method, rows, kept, key, axis_name)()
     scalars = _health(method, rows, found.labels, valid, method.num_clusters, axis_name)
@@ -185,7 +191,7 @@ def _label_generic(method, rows, clusters, step, key, *, axis_name):
 
 def _label_unique(method, rows, clusters, step, key, *, axis_name):
     """Chapter 5: the Hungarian method and thresholds, warm started after the first."""
-    valid = _counted(rows)
+    valid = counted(rows)
     cluster = _unique(method, rows, valid, key, axis_name)
     again = functools.partial(cluster, init=clusters['centroids'])
     found = jax.lax.cond(step == 0, cluster, again)
@@ -209,7 +215,7 @@ def _unique_table(rows, found):
 def _label_mirrored(method, rows, clusters, step, key, *, axis_name):
     """Chapter 6: clustered twice, with mirror images, one point a cluster and picture."""
     del clusters, step
-    valid = _counted(rows)
+    valid = counted(rows)
     cluster = functools.partial(
         clustering.cluster_mirrored, descriptors=rows['descriptor'],
         mirrored=rows['mirror_descriptor'], iterations=method.kmeans_iterations,
@@ -250,14 +256,10 @@ def _without_outliers(method, rows, valid, axis_name):
     )
 
 
-def _counted(rows) -> Any:
+def counted(rows) -> Any:
+    """Points `[N, P]` that are there, in rows that are pictures."""
     return rows['valid'] & rows['row_valid'][:, None]
 
 
 def _points(rows):
     return {name: rows[name] for name in ('xy', 'score')}
-
-
-def _fill(a, points):
-    """`[B, Q, ...]` to `[B, P, ...]`, Q <= P, with zeros (False)."""
-    return jnp.pad(a, [(0, 0), (0, points - a.shape[1])] + [(0, 0)] * (a.ndim - 2))

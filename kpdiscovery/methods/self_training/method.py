@@ -21,7 +21,7 @@ from kpdiscovery.methods.self_training import (
 from kpdiscovery.methods.self_training.augmentation import Augmentation
 from kpdiscovery.methods.self_training.correspond import Rules
 from kpdiscovery.methods.self_training.network import Size
-from kpdiscovery.ops import coordinates, heatmaps, kmeans, vectors
+from kpdiscovery.ops import coordinates, heatmaps, landmark_clusters, vectors
 from kpdiscovery.types import Keypoints, Phase, Prediction
 
 _CORRESPONDENCES = ('clustering', 'equivariance')
@@ -217,34 +217,22 @@ class SelfTraining:
         found = heatmaps.sample_bilinear(maps.descriptors, points.xy)
         unit = vectors.normalize(found)
         clusters = variables['clusters']
-        if self.chapter == 5:
-            label = clustering.assign_within(
-                unit, points.valid, clusters['centroids'], clusters['thresholds']
+        if self.chapter == 6:
+            return landmark_clusters.landmarks_from_points(
+                unit, points.xy, points.valid, clusters['centroids']
             )
-        else:
-            label = _nearest_once(unit, points.valid, clusters['centroids'])
-        channels = self.num_labels
-        xy, valid = landmarks.by_channel(points.xy, label, points.score, channels)
-        score, _ = landmarks.by_channel(
-            points.score[..., None], label, points.score, channels
+        label = clustering.assign_within(
+            unit, points.valid, clusters['centroids'], clusters['thresholds']
         )
+        by_label = lambda values: landmarks.by_channel(
+            values, label, points.score, self.num_labels
+        )
+        (xy, valid), (score, _) = by_label(points.xy), by_label(points.score[..., None])
         return _labelled(xy, jnp.where(valid, score[..., 0], 0), valid)
 
     def _unordered(self, variables, images) -> Keypoints:
         """Chapter 4 before its last phase: points without an order."""
-        maps = network.features(self.network, variables, images)
-        logits = network.head(self.network, variables, 'detector', maps)[..., 0]
-        return self.detect(jax.nn.sigmoid(logits))
-
-
-def _nearest_once(unit, valid, centroids):
-    """Nearest clusters `[B, P]` of points, one point a cluster and picture; -1 else."""
-    flat = unit.reshape(-1, unit.shape[-1])
-    weights = valid.ravel().astype(jnp.float32)
-    assigned = kmeans.assign(flat, centroids, weights=weights)
-    label, distance = (a.reshape(valid.shape) for a in assigned)
-    kept = kmeans.keep_nearest_per_image(label, distance, k=len(centroids))
-    return jnp.where(kept, label, -1)
+        return self.detect(network.scores(self.network, variables, images))
 
 
 def _labelled(xy, score, valid) -> Keypoints:

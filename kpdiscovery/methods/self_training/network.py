@@ -64,8 +64,13 @@ def head(size: Size, variables: Any, name: str, features: jax.Array) -> jax.Arra
 def stage_one(size: Size, variables: Any, images: jax.Array) -> Maps:
     """Scores and descriptors of `[B, H, W, 3]` pictures."""
     maps = features(size, variables, images)
-    logits = head(size, variables, 'detector', maps)[..., 0]
-    return Maps(jax.nn.sigmoid(logits), head(size, variables, 'descriptor', maps))
+    descriptors = head(size, variables, 'descriptor', maps)
+    return Maps(_scores(size, variables, maps), descriptors)
+
+
+def scores(size: Size, variables: Any, images: jax.Array) -> jax.Array:
+    """The detector's scores `[B, h, w]` alone, for nets without descriptors."""
+    return _scores(size, variables, features(size, variables, images))
 
 
 def replace_last(key: jax.Array, size: Size, head_params: Any, out: int) -> Any:
@@ -97,9 +102,15 @@ def detect(scores: jax.Array, count: int, *, threshold: float, half: int) -> Key
     cells = jnp.stack([flat % w, flat // w], axis=-1).astype(jnp.float32)
     xy = toward_neighbor(scores, cells)
     label = jnp.full(flat.shape, -1, jnp.int32)
-    found = Keypoints(xy, score, label, score > 0)
-    more = [(0, 0), (0, count - flat.shape[1])]
-    return jax.tree.map(lambda a: jnp.pad(a, more + [(0, 0)] * (a.ndim - 2)), found)
+    return fill(Keypoints(xy, score, label, score > 0), count)
+
+
+def fill(points: Any, count: int) -> Any:
+    """Leaves `[B, Q, ...]` with zeros (False) up to `[B, count, ...]`."""
+    pad = lambda a: jnp.pad(
+        a, [(0, 0), (0, count - a.shape[1])] + [(0, 0)] * (a.ndim - 2)
+    )
+    return jax.tree.map(pad, points)
 
 
 def toward_neighbor(scores: jax.Array, cells: jax.Array) -> jax.Array:
@@ -125,6 +136,10 @@ def peaks(maps: jax.Array) -> tuple[jax.Array, jax.Array]:
     fold = jnp.moveaxis(maps, -1, 1).reshape(batch * k, h, w)
     moved = toward_neighbor(fold, cells.reshape(batch * k, 1, 2))
     return moved.reshape(batch, k, 2), flat.max(axis=1)
+
+
+def _scores(size, variables, maps):
+    return jax.nn.sigmoid(head(size, variables, 'detector', maps)[..., 0])
 
 
 def _trunk(size):

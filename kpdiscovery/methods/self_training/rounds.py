@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +51,9 @@ def step_locate(method, update, state: State, batch: Batch, labels: Tree, key):
     size = tuple(n // network.STRIDE for n in images.shape[1:3])
     target = targets(cells, label, size, sigma=method.target_sigma)
     trained = {name: state.variables[name] for name in _NETS}
-    objective = lambda nets: jnp.mean((_scores(method, nets, images) - target) ** 2)
+    objective = lambda nets: jnp.mean(
+        (network.scores(method.network, nets, images) - target) ** 2
+    )
     value, grads = jax.value_and_grad(objective)(trained)
     change, opt = update.update(grads, state.opt['network'], trained)
     variables = {**state.variables, **optax.apply_updates(trained, change)}
@@ -108,17 +109,12 @@ def _with_teacher(state: State, before: State | None) -> State:
     return dataclasses.replace(state, variables=variables)
 
 
-def _scores(method, nets: Any, images):
-    maps = network.features(method.network, nets, images)
-    return jax.nn.sigmoid(network.head(method.network, nets, 'detector', maps)[..., 0])
-
-
 def _ask_teacher(
     method, state: State, batch: Batch, labels: Tree, *, distill: bool
 ) -> Tree:
     images = image_ops.as_float(batch['image'])
     teacher = state.variables['teacher']
-    scores = _scores(method, teacher, images)
+    scores = network.scores(method.network, teacher, images)
     if distill:
         scores = _average(method, teacher, batch, images, scores)
     points = method.detect(scores)
@@ -138,8 +134,8 @@ def _average(method, teacher, batch, images, scores):
     for number in range(method.distill_views):
         moves = jax.vmap(lambda k, n=number: augmentation.maps(
             jax.random.fold_in(k, n), size, jnp.asarray(n % 2 == 1)))(keys)  # fmt: skip
-        seen = _scores(
-            method, teacher, warps.warp_image(moves.back, images, mode='edge')
+        seen = network.scores(
+            method.network, teacher, warps.warp_image(moves.back, images, mode='edge')
         )
         back, inside = jax.vmap(_bring_back)(moves.forth, seen)
         total, counts = total + back, counts + inside
@@ -167,9 +163,8 @@ def _points_or_peaks(method, state: State, batch: Batch, labels: Tree) -> Tree:
         images = image_ops.as_float(batch['image'])
         maps = landmarks.landmark_maps(method, state.variables, images)
         xy, value = network.peaks(maps)
-        more = [(0, 0), (0, method.num_points - value.shape[1])]
-        pad = lambda a: jnp.pad(a, more + [(0, 0)] * (a.ndim - 2))
-        return {'xy': pad(xy), 'score': pad(value), 'valid': pad(value > -jnp.inf)}
+        rows = {'xy': xy, 'score': value, 'valid': jnp.ones(value.shape, bool)}
+        return network.fill(rows, method.num_points)
 
     def taught():
         rows = _ask_teacher(method, state, batch, labels, distill=False)
@@ -180,7 +175,7 @@ def _points_or_peaks(method, state: State, batch: Batch, labels: Tree) -> Tree:
 
 def _align_or_keep(method, rows, clusters, step, key, *, axis_name):
     del clusters, key
-    valid = rows['valid'] & rows['row_valid'][:, None]
+    valid = label_tables.counted(rows)
     k, slots = method.num_landmarks, valid.shape[1]
 
     def first():

@@ -1,0 +1,66 @@
+"""What methods that learn from classes ask of a source before they begin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kpdiscovery.types import Source, UserError
+
+
+def prepare(source: Source, method: Any) -> None:
+    """Fills `num_classes` of a config's `method` section, in place, if it is 0.
+
+    Sections without that field are left alone. Labels are checked where the source
+    knows all of them without reading its pictures (`labels` `[N]`).
+
+    Raises:
+        UserError: the source has no labels, or not 0..classes-1.
+    """
+    if 'num_classes' not in method:
+        return
+    if 'label' not in source.truth:
+        raise UserError(
+            f'{method.name} learns from class labels: sort the pictures into one folder '
+            "a class, or add 'label' to annotations.npz"
+        )
+    labels = getattr(source, 'labels', None)
+    known = method.num_classes or len(getattr(source, 'class_names', ()))
+    method.num_classes = known or _count(labels)
+    if labels is not None:
+        check(labels, method.num_classes)
+
+
+def check(labels: np.ndarray, num_classes: int) -> None:
+    """Labels `[N]` must be 0..num_classes-1, of at least two classes.
+
+    Raises:
+        UserError: they are not; says how many and which.
+    """
+    if num_classes < 2:
+        raise UserError(
+            f'there must be at least 2 classes to tell apart, got {num_classes}'
+        )
+    outside = labels[(labels < 0) | (labels >= num_classes)]
+    if len(outside):
+        raise UserError(
+            f'labels must be 0..{num_classes - 1}, {len(outside)} of {len(labels)} are '
+            f'not, {outside[0]} say: number them from 0, or set '
+            '--config.method.num_classes'
+        )
+
+
+def _count(labels):
+    if labels is None:
+        raise UserError(
+            'how many classes there are is not known: set --config.method.num_classes'
+        )
+    found = np.unique(labels)
+    missing = np.setdiff1d(np.arange(found[-1] + 1), found)
+    if len(missing) or found[0] < 0:
+        raise UserError(
+            f'labels must be 0..n-1 with pictures of each, got {found[:5].tolist()}...: '
+            'number them from 0, or set --config.method.num_classes'
+        )
+    return len(found)

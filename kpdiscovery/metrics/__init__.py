@@ -25,8 +25,11 @@ from kpdiscovery.metrics.detectors import (
     repeatability,
     shape_detection,
 )
+from kpdiscovery.metrics.entropy import feature_map_entropy
 from kpdiscovery.metrics.errors import Nme, normalized_errors
 from kpdiscovery.metrics.features import slot_features
+from kpdiscovery.metrics.greedy_pck import greedy_pck, random_greedy_pck
+from kpdiscovery.metrics.inclusive_boxes import inclusive_overlap, resize_boxes
 from kpdiscovery.metrics.labelled import by_label
 from kpdiscovery.metrics.landmark_hits import (
     landmark_accuracy,
@@ -41,6 +44,12 @@ from kpdiscovery.metrics.landmark_sets import (
     points_per_image,
 )
 from kpdiscovery.metrics.landmarks import five_points, landmark_regression
+from kpdiscovery.metrics.localization import (
+    Localization,
+    ground_truth_known_localization,
+    max_box_accuracy,
+    top1_localization,
+)
 from kpdiscovery.metrics.nme import (
     backward_nme,
     forward_nme,
@@ -59,6 +68,7 @@ from kpdiscovery.metrics.oks import (
     object_keypoint_similarity,
     oks_average_precision,
 )
+from kpdiscovery.metrics.pixel_precision import pixel_average_precision
 from kpdiscovery.metrics.protocols import PROTOCOLS, evaluate
 from kpdiscovery.metrics.prototypes import (
     contingency,
@@ -78,6 +88,7 @@ __all__ = [
     'LandmarkSet',
     'Landmarks',
     'LinearMap',
+    'Localization',
     'Nme',
     'Subset',
     'Unmeasurable',
@@ -93,6 +104,7 @@ __all__ = [
     'contingency',
     'cumulative_error',
     'evaluate',
+    'feature_map_entropy',
     'fill_missing',
     'fit_linear',
     'fit_ridge',
@@ -100,6 +112,9 @@ __all__ = [
     'foreground_ari',
     'forward_nme',
     'fraction_within',
+    'greedy_pck',
+    'ground_truth_known_localization',
+    'inclusive_overlap',
     'inter_ocular',
     'joint_distance',
     'keypoint_of_objects',
@@ -114,6 +129,7 @@ __all__ = [
     'match_boxes',
     'match_greedily',
     'match_landmarks',
+    'max_box_accuracy',
     'mnist_hard',
     'near_share',
     'normalized_errors',
@@ -121,15 +137,19 @@ __all__ = [
     'object_keypoint_similarity',
     'oks_average_precision',
     'pck',
+    'pixel_average_precision',
     'point_accuracy',
     'points_per_image',
     'precision_recall',
     'prototype_accuracy',
     'prototype_attributes',
+    'random_greedy_pck',
     'random_parts',
     'regress_landmarks',
     'repeatability',
     'repeated_nme',
+    'resize_boxes',
     'shape_detection',
     'slot_features',
+    'top1_localization',
 ]

@@ -20,14 +20,25 @@ from kpdiscovery.metrics.landmarks import landmark_regression
 from kpdiscovery.metrics.prototypes import prototype_attributes
 from kpdiscovery.metrics.scenes import mnist_hard
 from kpdiscovery.metrics.segmentation import foreground_ari
+from kpdiscovery.metrics.weak_labels import (
+    classification,
+    keypoints_near_truth,
+    localization,
+    sparsity,
+)
 from kpdiscovery.types import MetricProtocol, Split
 
 _POINTS = ('keypoints', 'visible')
 
 PROTOCOLS: dict[str, MetricProtocol] = {
+    'classification': MetricProtocol(
+        classification, ('label',), prediction=('class_logits',)
+    ),
+    'feature_entropy': MetricProtocol(sparsity, (), prediction=('feature_entropy',)),
     'foreground_ari': MetricProtocol(
         foreground_ari, ('instances',), prediction=('instances',)
     ),
+    'greedy_pck': MetricProtocol(keypoints_near_truth, _POINTS),
     'landmark_accuracy': MetricProtocol(
         landmark_accuracy, _POINTS, fits=True, landmarks=True
     ),
@@ -36,6 +47,9 @@ PROTOCOLS: dict[str, MetricProtocol] = {
     'landmark_pck': MetricProtocol(landmark_pck, _POINTS, fits=True, landmarks=True),
     'landmark_points': MetricProtocol(landmark_points, ()),
     'landmark_regression': MetricProtocol(landmark_regression, _POINTS, fits=True),
+    'localization': MetricProtocol(
+        localization, ('boxes', 'boxes_valid'), prediction=('mask',)
+    ),
     'mnist_hard': MetricProtocol(
         mnist_hard, ('boxes', 'boxes_valid', 'attributes'), attributes=('digit',)
     ),

@@ -46,9 +46,24 @@ class Vgg16(nn.Module):
     blocks: Blocks = VGG16_BLOCKS
     dtype: jnp.dtype = jnp.float32  # Compute dtype; parameters stay float32.
 
+    @property
+    def strides(self) -> dict[str, int]:
+        """Pixels a cell, by tap; cell c is centred on pixel (c + .5) stride - .5."""
+        return {tap: stride for tap, (stride, _) in self._sizes().items()}
+
+    @property
+    def channels(self) -> dict[str, int]:
+        """Channels by tap."""
+        return {tap: channels for tap, (_, channels) in self._sizes().items()}
+
     @nn.compact
-    def __call__(self, images: jax.Array) -> dict[str, jax.Array]:
+    def __call__(
+        self, images: jax.Array, *, train: bool = False
+    ) -> dict[str, jax.Array]:
         """`[B, H, W, 3]` from `normalize_imagenet` -> {tap: `[B, h, w, C]`}.
+
+        Sizes are H and W over `strides`, rounded down. `train` changes nothing (there
+        are no batch statistics); it is there because other backbones have it.
 
         Raises:
             ValueError: an unknown tap, or images too small for the poolings asked for.
@@ -75,6 +90,16 @@ class Vgg16(nn.Module):
         return nn.Conv(
             width, (3, 3), padding=1, dtype=self.dtype, kernel_init=init, name=name
         )
+
+    def _sizes(self) -> dict[str, tuple[int, int]]:
+        stride, channels, out = 1, 3, {}
+        for name, width in self._until_last_tap():
+            if width is None:
+                stride *= 2
+            else:
+                channels = width
+            out[name] = stride, channels
+        return {tap: out[tap] for tap in self.taps}
 
     def _until_last_tap(self) -> list[tuple[str, int | None]]:
         known = layers(self.blocks)

@@ -1,0 +1,55 @@
+"""A backbone, a pooling and one linear layer: classes, and where they were seen."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from kpdiscovery.models.backbones import Backbone
+from kpdiscovery.ops import pooling as pooling_ops
+from kpdiscovery.ops import precision
+
+
+class Classified(NamedTuple):
+    """What a classifier says of pictures."""
+
+    logits: jax.Array  # [B, classes] float32.
+    features: jax.Array  # [B, h, w, C], of the backbone's last stage.
+
+
+class Classifier(nn.Module):
+    """Classes of pictures in [0, 1]; variables are those of `backbone` and `classifier`."""
+
+    backbone: Backbone
+    num_classes: int
+    pooling: str = 'average'  # One of `ops.pooling.KINDS`.
+    epsilon: float = 0.1  # Of leaky maximum pooling.
+    last: str = 'stage4'  # The backbone's map that is pooled.
+
+    @property
+    def stride(self) -> int:
+        """Pixels a cell of the features."""
+        return self.backbone.strides[self.last]
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool = False) -> Classified:
+        """`[B, H, W, 3]`; `train` normalises by the batch's statistics."""
+        features = self.backbone(images, train=train)[self.last]
+        pooled = pooling_ops.pool(features, self.pooling, epsilon=self.epsilon)
+        return Classified(
+            nn.Dense(self.num_classes, name='classifier')(pooled), features
+        )
+
+
+def activation_maps(variables: Any, features: jax.Array, label: jax.Array) -> jax.Array:
+    """Class activation maps: features weighed as the class `[B]` weighs their means.
+
+    `[B, h, w]` float32 from `[B, h, w, C]`, any sign; the bias is left out.
+
+    Source: Zhou et al. 2016 (arXiv:1512.04150).
+    """
+    kernel = variables['params']['classifier']['kernel']
+    return jnp.einsum('bhwc,cb->bhw', precision.full(features), kernel[:, label])

@@ -1,0 +1,68 @@
+"""The network that weighs pixels: a ResNet and a decoder with skips."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from kpdiscovery.models.backbones import Backbone
+from kpdiscovery.models.conv import Conv
+
+_SKIPS = ('stage3', 'stage2', 'stage1', 'stem')
+
+
+class UpBlock(nn.Module):
+    """Enlarge to the skip's size, join, and twice (3x3 convolution, batch norm)."""
+
+    hidden: int
+    out: int
+    last: bool = False  # Without the ReLU after the second.
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        for i, width in enumerate((self.hidden, self.out)):
+            x = Conv(width, dtype=self.dtype, name=f'conv{i}')(x)
+            x = nn.BatchNorm(
+                use_running_average=not train,
+                momentum=0.9,
+                epsilon=1e-5,
+                dtype=self.dtype,
+                name=f'norm{i}',
+            )(x)
+            x = x if self.last and i else nn.relu(x)
+        return x
+
+
+class WeightMap(nn.Module):
+    """Pictures `[B, H, W, 3]` in [0, 1] to maps `[B, H, W]` in (0, 1), float32.
+
+    Blocks have as many channels as the maps they are joined with, the last half of the
+    stem's. With ResNet-18 14,405,571 parameters.
+
+    Source: Learning a weight map (2021), section 3, in our reading (enlarged bilinearly,
+    then joined; batch norm after both convolutions).
+    """
+
+    backbone: Backbone
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
+        maps = self.backbone(images, train=train)
+        x = maps['stage4']
+        for number, name in enumerate(_SKIPS, start=1):
+            skip = maps[name]
+            x = jnp.concatenate([_enlarge(x, skip.shape[1:3]), skip], axis=-1)
+            width = skip.shape[-1]
+            x = UpBlock(width, width, dtype=self.dtype, name=f'up{number}')(
+                x, train=train
+            )
+        x = _enlarge(x, images.shape[1:3])
+        last = UpBlock(x.shape[-1] // 2, 1, True, self.dtype, name='up5')
+        return jax.nn.sigmoid(last(x, train=train)[..., 0].astype(jnp.float32))
+
+
+def _enlarge(x, size):
+    return jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), 'linear')

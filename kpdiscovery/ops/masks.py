@@ -1,0 +1,199 @@
+"""Binary masks on the device: thresholds, connected components, the largest one's box.
+
+A component's size is the area of its outer contour, the polygon through the centres of
+its border pixels, as OpenCV's `findContours` and `contourArea` have it. No contour is
+traced: with the holes filled the polygon is a sum over squares of 2 x 2 pixel centres,
+1 where all four are in the component, 1/2 (a triangle) where three are. Lines, spurs
+and pixels that touch by a corner only have no area.
+
+Source: Shaharabany and Wolf 2021, equations 5 and 6.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from kpdiscovery.ops import coordinates, precision
+
+
+def binary_threshold(maps: jax.Array, *, fraction: float) -> jax.Array:
+    """Pixels of at least `fraction` of their map's maximum: `[..., H, W]` -> bool.
+
+    Nothing of a map that is nowhere above 0, or that has a NaN.
+
+    Raises:
+        ValueError: `fraction` is not in (0, 1], or there are fewer than two axes.
+    """
+    if not 0 < fraction <= 1:
+        raise ValueError(f'fraction must be in (0, 1], got {fraction}')
+    if maps.ndim < 2:
+        raise ValueError(f'maps must be [..., H, W], got {maps.shape}')
+    maps = precision.full(maps)
+    peak = maps.max(axis=(-2, -1), keepdims=True)
+    return (maps >= fraction * peak) & (peak > 0)
+
+
+def connected_components(mask: jax.Array, *, diagonal: bool = True) -> jax.Array:
+    """Labels of the pixels that hang together.
+
+    Every pixel takes the least label around it and hands it to its root (the pixel its
+    label names), then labels follow roots; some log2(pixels) rounds do.
+
+    Args:
+        mask: `[..., H, W]` bool.
+        diagonal: pixels that touch by a corner are connected (8 neighbours, as in
+            OpenCV's contours); else by an edge only (4), which is how the ground must
+            be read then.
+
+    Returns:
+        `[..., H, W]` int32: y * W + x of the component's first pixel, row by row; -1
+        outside the mask.
+
+    Raises:
+        ValueError: `mask` is not bool, or has fewer than two axes.
+    """
+    _check(mask)
+    label = functools.partial(_label, diagonal=diagonal)
+    return jnp.vectorize(label, signature='(h,w)->(h,w)')(mask)
+
+
+def fill_holes(mask: jax.Array) -> jax.Array:
+    """The mask `[..., H, W]` and all ground that it cuts off from the picture's edge.
+
+    A way out goes over edges of pixels, not through corners. What stands in a hole
+    becomes part of what is around it.
+    """
+    _check(mask)
+    lead = [(0, 0)] * (mask.ndim - 2)
+    ground = jnp.pad(~mask, [*lead, (1, 1), (1, 1)], constant_values=True)
+    # The margin is one component with the first pixel of all: label 0.
+    return connected_components(ground, diagonal=False)[..., 1:-1, 1:-1] != 0
+
+
+def polygon_areas(labels: jax.Array) -> jax.Array:
+    """Area of each component's outer contour, in pixels.
+
+    A block of h x w pixels has (h - 1)(w - 1), a line 0.
+
+    Args:
+        labels: `[..., H, W]` of `connected_components`, of a mask without holes.
+
+    Returns:
+        `[..., H, W]` float32, at the first pixel of each component; -1 elsewhere.
+    """
+    return jnp.vectorize(_areas, signature='(h,w)->(h,w)')(labels)
+
+
+def largest_box(mask: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Tight box around the component with the largest outer contour.
+
+    Of equals the one whose first pixel, row by row, comes last: OpenCV lists it first.
+
+    Args:
+        mask: `[..., H, W]` bool.
+
+    Returns:
+        (x0, y0, x1, y1) `[..., 4]` float32 pixels, (i - .5, j + .5) around pixels i..j,
+        and whether there is one, bool `[...]`; zeros where the mask is empty.
+
+    Raises:
+        ValueError: `mask` is not bool, or has fewer than two axes.
+    """
+    _check(mask)
+    return jnp.vectorize(_largest_box, signature='(h,w)->(4),()')(fill_holes(mask))
+
+
+def concentration(maps: jax.Array, *, fraction: float = 0.1) -> jax.Array:
+    """Share of a map's weight that is in the box of its largest component.
+
+    What is below `fraction` of the maximum does not count anywhere. 1 for a uniform map,
+    too: whoever maximises this must look at the box.
+
+    Args:
+        maps: `[..., H, W]` weights >= 0.
+        fraction: of each map's maximum, in (0, 1].
+
+    Returns:
+        `[...]` float32 in [0, 1]; 0 where the map is nowhere above 0, or has a NaN.
+
+    Raises:
+        ValueError: as `binary_threshold`.
+
+    Source: Shaharabany and Wolf 2021, equation 6 (the stopping score S).
+    """
+    kept = binary_threshold(maps, fraction=fraction)
+    box, valid = largest_box(kept)
+    grid = coordinates.pixel_grid(*maps.shape[-2:])
+    grid = grid.reshape((1,) * (maps.ndim - 2) + grid.shape)
+    low, high = (box[..., None, None, s] for s in (slice(2), slice(2, 4)))
+    inside = ((grid > low) & (grid < high)).all(axis=-1)
+    weights = jnp.where(kept, precision.full(maps), 0)
+    total = weights.sum(axis=(-2, -1))
+    share = jnp.where(inside, weights, 0).sum(axis=(-2, -1))
+    return jnp.where(valid, share / jnp.where(valid, total, 1), 0)
+
+
+def _label(mask: jax.Array, *, diagonal: bool) -> jax.Array:
+    none = mask.size  # More than any label, so that it never is the least.
+    place = jnp.arange(none, dtype=jnp.int32).reshape(mask.shape)
+
+    def again(carry):
+        label, _ = carry
+        near = jnp.where(mask, _least_around(label, none, diagonal), none)
+        flat, lower = label.ravel(), near.ravel()
+        flat = jnp.minimum(flat.at[flat].min(lower, mode='drop'), lower)
+        for _ in range(2):
+            flat = flat.at[flat].get(mode='fill', fill_value=none)
+        new = flat.reshape(mask.shape)
+        return new, (new != label).any()
+
+    start = jnp.where(mask, place, none), mask.any()
+    label, _ = jax.lax.while_loop(lambda carry: carry[1], again, start)
+    return jnp.where(mask, label, -1)
+
+
+def _least_around(label, none, diagonal):
+    """The least of each pixel and its neighbours, `[H, W]`."""
+    least = lambda x, window: jax.lax.reduce_window(
+        x, jnp.int32(none), jax.lax.min, window, (1, 1), 'SAME'
+    )
+    across = least(label, (1, 3))
+    if diagonal:
+        return least(across, (3, 1))
+    return jnp.minimum(across, least(label, (3, 1)))
+
+
+def _areas(labels: jax.Array) -> jax.Array:
+    square = lambda op, x: jax.lax.reduce_window(
+        x, jnp.int32(-1 if op is jax.lax.max else 0), op, (2, 2), (1, 1), 'VALID'
+    )
+    corners = square(jax.lax.add, (labels >= 0).astype(jnp.int32))
+    owner = square(jax.lax.max, labels)  # Three of four always are one component.
+    halves = jnp.maximum(corners - 2, 0)
+    total = jnp.zeros(labels.size, jnp.int32).at[owner].add(halves, mode='drop')
+    place = jnp.arange(labels.size).reshape(labels.shape)
+    return jnp.where(labels == place, total.reshape(labels.shape) / 2, -1.0)
+
+
+def _largest_box(filled: jax.Array) -> tuple[jax.Array, jax.Array]:
+    labels = _label(filled, diagonal=True)
+    areas = _areas(labels).ravel()
+    best = areas.size - 1 - jnp.argmax(areas[::-1])  # The last of equals.
+    here = filled & (labels == best)
+    (x0, x1), (y0, y1) = (_extent(here.any(axis=axis)) for axis in (0, 1))
+    box = jnp.stack([x0 - 0.5, y0 - 0.5, x1 + 0.5, y1 + 0.5]).astype(jnp.float32)
+    valid = here.any()
+    return jnp.where(valid, box, 0), valid
+
+
+def _extent(line: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """First and last place of a bool `[n]` that is True."""
+    return jnp.argmax(line), line.size - 1 - jnp.argmax(line[::-1])
+
+
+def _check(mask: jax.Array) -> None:
+    if mask.ndim < 2 or mask.dtype != jnp.bool_:
+        raise ValueError(f'mask must be bool [..., H, W], got {mask.dtype}{mask.shape}')

@@ -13,7 +13,7 @@ def base(data: dict, evaluation: dict, **method):
     """Chapter 6 on some data: batch 16, 256 px, 200,000 iterations a stage."""
     return variants.base(
         data={
-            'size': 256, 'batch_size': 16, 'keypoints': 'sift', 'num_detected': 64,
+            'size': 256, 'batch_size': 16, 'keypoints': 'superpoint+sift', 'num_detected': 64,
             **data,
         },
         method={

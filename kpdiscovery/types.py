@@ -68,6 +68,8 @@ class Prediction:
     alphas: Array | None = None  # [B, K, H, W] float32: each keypoint's share.
     descriptors: Array | None = None  # [B, K, D] float32, unit length.
     reconstruction: Array | None = None  # [B, H, W, 3] float32 in [0, 1].
+    feature_entropy: Array | None = None  # [B] nats: ops.pooling.sparsity.
+    class_maps: Array | None = None  # [B, h, w, classes]: where each class is seen.
 
 
 @flax.struct.dataclass
@@ -96,8 +98,9 @@ class Sweep:
     `labels` being the batch's rows of the table. `reduce(rows, state, key)` sees all
     rows at once, sharded by rows over the mesh axis 'data'; `rows['row_valid']` is
     False on the padding that fills the last shard. It runs before step 0, `every`,
-    2 * `every` ..., and after the last step where `at_end` is set. `advise(scalars)` is
-    a warning with its remedy for the person, or ''.
+    2 * `every` ..., and after the last step where `at_end` is set. With a `stride` it
+    sees every stride-th row of the data set only, and the table has a row for each of
+    those. `advise(scalars)` is a warning with its remedy for the person, or ''.
     """
 
     every: int
@@ -105,6 +108,7 @@ class Sweep:
     extract: Callable[[State, Batch, Tree], Tree]
     reduce: Callable[[Tree, State, jax.Array], SweepResult]
     at_end: bool = False
+    stride: int = 1
     advise: Callable[[Mapping[str, float]], str] | None = None
 
 

@@ -16,6 +16,7 @@ def get_config(arg: str = ''):
         data={
             'source': 'critters',
             'size': 128,
+            'keypoints': 'sift',
             'landmarks': 'critters12',
             'options': {'crop_margin': 0.1},
         },

@@ -1,5 +1,6 @@
 """Pure losses: arrays in, one number per example out unless the docstring says a set."""
 
+from kpdiscovery.losses.classes import triplet, weight_map
 from kpdiscovery.losses.detectors import cell_cross_entropy, descriptor_hinge
 from kpdiscovery.losses.landmarks import contrastive_landmarks, heatmap_mse
 from kpdiscovery.losses.pixels import equivariance, squared_error
@@ -17,4 +18,6 @@ __all__ = [
     'random_directions',
     'sliced_wasserstein',
     'squared_error',
+    'triplet',
+    'weight_map',
 ]

@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from kpdiscovery.methods.lmpnet import LmpNet
 from kpdiscovery.methods.self_training import SelfTraining
 from kpdiscovery.methods.superpoint import SuperPoint
 from kpdiscovery.methods.tusk import Tusk
+from kpdiscovery.methods.weight_map import WeightMapping
 from kpdiscovery.types import UserError
 
 METHODS: dict[str, Any] = {
     'superpoint': SuperPoint,
     'tusk': Tusk,
     'self_training': SelfTraining,
+    'lmpnet': LmpNet,
+    'weight_map': WeightMapping,
 }
 
 

@@ -26,7 +26,8 @@ class Sweeper:
         self.sweep, self.feed = sweep, feed
         mesh = feed.sharding.mesh
         self.piece = feed.batch_size // mesh.size
-        self.pieces = -(-len(feed.source) // feed.batch_size)
+        seen = -(-len(feed.source) // sweep.stride)
+        self.pieces = -(-seen // feed.batch_size)
         self.block = self.piece * self.pieces
         self.rows = self.block * mesh.size  # N_padded.
         rows: Any = feed.sharding
@@ -56,7 +57,7 @@ class Sweeper:
     def _order(self, piece: int) -> np.ndarray:
         starts = np.arange(self.feed.sharding.mesh.size)[:, None] * self.block
         rows = starts + piece * self.piece + np.arange(self.piece)
-        return rows.ravel().astype(np.int32)
+        return (rows.ravel() * self.sweep.stride).astype(np.int32)
 
     def _extract(self, state, batch, labels, piece):
         take = lambda block: jax.lax.dynamic_slice_in_dim(

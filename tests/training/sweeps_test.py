@@ -31,11 +31,13 @@ def tables(rows, labels):
     return {'count': zeros, 'index': zeros, 'mean': jnp.zeros(rows)}
 
 
-def sweep(source, devices, batch_size, rounds=2):
+def sweep(source, devices, batch_size, rounds=2, **options):
     mesh = sharding.make_mesh(devices)
     with jax.set_mesh(mesh):
         feed = Feed(source, batch_size, sharding.by_rows(mesh))
-        sweeper = Sweeper(Sweep(1, tables, remember_rows, count_visits), feed)
+        sweeper = Sweeper(
+            Sweep(1, tables, remember_rows, count_visits, **options), feed
+        )
         labels = sweeper.init({})
         state = State(jnp.ones((), jnp.int32), {'sweeps': jnp.zeros(())}, {})
         for _ in range(rounds):
@@ -56,6 +58,17 @@ def test_every_row_is_visited_once_a_round(source, devices, batch_size):
     assert (np.asarray(labels['count']) == 2).all()
     want = [source[i]['image'].mean(dtype=np.float64) + 1 for i in range(21)]
     np.testing.assert_allclose(labels['mean'][:21], want, rtol=1e-5)
+
+
+@pytest.mark.parametrize('devices', [1, 4])
+def test_a_stride_visits_as_many_rows_fewer(devices):
+    source = Colors()
+    labels, _, scalars = sweep(source, devices, 4, stride=5)
+    assert scalars['valid'] == 5  # Rows 0, 5, 10, 15 and 20 of 21.
+    index = np.asarray(labels['index'])
+    assert np.array_equal(index, 5 * np.arange(8))
+    want = [source[i]['image'].mean(dtype=np.float64) + 1 for i in index[:5]]
+    np.testing.assert_allclose(labels['mean'][:5], want, rtol=1e-5)
 
 
 def test_table_is_sharded_by_rows():

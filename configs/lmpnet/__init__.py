@@ -1,0 +1,1 @@
+"""LMPNet on birds and on our benchmark."""

@@ -1,0 +1,113 @@
+"""What the configs of LMPNet and of the weight map share; see their reference papers.
+
+Both papers leave much of the training open; what is not theirs is our recommendation.
+"""
+
+from kpdiscovery.configs import variants
+
+_SGD = {'name': 'sgd', 'momentum': 0.9, 'l2': 1e-4}
+
+
+def lmpnet(data: dict, evaluation: dict, *, epoch: int, **method):
+    """LMPNet on some data: 448 px crops of 512 px, batches of 32, 60 epochs a net.
+
+    `epoch` counts the steps of one. Random weights learn at the classifier's rate;
+    pretrained ones (`--config.method.network.weights=FILE`) want `trunk` 0.1.
+    """
+    steps = 60 * epoch
+    optimizer = {
+        **_SGD,
+        'lr': 0.01,
+        'trunk': 1.0,
+        'decay': 'drops',
+        'drops': (40 * epoch,),
+    }
+    return variants.base(
+        data={'size': 512, 'batch_size': 32, **data},
+        method={
+            'name': 'lmpnet',
+            'network': {'backbone': 'resnet50'},
+            'crops': {'share': 448 / 512},
+            **method,
+        },
+        phases={
+            'classify': {'steps': steps, 'optimizer': optimizer},
+            'mask_out': {'steps': steps, 'optimizer': dict(optimizer)},
+        },
+        evaluation=evaluation,
+    )
+
+
+def weight_map(data: dict, evaluation: dict, *, epoch: int, **method):
+    """The weight map on some data: 224 px crops of 256 px, 200 and 100 epochs.
+
+    `epoch` counts the steps of one, of batches of 16; the map's net learns from eight
+    of them at a time.
+    """
+    rate = {**_SGD, 'lr': 1e-3, 'trunk': 1.0, 'decay': 'drops'}
+    return variants.base(
+        data={'size': 256, 'batch_size': 16, **data},
+        method={'name': 'weight_map', 'crops': {'share': 224 / 256}, **method},
+        phases={
+            'classify': {
+                'steps': 200 * epoch,
+                'optimizer': {**rate, 'drops': (80 * epoch, 160 * epoch)},
+            },
+            'localize': {
+                'steps': 100 * epoch,
+                'epoch': epoch,
+                'optimizer': {**_SGD, 'lr': 1e-4, 'accumulate': 8},
+            },
+        },
+        evaluation=evaluation,
+    )
+
+
+def method2(c):
+    """Method II: triplets in place of classes; few are in 16 pictures, hence 128.
+
+    The classifier is trained too, for the classes it names and for CAM.
+    """
+    larger = 128 // c.data.batch_size
+    c.data.batch_size *= larger
+    c.method.guide = 'embedding'
+    classify, localize = (_fewer(c.phases[n], larger) for n in ('classify', 'localize'))
+    localize['optimizer']['accumulate'] = 1
+    c.phases = {'classify': classify, 'embed': classify, 'localize': localize}
+
+
+def small(c):
+    """64 px crops of 72 px, 8 x 8 cells, a quarter of the width: for two CPU cores."""
+    net = {'backbone': 'resnet18', 'width': 16, 'small_stem': True, 'last_stride': 1}
+    c.data.update(size=72, batch_size=64)
+    c.method.network.update(net)
+    if 'encoder' in c.method:
+        c.method.encoder.update(net)
+    c.method.crops.share = 64 / 72
+
+
+def smoke(c):
+    """Two steps a phase of a tiny network: proves that the pieces fit."""
+    small(c)
+    c.data.update(size=36, batch_size=8)
+    for name in ('network', 'encoder'):
+        if name in c.method:
+            c.method[name].width = 4
+    for section in c.phases.values():
+        section.steps = 2
+        if 'epoch' in section:
+            section.epoch = 1
+    c.run.update(log_every=1, checkpoint_every=1)
+    c.evaluation.update(fit=0, test=16, batch_size=8)
+
+
+def _fewer(section, factor):
+    """A phase of as many epochs in steps of `factor` times as many pictures."""
+    section = section.to_dict()
+    for name in ('steps', 'epoch'):
+        if name in section:
+            section[name] //= factor
+    if 'drops' in section['optimizer']:
+        drops = tuple(step // factor for step in section['optimizer']['drops'])
+        section['optimizer']['drops'] = drops
+    return section

@@ -1,0 +1,133 @@
+"""What methods that learn from class labels share: their network and its step."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from kpdiscovery.methods import optimizers
+from kpdiscovery.models import backbones
+from kpdiscovery.models.classifier import Classifier
+from kpdiscovery.types import Batch
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A ResNet and where its weights come from; a config section."""
+
+    backbone: str = 'resnet50'  # resnet18, resnet34, resnet50 or resnet101.
+    width: int = 64  # Channels of the first convolution; pretrained weights need 64.
+    last_stride: int = 2  # 1: the last stage at twice the resolution.
+    small_stem: bool = False  # For pictures of about 64 pixels.
+    weights: str = ''  # Safetensors with torchvision's names; '': random.
+    frozen_statistics: bool = False  # Batch norm by the running statistics, always.
+    dtype: str = 'float32'  # Of convolutions; parameters and reductions stay float32.
+
+    def __post_init__(self):
+        if not self.backbone.startswith('resnet'):
+            raise ValueError(f'backbone must be a ResNet, got {self.backbone!r}')
+        self.build()  # Wrong options are told here.
+
+    def build(self) -> backbones.Backbone:
+        return backbones.build(
+            self.backbone,
+            width=self.width,
+            last_stride=self.last_stride,
+            small_stem=self.small_stem,
+            dtype=jnp.dtype(self.dtype),
+        )
+
+    def classifier(self, num_classes: int, **pooling) -> Classifier:
+        """The trunk with a linear layer on what `pooling` makes of its last map."""
+        return Classifier(self.build(), num_classes, **pooling)
+
+    def init(self, key: jax.Array, module: Any, images: jax.Array) -> dict:
+        """Variables of a module whose trunk is called `backbone`, with its weights."""
+        variables = module.init(key, images)
+        if not self.weights:
+            return variables
+        loaded = backbones.load(self.weights, self.build())
+        return {name: {**tree, 'backbone': loaded[name]} if name in loaded else tree
+                for name, tree in variables.items()}  # fmt: skip
+
+
+def build_optimizer(section: Mapping) -> optax.GradientTransformation:
+    """A phase's optimiser; its `trunk` (1) scales the rate of what is pretrained."""
+    options = dict(section['optimizer'])
+    factor = options.pop('trunk', 1.0)
+    update = optimizers.build(options, section['steps'])
+    if factor == 1:
+        return update
+    trunk = lambda params: {name: jax.tree.map(lambda _, n=name: n == 'backbone', tree)
+                            for name, tree in params.items()}  # fmt: skip
+    return optax.chain(update, optax.masked(optax.scale(factor), trunk))
+
+
+def check_labels(batch: Batch, num_classes: int) -> jax.Array:
+    """Classes `[B]` of a batch.
+
+    Raises:
+        ValueError: the batch has none, or the method does not know how many there are.
+    """
+    if 'label' not in batch:
+        raise ValueError(
+            'this method learns from class labels, which the pictures do not have: sort '
+            'them into one folder a class, or add `label` to annotations.npz'
+        )
+    if num_classes < 2:
+        raise ValueError(f'method.num_classes must be at least 2, got {num_classes}')
+    return batch['label']
+
+
+def learn_classes(
+    network: Network,
+    module: Classifier,
+    update,
+    variables,
+    opt,
+    images,
+    label,
+    counts=None,
+):
+    """One step of cross-entropy on pictures `[B, H, W, 3]` of classes `[B]`.
+
+    `counts` `[B]` leaves rows out, None: none. Returns the variables, the optimiser's
+    state, and the named scalars. A class outside 0..classes-1 makes the loss not finite,
+    which ends the training.
+    """
+    train = not network.frozen_statistics
+    counts = jnp.ones(label.shape, bool) if counts is None else counts
+
+    def objective(variables):
+        out, fresh = module.apply(
+            variables, images, train=train, mutable=['batch_stats']
+        )
+        loss = optax.softmax_cross_entropy_with_integer_labels(out.logits, label)
+        inside = (label >= 0) & (label < out.logits.shape[-1])
+        loss = mean_of(jnp.where(inside, loss, jnp.nan), counts)
+        right = mean_of(out.logits.argmax(axis=-1) == label, counts)
+        return loss, ({'loss': loss, 'accuracy': right}, fresh)
+
+    return descend(objective, update, variables, opt)
+
+
+def descend(loss: Callable, update, variables: Any, opt: Any):
+    """One step down `loss(variables) -> value, (scalars, fresh batch statistics)`.
+
+    Returns the variables, the optimiser's state, and the scalars.
+    """
+    objective = lambda params: loss({**variables, 'params': params})
+    grads, (terms, fresh) = jax.grad(objective, has_aux=True)(variables['params'])
+    change, opt = update.update(grads, opt, variables['params'])
+    params = optax.apply_updates(variables['params'], change)
+    return {**variables, **fresh, 'params': params}, opt, terms
+
+
+def mean_of(values: jax.Array, counts: jax.Array) -> jax.Array:
+    """Mean of the `[B]` values that count; 0 without any."""
+    return jnp.where(counts, values, 0).sum() / jnp.maximum(counts.sum(), 1)

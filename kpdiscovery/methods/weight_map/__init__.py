@@ -1,0 +1,5 @@
+"""The weight map: what of a picture its class needs (Shaharabany and Wolf 2021)."""
+
+from kpdiscovery.methods.weight_map.method import WeightMapping
+
+__all__ = ['WeightMapping']

@@ -1,0 +1,157 @@
+"""The weight map as a method: a classifier, perhaps an embedding, and the map's net."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from kpdiscovery.methods import classification
+from kpdiscovery.methods.classification import Network
+from kpdiscovery.methods.crops import Crops
+from kpdiscovery.methods.weight_map import learning, stopping
+from kpdiscovery.models.classifier import Classifier
+from kpdiscovery.models.weight_map import WeightMap
+from kpdiscovery.ops import heatmaps, masks
+from kpdiscovery.ops import images as image_ops
+from kpdiscovery.types import Batch, Keypoints, Phase, Prediction, State
+
+# Phase -> the net it trains, and its step.
+_PHASES = {
+    'classify': ('classifier', learning.step_classify),
+    'embed': ('embedding', learning.step_embed),
+    'localize': ('map', learning.step_localize),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightMapping:
+    """Mask and box of the one thing a picture's class label is about.
+
+    Attributes are the fields of `config.method`. Phases are those of `config.phases`:
+    method I is `classify`, `localize`; method II, `guide='embedding'`, has `embed`
+    before `localize`, and `classify` only for the classes it names.
+    """
+
+    num_classes: int = 0  # 0: counted by `kpd train`.
+    guide: str = 'classifier'  # 'embedding': method II.
+    network: Network = Network(backbone='resnet18')  # Of each net that judges.
+    encoder: Network = Network(backbone='resnet18')  # Of the map's net.
+    crops: Crops = Crops()
+    target: str = 'soft'  # Of method I: the classifier's opinion; 'label': the truth.
+    regularizer: float = 1.0  # Times the mean of the map.
+    masking: str = 'normalized'  # What 0 shows: the mean colour; 'raw': black.
+    embedding_size: int = 200
+    margin: float = 1.0  # Of triplets.
+    inner: bool = True  # Method II's losses, for table 6.
+    outer: bool = True
+    threshold: float = 0.1  # Of boxes, of the map's maximum.
+    holdout: int = 10  # Every so many rows are not learnt from, for the stopping score.
+    largest_area: float = 0.9  # Mean boxes from this share on do not stop the training.
+
+    metrics = ('classification', 'localization')
+    num_labels = 1
+    sections: ClassVar = {'network': Network, 'encoder': Network, 'crops': Crops}
+
+    def __post_init__(self):
+        allowed = {
+            'guide': ('classifier', 'embedding'),
+            'target': ('soft', 'label'),
+            'masking': ('normalized', 'raw'),
+        }
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                raise ValueError(
+                    f'{name} must be one of {values}, got {getattr(self, name)!r}'
+                )
+        if self.holdout == 1:
+            raise ValueError('holdout=1 leaves no row to learn from')
+
+    @property
+    def classifier(self) -> Classifier:
+        return self.network.classifier(self.num_classes)
+
+    @property
+    def embedding(self) -> Classifier:
+        """Its `logits` are the vectors, without normalisation."""
+        return self.network.classifier(self.embedding_size)
+
+    @property
+    def mapper(self) -> WeightMap:
+        return WeightMap(self.encoder.build(), jnp.dtype(self.encoder.dtype))
+
+    def judge(self, variables: Any, images: jax.Array) -> jax.Array:
+        """What the frozen net says of pictures: logits or vectors."""
+        return getattr(self, self.guide).apply(variables[self.guide], images).logits
+
+    def phases(self, config) -> tuple[Phase, ...]:
+        return tuple(self._phase(n, s) for n, s in config['phases'].items())
+
+    def predict(self, variables: Any, images: jax.Array) -> Prediction:
+        """Map, its box, class, and class activation maps for comparison.
+
+        Pictures are seen whole, shrunk to the size of training crops. The keypoint is
+        the map's highest pixel.
+        """
+        seen = self.crops.whole(images)
+        out: Any = None
+        if 'classifier' in variables:
+            out = self.classifier.apply(variables['classifier'], seen)
+        maps: Any = jnp.ones(seen.shape[:3], jnp.float32)  # Before there is a net for it.
+        if 'map' in variables:
+            maps = self.mapper.apply(variables['map'], seen)
+        maps = image_ops.resize(maps[..., None], images.shape[1:3])[..., 0]
+        kept = masks.binary_threshold(maps, fraction=self.threshold)
+        boxes, found = jax.vmap(masks.largest_box)(kept)
+        return Prediction(
+            _peak(maps),
+            mask=maps,
+            boxes=boxes[:, None],
+            boxes_valid=found[:, None],
+            class_logits=None if out is None else out.logits,
+            class_maps=None if out is None else _all_maps(variables, out.features),
+        )
+
+    def _phase(self, name, section):
+        if name not in _PHASES:
+            raise ValueError(f'a phase must be one of {tuple(_PHASES)}, got {name!r}')
+        net, step = _PHASES[name]
+        update = classification.build_optimizer(section)
+        return Phase(
+            name,
+            section['steps'],
+            functools.partial(self._init, net, update),
+            functools.partial(step, self, update),
+            **stopping.while_training(self, section) if net == 'map' else {},
+        )
+
+    def _init(self, name, update, key, batch: Batch, before: State | None) -> State:
+        """A fresh net, or pretrained, beside those of the phases before."""
+        classification.check_labels(batch, self.num_classes)
+        others = {} if before is None else before.variables
+        if name == 'map' and self.guide not in others:
+            needed = {'classifier': 'classify', 'embedding': 'embed'}[self.guide]
+            raise ValueError(f'phase localize needs the phase {needed} before it')
+        images = self.crops.whole(image_ops.as_float(batch['image'][:1]))
+        source = self.encoder if name == 'map' else self.network
+        modules = {
+            'classifier': self.classifier, 'embedding': self.embedding, 'map': self.mapper,
+        }  # fmt: skip
+        net = source.init(key, modules[name], images)
+        opt = {name: update.init(net['params'])}
+        return State(jnp.zeros((), jnp.int32), {**others, name: net}, opt)
+
+
+def _all_maps(variables, features):
+    """Activation maps of every class, `[B, h, w, classes]`."""
+    kernel = variables['classifier']['params']['classifier']['kernel']
+    return jnp.einsum('bhwc,cn->bhwn', features.astype(jnp.float32), kernel)
+
+
+def _peak(maps) -> Keypoints:
+    """The highest pixel of each map, as its one keypoint."""
+    found = heatmaps.top_k_keypoints(maps, 1, window=1)
+    return dataclasses.replace(found, label=jnp.zeros_like(found.label))

@@ -1,0 +1,59 @@
+"""When to stop: the share of the map that lies in its box, on rows not learnt from."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from kpdiscovery.ops import images as image_ops
+from kpdiscovery.ops import masks
+from kpdiscovery.types import Batch, State, Sweep, SweepResult, Tree
+
+
+def while_training(method, section) -> dict[str, Any]:
+    """The sweep every `section['epoch']` steps, and the scalar to keep the best of.
+
+    Nothing without held-out rows: then the last state is kept.
+    """
+    if not method.holdout:
+        return {}
+    sweep = Sweep(
+        section['epoch'],
+        lambda rows, labels: {},
+        functools.partial(_describe, method),
+        functools.partial(_score, method),
+        at_end=True,
+        stride=method.holdout,
+    )
+    return {'sweep': sweep, 'keep_best': 'score'}
+
+
+def _describe(method, state: State, batch: Batch, labels: Tree) -> Tree:
+    """Score S of each picture, and the share of it that its box covers."""
+    del labels
+    images = method.crops.whole(image_ops.as_float(batch['image']))
+    maps = method.mapper.apply(state.variables['map'], images)
+    kept = masks.binary_threshold(maps, fraction=method.threshold)
+    boxes, found = jax.vmap(masks.largest_box)(kept)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    area = jnp.where(found, sides.prod(axis=-1), 0) / (maps.shape[1] * maps.shape[2])
+    score = masks.concentration(maps, fraction=method.threshold)
+    return {'score': score, 'area': area}
+
+
+def _score(method, rows, state: State, key) -> SweepResult:
+    """Means over the rows; a map that is 1 everywhere has the highest score of all,
+    so none counts before the first epoch or with boxes as large as the pictures."""
+    del key
+    mean = lambda x: jnp.where(rows['row_valid'], x, 0).sum() / rows['row_valid'].sum()
+    concentration, area = mean(rows['score']), mean(rows['area'])
+    counts = (state.step > 0) & (area < method.largest_area)
+    scalars = {
+        'score': jnp.where(counts, concentration, -1.0),
+        'concentration': concentration,
+        'box_area': area,
+    }
+    return SweepResult({}, state, scalars)

@@ -1,0 +1,220 @@
+"""LMPNet: its keypoint branch by hand, and both its phases on coloured squares."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpdiscovery import config, inference, methods
+from kpdiscovery.methods.lmpnet import LmpNet, keypoints
+from kpdiscovery.models.vgg import IMAGENET_MEAN
+from kpdiscovery.types import Keypoints, Method, UserError
+from tests.methods.weak_labels import Squares, Unlabelled, train
+
+
+def settings(*overrides):
+    return config.load('lmpnet/critters:smoke', [
+        'mesh.data=1', 'method.num_classes=3', *overrides,
+    ])  # fmt: skip
+
+
+def points(cells, valid=None):
+    xy = jnp.asarray([cells], jnp.float32)
+    valid = jnp.ones(xy.shape[:2], bool) if valid is None else jnp.array([valid])
+    label = jnp.arange(xy.shape[1])[None]
+    return Keypoints(xy, jnp.where(valid, 1.0, 0.0), label, valid)
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """A run of two steps a phase, and where it lies."""
+    workdir = tmp_path_factory.mktemp('lmpnet')
+    outcome = train(settings(), Squares(), workdir)
+    assert outcome.finished
+    return outcome, workdir
+
+
+def test_is_a_method_and_checks_its_options():
+    assert isinstance(LmpNet(), Method)
+    for options, message in [
+        ({'pooling': 'mean'}, "pooling must be one of .*got 'mean'"),
+        ({'fusion': 'both'}, "fusion must be one of .*got 'both'"),
+        ({'mask_cells': 2}, 'mask_cells must be odd, got 2'),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            LmpNet(**options)
+
+
+# From cells to pixels, masks and joined lists.
+
+
+def test_cells_of_the_paper_in_pixels():
+    got = keypoints.to_pixels(points([(10, 3), (0, 0)]), 32, (0, 0))
+    np.testing.assert_array_equal(got.xy[0], [(335.5, 111.5), (15.5, 15.5)])
+    moved = keypoints.to_pixels(points([(10, 3), (0, 0)], [True, False]), 32, (4, 8))
+    np.testing.assert_array_equal(moved.xy[0], [(339.5, 119.5), (0, 0)])
+
+
+@pytest.mark.parametrize('cells, side', [(1, 8), (3, 24)])
+def test_a_square_about_the_first_keypoint_is_erased(cells, side):
+    images = jax.random.uniform(jax.random.key(0), (1, 64, 64, 3))
+    got = keypoints.mask_out(images, points([(3, 4), (0, 0)]), stride=8, cells=cells)
+    changed = np.asarray((got != images).any(axis=-1))[0]
+    low = np.array([4, 3]) * 8 - 8 * (cells // 2)  # Row, column.
+    assert changed[low[0] : low[0] + side, low[1] : low[1] + side].all()
+    assert changed.sum() == side**2
+    np.testing.assert_allclose(got[0][changed][0], IMAGENET_MEAN, rtol=1e-6)
+
+
+def test_without_a_keypoint_nothing_is_erased():
+    images = jnp.ones((1, 16, 16, 3))
+    got = keypoints.mask_out(images, points([(0, 0)], [False]), stride=8, cells=3)
+    np.testing.assert_array_equal(got, images)
+
+
+def test_lists_are_joined_without_doubles():
+    first = points([(0, 0), (9, 9), (5, 5)], [True, True, False])
+    second = points([(1, 0), (20, 20), (30, 30)])
+    got = keypoints.join(first, second, threshold=3)
+    assert got.xy[0].tolist() == [[0, 0], [9, 9], [20, 20]]
+    assert got.label[0].tolist() == [0, 1, 2]
+    few = keypoints.join(first, points([(0, 1), (9, 8), (1, 1)]), threshold=3)
+    assert few.valid[0].tolist() == [True, True, False]
+    assert few.xy[0, 2].tolist() == [0, 0]
+
+
+# Training.
+
+
+def test_the_first_net_stays_while_the_second_learns(trained):
+    outcome, workdir = trained
+    longer = settings('phases.mask_out.steps=4')
+    again = train(longer, Squares(), workdir / 'longer')
+    same = jax.tree.map(lambda a, b: np.array_equal(a, b), outcome.variables['first'],
+                        again.variables['first'])  # fmt: skip
+    assert all(jax.tree.leaves(same))
+    moved = jax.tree.map(lambda a, b: np.array_equal(a, b), outcome.variables['second'],
+                         again.variables['second'])  # fmt: skip
+    assert not all(jax.tree.leaves(moved))
+
+
+def test_a_stopped_run_goes_on_bit_for_bit(trained, tmp_path):
+    outcome, _ = trained
+    stopped = train(settings(), Squares(), tmp_path, max_seconds=0)
+    assert not stopped.finished
+    again = train(settings(), Squares(), tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, again.variables, outcome.variables)
+
+
+@pytest.mark.parametrize('fusion', ['proposals', 'lists', 'first'])
+def test_predictions_are_keypoints_inside_the_picture(trained, fusion):
+    _, workdir = trained
+    loaded = inference.load(workdir, [f'method.fusion={fusion}'])
+    source = Squares()
+    got = inference.predict_rows(loaded, source, 6, batch_size=3).prediction
+    xy = got.keypoints.xy[got.keypoints.valid]
+    assert len(xy)
+    assert ((xy >= 0) & (xy < source.size)).all()
+    assert got.class_logits.shape == (6, 3)
+    assert ((got.feature_entropy >= 0) & (got.feature_entropy <= np.log(16))).all()
+
+
+def test_fusion_of_the_first_net_alone_is_its_own_prediction(trained):
+    outcome, workdir = trained
+    alone = inference.load(workdir, ['method.fusion=first'])
+    without = alone._replace(variables={'first': outcome.variables['first']})
+    images = np.stack([Squares()[i]['image'] for i in range(3)])
+    got, want = (inference.predict_images(t, images) for t in (alone, without))
+    np.testing.assert_array_equal(got.keypoints.xy, want.keypoints.xy)
+
+
+def test_it_learns_colours(tmp_path):
+    learnt = train(settings(
+        'phases.classify.steps=60', 'phases.classify.optimizer.lr=0.02',
+        'phases.mask_out.steps=1', 'run.log_every=60', 'run.checkpoint_every=60',
+    ), Squares(), tmp_path)  # fmt: skip
+    assert learnt.finished
+    split = inference.predict_rows(
+        inference.load(tmp_path), Squares(), 24, batch_size=8
+    )
+    right = split.prediction.class_logits.argmax(axis=-1) == split.truth['label']
+    assert right.mean() > 0.9
+
+
+# Bad input.
+
+
+def test_pictures_without_classes(tmp_path):
+    with pytest.raises(UserError, match='lmpnet learns from class labels: sort'):
+        train(settings(), Unlabelled(), tmp_path)
+    method = methods.build(settings().method)
+    with pytest.raises(ValueError, match='one folder a class'):
+        method.phases(settings().to_dict())[0].init(
+            jax.random.key(0), {'image': np.zeros((2, 36, 36, 3), np.uint8)}, None
+        )
+
+
+@pytest.mark.parametrize('label', [[-1], [3]])
+def test_labels_that_are_no_class(tmp_path, label):
+    with pytest.raises(UserError, match=rf'0..2, 1 of 24 are not, {label[0]} say'):
+        train(settings(), Squares(label=label), tmp_path)
+    source = Squares(label=label)
+    source.labels, hidden = None, source.labels  # Known only picture by picture.
+    source.__class__ = _Hidden
+    source.hidden = hidden
+    with pytest.raises(UserError, match='loss is not finite'):
+        train(settings(), source, tmp_path)
+
+
+class _Hidden(Squares):
+    def __getitem__(self, index):
+        self.labels = self.hidden
+        row = super().__getitem__(index)
+        self.labels = None
+        return row
+
+
+def test_a_class_with_one_picture(tmp_path):
+    label = [2] + [0, 1] * 11 + [0]
+    assert train(settings(), Squares(label=label), tmp_path).finished
+
+
+def test_the_second_phase_alone():
+    only = settings().to_dict()
+    del only['phases']['classify']
+    method = methods.build(settings().method)
+    with pytest.raises(ValueError, match='mask_out needs the phase classify'):
+        jax.eval_shape(
+            lambda: method.phases(only)[0].init(jax.random.key(0), _batch(), None)
+        )
+    with pytest.raises(ValueError, match=r"one of .*'mask_out'.* got 'train'"):
+        method.phases({'phases': {'train': only['phases']['mask_out']}})
+
+
+def test_nothing_fires(trained):
+    outcome, workdir = trained
+    loaded = inference.load(workdir)
+    dead = jax.tree.map(np.zeros_like, outcome.variables)
+    got = inference.predict_images(
+        loaded._replace(variables=dead), np.zeros((2, 36, 36, 3), np.uint8)
+    )
+    assert not got.keypoints.valid.any()
+    assert np.isfinite(got.keypoints.xy).all()
+    assert got.feature_entropy.tolist() == [0, 0]
+
+
+def _batch():
+    return {'image': jnp.zeros((2, 36, 36, 3), jnp.uint8), 'label': jnp.zeros(2, int),
+            'index': jnp.arange(2)}  # fmt: skip
+
+
+def test_frozen_statistics_stay(tmp_path):
+    method = dataclasses.replace(methods.build(settings().method))
+    frozen = settings('method.network.frozen_statistics=True')
+    got = train(frozen, Squares(), tmp_path).variables['first']['batch_stats']
+    means = [leaf for path, leaf in jax.tree_util.tree_leaves_with_path(got)
+             if 'mean' in jax.tree_util.keystr(path)]  # fmt: skip
+    assert means and all(not np.any(leaf) for leaf in means)
+    assert not method.network.frozen_statistics

@@ -1,0 +1,254 @@
+"""The weight map: its pieces by hand, and both methods' phases on coloured squares."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpdiscovery import config, inference, methods
+from kpdiscovery.methods.weight_map import WeightMapping, learning, stopping
+from kpdiscovery.models import backbones
+from kpdiscovery.models.vgg import IMAGENET_MEAN
+from kpdiscovery.models.weight_map import WeightMap
+from kpdiscovery.types import Method, State, UserError
+from tests.methods.weak_labels import Squares, Unlabelled, train
+
+METHODS = ['smoke', 'method2,smoke']
+
+
+def settings(variant='smoke', *overrides):
+    return config.load(f'weight_map/critters:{variant}', [
+        'mesh.data=1', 'method.num_classes=3', 'method.holdout=4', 'run.keep=9', *overrides,
+    ])  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """{variant: (outcome, workdir)} of two steps a phase."""
+    runs = {}
+    for variant in METHODS:
+        workdir = tmp_path_factory.mktemp('weight_map')
+        runs[variant] = train(settings(variant), Squares(), workdir), workdir
+        assert runs[variant][0].finished
+    return runs
+
+
+def count(tree):
+    return sum(np.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
+
+
+def test_parameters_of_the_tabled_network():
+    net = WeightMap(backbones.build('resnet18'))
+    image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+    params = jax.eval_shape(net.init, jax.random.key(0), image)['params']
+    blocks = [count(params[f'up{i}']) for i in range(1, 6)]
+    assert blocks == [2_360_832, 590_592, 147_840, 110_976, 18_819]
+    assert count(params) == 14_405_571
+
+
+@pytest.mark.parametrize('size', [(64, 64), (50, 37)])
+@pytest.mark.parametrize('small_stem', [False, True])
+def test_maps_are_as_large_as_pictures(size, small_stem):
+    net = WeightMap(backbones.build('resnet18', width=4, small_stem=small_stem))
+    images = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
+    got, _ = jax.eval_shape(
+        lambda x: net.init_with_output(jax.random.key(0), x), images
+    )
+    assert got.shape == (2, *size)
+    assert got.dtype == jnp.float32
+
+
+def test_is_a_method_and_checks_its_options():
+    assert isinstance(WeightMapping(), Method)
+    for options, message in [
+        ({'guide': 'both'}, "guide must be one of .*got 'both'"),
+        ({'target': 'hard'}, "target must be one of .*got 'hard'"),
+        ({'masking': 'black'}, "masking must be one of .*got 'black'"),
+        ({'holdout': 1}, 'holdout=1 leaves no row'),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            WeightMapping(**options)
+
+
+# Learning.
+
+
+def test_what_a_map_hides_has_the_mean_colour():
+    images = jax.random.uniform(jax.random.key(0), (1, 2, 2, 3))
+    maps = jnp.array([[[1.0, 0.0], [0.5, 1.0]]])
+    method = WeightMapping()
+    got = learning.cover(method, images, maps)
+    np.testing.assert_allclose(got[0, 0, 0], images[0, 0, 0], rtol=1e-6)
+    np.testing.assert_allclose(got[0, 0, 1], IMAGENET_MEAN, rtol=1e-6)
+    half = (images[0, 1, 0] + jnp.array(IMAGENET_MEAN)) / 2
+    np.testing.assert_allclose(got[0, 1, 0], half, rtol=1e-6)
+    raw = learning.cover(dataclasses.replace(method, masking='raw'), images, maps)
+    np.testing.assert_allclose(raw, images * maps[..., None], rtol=1e-6)
+
+
+def test_triplets_of_a_batch():
+    label = jnp.array([0, 0, 0, 1, 1, 2, 0])
+    counts = jnp.array([True] * 6 + [False])
+    seen = set()
+    for seed in range(30):
+        positive, negative, usable = learning.pick_triplets(
+            jax.random.key(seed), label, counts
+        )
+        assert usable.tolist() == [True] * 5 + [False, False]  # One picture; left out.
+        for i in range(5):
+            assert label[positive[i]] == label[i]
+            assert positive[i] != i and counts[positive[i]]
+            assert label[negative[i]] != label[i] and counts[negative[i]]
+        seen.add((int(positive[0]), int(negative[0])))
+    assert {p for p, _ in seen} == {1, 2}
+    assert {n for _, n in seen} == {3, 4, 5}
+
+
+def test_a_batch_of_one_class_has_no_triplets():
+    *_, usable = learning.pick_triplets(
+        jax.random.key(0), jnp.zeros(4, int), jnp.ones(4, bool)
+    )
+    assert not usable.any()
+
+
+@pytest.mark.parametrize('variant', METHODS)
+def test_held_out_rows_teach_nothing(trained, variant):
+    outcome, _ = trained[variant]
+    method = methods.build(settings(variant).method)
+    phase = method.phases(settings(variant).to_dict())[-1]
+    rows = [Squares()[i] for i in range(8)]
+    batch = {
+        n: jnp.stack([row[n] for row in rows]) for n in ('image', 'index', 'label')
+    }
+    state = jax.eval_shape(phase.init, jax.random.key(0), batch, _state(outcome))
+    state = State(jnp.int32(1), outcome.variables,
+                  jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), state.opt))  # fmt: skip
+    step = jax.jit(phase.step)
+    change = lambda row: {**batch, 'label': batch['label'].at[row].set(2)}
+    results = [step(state, b, {}, jax.random.key(1))[1]['loss']
+               for b in (batch, change(0), change(4), change(1))]  # fmt: skip
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+    if variant != 'smoke':  # Method I asks the classifier, not the label.
+        assert results[0] != results[3]
+
+
+def _state(outcome):
+    return State(jnp.int32(0), outcome.variables, {})
+
+
+@pytest.mark.parametrize('variant', METHODS)
+def test_the_judge_stays(trained, variant, tmp_path):
+    outcome, _ = trained[variant]
+    longer = train(settings(variant, 'phases.localize.steps=3'), Squares(), tmp_path)
+    names = set(outcome.variables) - {'map'}
+    assert names == (
+        {'classifier'} if variant == 'smoke' else {'classifier', 'embedding'}
+    )
+    for name in names:
+        jax.tree.map(np.testing.assert_array_equal, outcome.variables[name],
+                     longer.variables[name])  # fmt: skip
+
+
+@pytest.mark.parametrize('variant', METHODS)
+def test_a_stopped_run_goes_on_bit_for_bit(trained, variant, tmp_path):
+    outcome, _ = trained[variant]
+    assert not train(settings(variant), Squares(), tmp_path, max_seconds=0).finished
+    again = train(settings(variant), Squares(), tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, again.variables, outcome.variables)
+
+
+# The stopping score.
+
+
+def score(method, step, score, area):
+    rows = {'score': jnp.array(score), 'area': jnp.array(area),
+            'row_valid': jnp.array([True, True, False])}  # fmt: skip
+    state = State(jnp.int32(step), {}, {})
+    return stopping._score(method, rows, state, None).scalars
+
+
+def test_small_boxes_full_of_map_score_high():
+    got = score(WeightMapping(), 5, [0.5, 0.7, 9.0], [0.2, 0.4, 9.0])
+    np.testing.assert_allclose(got['score'], 0.6, rtol=1e-6)
+    np.testing.assert_allclose(got['box_area'], 0.3, rtol=1e-6)
+
+
+@pytest.mark.parametrize('step, area', [(0, 0.1), (5, 0.95)])
+def test_the_untrained_and_the_full_map_do_not_count(step, area):
+    got = score(WeightMapping(), step, [1.0, 1.0, 1.0], [area] * 3)
+    assert got['score'] == -1
+    np.testing.assert_allclose(got['concentration'], 1.0)
+
+
+def test_without_held_out_rows_the_last_state_is_kept():
+    method = methods.build(settings('smoke', 'method.holdout=0').method)
+    phase = method.phases(settings().to_dict())[-1]
+    assert phase.sweep is None and phase.keep_best is None
+
+
+# Prediction.
+
+
+@pytest.mark.parametrize('variant', METHODS)
+def test_predictions(trained, variant):
+    _, workdir = trained[variant]
+    source = Squares()
+    split = inference.predict_rows(inference.load(workdir), source, 6, batch_size=3)
+    got = split.prediction
+    assert got.mask.shape == (6, 36, 36)
+    assert (got.mask >= 0).all() and (got.mask <= 1).all()
+    assert got.boxes.shape == (6, 1, 4) and got.boxes_valid.all()
+    assert (got.boxes[..., :2] >= -0.5).all() and (got.boxes[..., 2:] <= 35.5).all()
+    assert got.class_logits.shape == (6, 3)
+    assert got.class_maps.shape == (6, 4, 4, 3)
+    top = got.mask.reshape(6, -1).argmax(axis=1)
+    np.testing.assert_array_equal(got.keypoints.xy[:, 0, 0], top % 36)
+
+
+def test_before_there_is_a_map_all_of_the_picture_is_meant():
+    method = methods.build(settings().method)
+    images = jnp.zeros((1, 36, 36, 3))
+    got = method.predict({}, images)
+    np.testing.assert_array_equal(got.mask, jnp.ones((1, 36, 36)))
+    np.testing.assert_array_equal(got.boxes[0, 0], [-0.5, -0.5, 35.5, 35.5])
+    assert got.class_logits is None
+
+
+def test_class_maps_average_to_the_logits(trained):
+    outcome, workdir = trained['smoke']
+    images = np.stack([Squares()[i]['image'] for i in range(3)])
+    got = inference.predict_images(inference.load(workdir), images)
+    bias = outcome.variables['classifier']['params']['classifier']['bias']
+    np.testing.assert_allclose(
+        got.class_maps.mean(axis=(1, 2)) + bias, got.class_logits, rtol=1e-4, atol=1e-5
+    )
+
+
+# Bad input.
+
+
+def test_pictures_without_classes(tmp_path):
+    with pytest.raises(UserError, match='weight_map learns from class labels: sort'):
+        train(settings(), Unlabelled(), tmp_path)
+
+
+def test_a_class_with_one_picture(tmp_path):
+    label = [2] + [0, 1] * 11 + [0]
+    assert train(settings('method2,smoke'), Squares(label=label), tmp_path).finished
+
+
+def test_phases_in_another_order():
+    plain = settings().to_dict()
+    del plain['phases']['classify']
+    method = methods.build(settings().method)
+    batch = {'image': jnp.zeros((2, 36, 36, 3), jnp.uint8), 'label': jnp.zeros(2, int)}
+    with pytest.raises(ValueError, match='localize needs the phase classify before'):
+        method.phases(plain)[0].init(jax.random.key(0), batch, None)
+    second = dataclasses.replace(method, guide='embedding')
+    with pytest.raises(ValueError, match='localize needs the phase embed before'):
+        second.phases(plain)[0].init(jax.random.key(0), batch, None)
+    with pytest.raises(ValueError, match=r"one of .*'localize'.*got 'train'"):
+        method.phases({'phases': {'train': plain['phases']['localize']}})

@@ -47,7 +47,13 @@ def weight_map(data: dict, evaluation: dict, *, epoch: int, **method):
     rate = {**_SGD, 'lr': 1e-3, 'trunk': 1.0, 'decay': 'drops'}
     return variants.base(
         data={'size': 256, 'batch_size': 16, **data},
-        method={'name': 'weight_map', 'crops': {'share': 224 / 256}, **method},
+        method={
+            'name': 'weight_map',
+            'network': {'backbone': 'resnet18'},
+            'encoder': {'backbone': 'resnet18'},
+            'crops': {'share': 224 / 256},
+            **method,
+        },
         phases={
             'classify': {
                 'steps': 200 * epoch,
@@ -80,9 +86,8 @@ def small(c):
     """64 px crops of 72 px, 8 x 8 cells, a quarter of the width: for two CPU cores."""
     net = {'backbone': 'resnet18', 'width': 16, 'small_stem': True, 'last_stride': 1}
     c.data.update(size=72, batch_size=64)
-    c.method.network.update(net)
-    if 'encoder' in c.method:
-        c.method.encoder.update(net)
+    for name in _networks(c):
+        c.method[name].update(net)
     c.method.crops.share = 64 / 72
 
 
@@ -90,15 +95,18 @@ def smoke(c):
     """Two steps a phase of a tiny network: proves that the pieces fit."""
     small(c)
     c.data.update(size=36, batch_size=8)
-    for name in ('network', 'encoder'):
-        if name in c.method:
-            c.method[name].width = 4
+    for name in _networks(c):
+        c.method[name].width = 4
     for section in c.phases.values():
         section.steps = 2
         if 'epoch' in section:
             section.epoch = 1
     c.run.update(log_every=1, checkpoint_every=1)
     c.evaluation.update(fit=0, test=16, batch_size=8)
+
+
+def _networks(c):
+    return [name for name in ('network', 'encoder') if name in c.method]
 
 
 def _fewer(section, factor):

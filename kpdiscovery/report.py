@@ -69,13 +69,26 @@ def html(workdir: str | os.PathLike, path: str | None = None) -> str:
 def _rooms():
     """What needs the report extra, imported late."""
     try:
-        from kpdiscovery.reporting import landmarks, page, sections, seen, tusk
+        from kpdiscovery.reporting import (
+            landmarks,
+            lmpnet,
+            page,
+            sections,
+            seen,
+            tusk,
+            weight_map,
+        )
     except ImportError as error:
         if (error.name or '').split('.')[0] not in _EXTRA:
             raise
         need = 'pip install kpdiscovery[report]'
         raise UserError(f'the report needs {error.name}: {need}') from None
-    own = {'self_training': landmarks.sections, 'tusk': tusk.sections}
+    own = {
+        'self_training': landmarks.sections,
+        'tusk': tusk.sections,
+        'lmpnet': lmpnet.sections,
+        'weight_map': weight_map.sections,
+    }
     return page, sections, seen, own
 
 

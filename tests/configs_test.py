@@ -19,7 +19,8 @@ def variants_of(name):
     module = importlib.import_module('kpdiscovery.configs.' + name.replace('/', '.'))
     source = inspect.getsource(module.get_config)
     own = re.findall(
-        r'(\w+)=(?:variants\.|landmarks\.)?\w+[,)]', source.split('apply(')[1]
+        r'(\w+)=(?:variants\.|landmarks\.|weak_labels\.)?\w+[,)]',
+        source.split('apply(')[1],
     )
     # The variants that landmark configs share are traced once.
     shared = landmarks.SHARED if name == 'self_training/critters' else ()
@@ -44,12 +45,16 @@ def test_every_phase_traces(name):
         )
         if 'locate' in settings.phases:
             settings.phases.locate.rounds = 2
+    if 'num_classes' in settings.method:  # As `kpd train` counts them.
+        settings.method.num_classes = settings.method.num_classes or 7
     method = methods.build(settings.method)
     image = jax.ShapeDtypeStruct((2, size, size, 3), jnp.uint8)
     batch = {'image': image, 'index': jax.ShapeDtypeStruct((2,), jnp.int32)}
     if settings.data.source == 'shapes':
         batch['keypoints'] = jax.ShapeDtypeStruct((2, 5, 2), jnp.float32)
         batch['visible'] = jax.ShapeDtypeStruct((2, 5), bool)
+    if 'num_classes' in settings.method:
+        batch['label'] = jax.ShapeDtypeStruct((2,), jnp.int32)
     if settings.data.get('keypoints', ''):
         batch |= generic_keypoints(settings.data.num_detected)
     if settings.data.get('temporal_gap', 0):

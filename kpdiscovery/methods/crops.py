@@ -32,9 +32,13 @@ class Crops:
 
     def middle(self, images: jax.Array) -> tuple[jax.Array, tuple[int, int]]:
         """The middle of `[B, H, W, 3]`, and its first pixel (x, y)."""
-        h, w = self.size(*images.shape[1:3])
-        y, x = (images.shape[1] - h) // 2, (images.shape[2] - w) // 2
+        (h, w), (x, y) = self.size(*images.shape[1:3]), self.corner(*images.shape[1:3])
         return images[:, y : y + h, x : x + w], (x, y)
+
+    def corner(self, height: int, width: int) -> tuple[int, int]:
+        """First pixel (x, y) of the middle."""
+        h, w = self.size(height, width)
+        return (width - w) // 2, (height - h) // 2
 
     def whole(self, images: jax.Array) -> jax.Array:
         """All of `[B, H, W, 3]`, shrunk to the size of a crop."""

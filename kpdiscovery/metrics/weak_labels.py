@@ -24,14 +24,16 @@ _OVERLAPS = np.array([0.3, 0.5, 0.7])
 def classification(fit: Split, test: Split) -> dict[str, float]:
     """`top1_accuracy`: pictures whose most likely class is the true one, in %."""
     del fit
-    right = test.prediction.class_logits.argmax(axis=-1) == test.truth['label']
+    logits = np.asarray(test.prediction.class_logits)
+    right = logits.argmax(axis=-1) == test.truth['label']
     return {'top1_accuracy': float(100 * right.mean())}
 
 
 def sparsity(fit: Split, test: Split) -> dict[str, float]:
     """`feature_entropy`: mean over pictures of `ops.pooling.sparsity`, nats."""
     del fit
-    return {'feature_entropy': float(np.mean(test.prediction.feature_entropy))}
+    entropy = np.asarray(test.prediction.feature_entropy)
+    return {'feature_entropy': float(entropy.mean())}
 
 
 def keypoints_near_truth(fit: Split, test: Split) -> dict[str, float]:
@@ -102,8 +104,8 @@ def localization(fit: Split, test: Split) -> dict[str, float]:
 
 def _of_maps(name, maps, test):
     boxes, valid = test.truth['boxes'], test.truth['boxes_valid']
-    options = {'image_size': np.array(test.size)}
-    fixed = ground_truth_known_localization(maps, boxes, valid, **options)
+    size = np.array(test.size)
+    fixed = ground_truth_known_localization(maps, boxes, valid, image_size=size)
     figures = {f'{name}gt_known': fixed.mean}
     if 'label' in test.truth and test.prediction.class_logits is not None:
         figures[f'{name}top1_localization'] = top1_localization(
@@ -111,7 +113,7 @@ def _of_maps(name, maps, test):
         )
     for version, key in ((1, 'max_box_accuracy'), (2, 'max_box_accuracy_v2')):
         found = max_box_accuracy(
-            maps, boxes, valid, version=version, step=_STEP, **options
+            maps, boxes, valid, version=version, step=_STEP, image_size=size
         )
         figures[f'{name}{key}'] = found.mean
     if 'mask' in test.truth:

@@ -121,6 +121,32 @@ def draw_crosses(image: np.ndarray, xy: np.ndarray, *, scale: int = 1) -> np.nda
     return np.asarray(canvas)
 
 
+def draw_boxes(
+    image: np.ndarray,
+    boxes: np.ndarray,
+    *,
+    scale: int = 1,
+    color: tuple[int, int, int] = (255, 255, 255),
+) -> np.ndarray:
+    """Frames on a picture that has been enlarged by `scale`.
+
+    Args:
+        boxes: `[N, 4]` (x0, y0, x1, y1), pixels of the picture before it was enlarged.
+    """
+    canvas = Image.fromarray(as_uint8(image))
+    pen, width = ImageDraw.Draw(canvas), max(2, max(canvas.size) // 120)
+    for box in np.round((np.asarray(boxes) + 0.5) * scale).tolist():
+        pen.rectangle(box, outline='black', width=width + 2)
+        pen.rectangle(box, outline=color, width=width)
+    return np.asarray(canvas)
+
+
+def shine(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """A picture `[H, W, 3]`, darkened to a fifth where `weight` `[H, W]` is 0."""
+    light = 0.2 + 0.8 * np.clip(np.nan_to_num(weight), 0, 1)
+    return as_uint8(as_uint8(image) / 255 * light[..., None])
+
+
 def draw_instances(
     image: np.ndarray, instances: np.ndarray, labels: np.ndarray, *, opacity: Any = 0.45
 ) -> np.ndarray:

@@ -32,10 +32,14 @@ class LabelFiles:
         everywhere = sharding.replicated(feed.sharding.mesh)
         self._first = jax.jit(first, out_shardings=everywhere)
 
-    def write(self, step: int, labels: Mapping[str, Any]) -> None:
-        """Rows of the table, `[N_padded, ...]` a field, and their pictures once a run."""
+    def write(self, step: int, labels: Mapping[str, Any], *, stride: int = 1) -> None:
+        """Rows of the table, `[N_padded, ...]` a field, and their pictures once a run.
+
+        Row i of the table is row `stride * i` of the data set.
+        """
         if not self._pictures:
-            order = feeds.sequential(self._feed.batch_size)
+            first = feeds.sequential(self._feed.batch_size)
+            order = lambda step: stride * first(step)
             batch = next(iter(self._feed.stream(order, 0, 1)))
             self._save(_PICTURES, {'image': batch['image']})
             self._pictures = True

@@ -219,7 +219,9 @@ class _Run:
         labels, state, scalars = self.sweepers[number].run(now.state, now.labels, key)
         values = {f'sweep/{name}': float(value) for name, value in scalars.items()}
         self.log.sweep(done, values, total=self.starts[number] + done)
-        self.label_files.write(self.starts[number] + done, labels)
+        self.label_files.write(
+            self.starts[number] + done, labels, stride=phase.sweep.stride
+        )
         if phase.sweep.advise and (advice := phase.sweep.advise(scalars)):
             self.log.say(f'warning: {advice}')
         now = now._replace(labels=labels, state=state)

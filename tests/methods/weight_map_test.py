@@ -164,7 +164,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(trained, variant, tmp_path):
 
 
 def score(method, step, score, area):
-    rows = {'score': jnp.array(score), 'area': jnp.array(area),
+    rows = {'score': jnp.array(score), 'area': jnp.array(area), 'map': 0, 'box': 0,
             'row_valid': jnp.array([True, True, False])}  # fmt: skip
     state = State(jnp.int32(step), {}, {})
     return stopping._score(method, rows, state, None).scalars

@@ -100,7 +100,9 @@ class WeightMapping:
         out: Any = None
         if 'classifier' in variables:
             out = self.classifier.apply(variables['classifier'], seen)
-        maps: Any = jnp.ones(seen.shape[:3], jnp.float32)  # Before there is a net for it.
+        maps: Any = jnp.ones(
+            seen.shape[:3], jnp.float32
+        )  # Before there is a net for it.
         if 'map' in variables:
             maps = self.mapper.apply(variables['map'], seen)
         maps = image_ops.resize(maps[..., None], images.shape[1:3])[..., 0]

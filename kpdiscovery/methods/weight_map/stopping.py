@@ -12,6 +12,8 @@ from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops import masks
 from kpdiscovery.types import Batch, State, Sweep, SweepResult, Tree
 
+THUMBNAIL = 32  # Side of the maps that are kept for the report.
+
 
 def while_training(method, section) -> dict[str, Any]:
     """The sweep every `section['epoch']` steps, and the scalar to keep the best of.
@@ -22,7 +24,7 @@ def while_training(method, section) -> dict[str, Any]:
         return {}
     sweep = Sweep(
         section['epoch'],
-        lambda rows, labels: {},
+        _blank,
         functools.partial(_describe, method),
         functools.partial(_score, method),
         at_end=True,
@@ -31,17 +33,30 @@ def while_training(method, section) -> dict[str, Any]:
     return {'sweep': sweep, 'keep_best': 'score'}
 
 
+def _blank(rows: int, labels: Tree) -> Tree:
+    del labels
+    return {
+        'map': jnp.zeros((rows, THUMBNAIL, THUMBNAIL)),
+        'box': jnp.zeros((rows, 4)),
+        'score': jnp.zeros(rows),
+    }
+
+
 def _describe(method, state: State, batch: Batch, labels: Tree) -> Tree:
-    """Score S of each picture, and the share of it that its box covers."""
+    """Score S of each picture, the share of it that its box covers, and for the report
+    a small copy of the map and the box, in shares of the sides."""
     del labels
     images = method.crops.whole(image_ops.as_float(batch['image']))
     maps = method.mapper.apply(state.variables['map'], images)
     kept = masks.binary_threshold(maps, fraction=method.threshold)
     boxes, found = jax.vmap(masks.largest_box)(kept)
-    sides = boxes[:, 2:] - boxes[:, :2]
-    area = jnp.where(found, sides.prod(axis=-1), 0) / (maps.shape[1] * maps.shape[2])
+    lengths = boxes[:, 2:] - boxes[:, :2]
+    area = jnp.where(found, lengths.prod(axis=-1), 0) / (maps.shape[1] * maps.shape[2])
     score = masks.concentration(maps, fraction=method.threshold)
-    return {'score': score, 'area': area}
+    small = image_ops.resize(maps[..., None], (THUMBNAIL, THUMBNAIL))[..., 0]
+    sides = jnp.array([maps.shape[2], maps.shape[1]] * 2, jnp.float32)
+    box = (boxes + 0.5) / sides[None]
+    return {'score': score, 'area': area, 'map': small, 'box': box}
 
 
 def _score(method, rows, state: State, key) -> SweepResult:
@@ -56,4 +71,5 @@ def _score(method, rows, state: State, key) -> SweepResult:
         'concentration': concentration,
         'box_area': area,
     }
-    return SweepResult({}, state, scalars)
+    labels = {name: rows[name] for name in ('map', 'box', 'score')}
+    return SweepResult(labels, state, scalars)

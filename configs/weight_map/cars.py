@@ -1,0 +1,20 @@
+"""The weight map on Stanford Cars (TFDS cars196): 224 px, ResNet-18.
+
+    kpd train --config=weight_map/cars --workdir=DIR
+      --config.method.network.weights=FILE --config.method.encoder.weights=FILE
+
+The paper: GT-known 96.1 (method II 95.1), top-1 localization 84.9; `:method2` for the second.
+FILE holds ImageNet weights (`kpd doctor` says from where). Hardware and hours: not run.
+"""
+
+from kpdiscovery.configs import variants, weak_labels
+
+
+def get_config(arg: str = ''):
+    c = weak_labels.weight_map(
+        data={'source': 'tfds', 'options': {'name': 'cars196'}},
+        evaluation={'test': 8_041},
+        epoch=509,
+        num_classes=196,
+    )
+    return variants.apply(c, arg, method2=weak_labels.method2, smoke=weak_labels.smoke)

@@ -1,0 +1,20 @@
+"""The weight map on Oxford Flowers-102 (TFDS oxford_flowers102): 224 px, ResNet-18.
+
+    kpd train --config=weight_map/flowers --workdir=DIR
+      --config.method.network.weights=FILE --config.method.encoder.weights=FILE
+
+The paper: PxAP 75.6 (method II 75.2); `:method2` for the second.
+FILE holds ImageNet weights (`kpd doctor` says from where). Hardware and hours: not run.
+"""
+
+from kpdiscovery.configs import variants, weak_labels
+
+
+def get_config(arg: str = ''):
+    c = weak_labels.weight_map(
+        data={'source': 'tfds', 'options': {'name': 'oxford_flowers102'}},
+        evaluation={'test': 6_149},
+        epoch=64,
+        num_classes=102,
+    )
+    return variants.apply(c, arg, method2=weak_labels.method2, smoke=weak_labels.smoke)

@@ -1,0 +1,31 @@
+"""The weight map on your own pictures, one sub-directory a class.
+
+    kpd train --config=weight_map/folder:cpu --data=FOLDER --workdir=DIR
+
+Boxes in an `annotations.npz` are for measuring only, and none are needed. A folder of a
+few hundred pictures wants pretrained weights (`kpd doctor` says from where); `:cpu`
+learns from random ones at 64 px. Hardware and hours: see RESULTS.md for five classes of
+animals.
+"""
+
+from kpdiscovery.configs import variants, weak_labels
+
+
+def get_config(arg: str = ''):
+    c = weak_labels.weight_map(
+        data={'source': 'folder', 'options': {'folder_labels': True}},
+        evaluation={'test': 1_000},
+        epoch=100,
+    )
+    return variants.apply(
+        c, arg, method2=weak_labels.method2, cpu=cpu, smoke=weak_labels.smoke
+    )
+
+
+def cpu(c):
+    weak_labels.small(c)
+    rate = {'name': 'adamw', 'lr': 3e-3, 'decay': 'cosine', 'warmup': 50}
+    c.phases = {
+        'classify': {'steps': 1_000, 'optimizer': rate},
+        'localize': {'steps': 300, 'epoch': 50, 'optimizer': {**rate, 'lr': 1e-3}},
+    }

@@ -1,7 +1,8 @@
 """`kpd predict`: keypoints of your own pictures, in their own pixels.
 
-Writes keypoints.json (COCO keypoint format), keypoints.csv and overlays/NAME.png;
-pictures below 256 px are enlarged by a whole factor in their overlay.
+Writes keypoints.json (COCO keypoint format), keypoints.csv and overlays/NAME.png, and
+where the method finds objects boxes.csv and masks/NAME.png; pictures below 256 px are
+enlarged by a whole factor in their overlay.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import tqdm
 from kpdiscovery import cli, inference
 from kpdiscovery.data import folder, resize
 from kpdiscovery.reporting import drawing
-from kpdiscovery.reporting.annotations import Found, coco, write_csv
+from kpdiscovery.reporting.annotations import Found, coco, write_boxes, write_csv
 from kpdiscovery.types import UserError
 
 _READABLE = 256  # Pixels, longer side of an overlay at least.
@@ -55,9 +56,14 @@ def write(
     found = []
     for path, one in zip(source.paths, find(trained, source), strict=True):
         draw(out / 'overlays' / f'{one.file}.png', folder.read_image(path), one)
-        found.append(one._replace(instances=None, certainty=None))
-    (out / 'keypoints.json').write_text(json.dumps(coco(found), indent=1))
+        if one.mask is not None:
+            _save(out / 'masks' / f'{one.file}.png', one.mask)
+        found.append(one._replace(instances=None, certainty=None, mask=None))
+    names = trained.config.data.get('class_names', ())
+    (out / 'keypoints.json').write_text(json.dumps(coco(found, names), indent=1))
     write_csv(out / 'keypoints.csv', found)
+    if any(one.boxes is not None for one in found):
+        write_boxes(out / 'boxes.csv', found, names)
     return found
 
 
@@ -120,8 +126,16 @@ def draw(path: pathlib.Path, picture: Any, one: Found) -> None:
         image = drawing.draw_instances(
             image, owner, one.keypoints.label, opacity=opacity
         )
+    if one.mask is not None:
+        image = drawing.shine(image, one.mask)
     scale = drawing.zoom(image.shape, _READABLE)
     image = drawing.draw_keypoints(image, one.keypoints, scale=scale)
+    if one.boxes is not None:
+        image = drawing.draw_boxes(image, one.boxes, scale=scale)
+    _save(path, image)
+
+
+def _save(path, image):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(drawing.png(image))
 
@@ -144,7 +158,7 @@ def _original(prediction, place, vector, file):
     xy = resize.to_original(frame, fitted.xy)
     inside = ((xy >= -0.5) & (xy <= frame.original - 0.5)).all(-1)
     keypoints = fitted.replace(xy=xy, valid=fitted.valid & inside)
-    found = Found(file, (height, width), keypoints)
+    found = _objects(Found(file, (height, width), keypoints), prediction, place, frame)
     if prediction.instances is None:
         return found
     instances = _spread(prediction.instances[place], frame, found.size)
@@ -152,6 +166,24 @@ def _original(prediction, place, vector, file):
         return found._replace(instances=instances)
     sure = _spread(drawing.certainty(prediction.alphas[place]), frame, found.size)
     return found._replace(instances=instances, certainty=sure)
+
+
+def _objects(found, prediction, place, frame):
+    """With the mask, the boxes and the class that the method may have found."""
+    if prediction.mask is not None:
+        mask = _spread(prediction.mask[place], frame, found.size)
+        found = found._replace(mask=np.maximum(mask, 0))
+    if prediction.boxes is not None:
+        corners = prediction.boxes[place][prediction.boxes_valid[place]].reshape(
+            -1, 2, 2
+        )
+        ends = np.clip(resize.to_original(frame, corners), -0.5, frame.original - 0.5)
+        found = found._replace(boxes=ends.reshape(-1, 4))
+    if prediction.class_logits is not None:
+        shares = jax.nn.softmax(prediction.class_logits[place])
+        label = int(shares.argmax())
+        found = found._replace(label=label, confidence=float(shares[label]))
+    return found
 
 
 def _spread(values, frame, size):

@@ -1,4 +1,4 @@
-"""Predictions as files that other tools read: COCO keypoints and CSV."""
+"""Predictions as files that other tools read: COCO and CSV."""
 
 from __future__ import annotations
 
@@ -20,40 +20,75 @@ class Found(NamedTuple):
     keypoints: Keypoints  # [K]
     instances: np.ndarray | None = None  # [H, W]
     certainty: np.ndarray | None = None  # [H, W] of them, 0 to 1.
+    mask: np.ndarray | None = None  # [H, W] float32, 0 to 1.
+    boxes: np.ndarray | None = None  # [N, 4], those that count.
+    label: int = -1  # The most likely class; -1 without.
+    confidence: float = 0.0  # Its probability.
 
 
-def coco(found: Sequence[Found]) -> dict[str, Any]:
+def coco(found: Sequence[Found], names: Sequence[str] = ()) -> dict[str, Any]:
     """COCO keypoint format; `labels` and `keypoint_scores` are ours.
 
     Points that do not count are (0, 0, 0), as COCO has it; otherwise (0, 0) is the
-    centre of the first pixel.
+    centre of the first pixel. The bbox is that of the points, or the first box found,
+    which begins at the edge of a pixel. With classes, category c + 1 is class c of
+    `names`, and the score its probability.
     """
     most = max(len(one.keypoints.label) for one in found)
-    category = {
-        'id': 1,
-        'name': 'object',
-        'keypoints': [f'keypoint_{k}' for k in range(most)],
-        'skeleton': [],
-    }
+    classes = max(len(names), 1 + max(one.label for one in found))
+    called = [name_of(c, names) for c in range(classes)] or ['object']
+    categories = [
+        {
+            'id': i,
+            'name': name,
+            'keypoints': [f'keypoint_{k}' for k in range(most)],
+            'skeleton': [],
+        }
+        for i, name in enumerate(called, 1)
+    ]
     images = [
         {'id': i, 'file_name': one.file, 'height': one.size[0], 'width': one.size[1]}
         for i, one in enumerate(found, 1)
     ]
     notes = [_annotation(i, one) for i, one in enumerate(found, 1)]
-    return {'images': images, 'annotations': notes, 'categories': [category]}
+    return {'images': images, 'annotations': notes, 'categories': categories}
+
+
+def name_of(label: int, names: Sequence[str]) -> str:
+    """A class's name, or its number where names are not known."""
+    return names[label] if label < len(names) else f'class_{label}'
 
 
 def write_csv(path: pathlib.Path, found: Sequence[Found]) -> None:
     """One line a keypoint, those that do not count included."""
+    head = ('file', 'keypoint', 'x', 'y', 'score', 'label', 'valid')
+    rows = ((one.file, k, x, y, score, label, int(valid)) for one in found
+            for k, (x, y, score, label, valid) in enumerate(_points(one.keypoints)))  # fmt: skip
+    _write(path, head, rows)
+
+
+def write_boxes(
+    path: pathlib.Path, found: Sequence[Found], names: Sequence[str]
+) -> None:
+    """One line a box: corners as everywhere here, pixel i..j being (i - .5, j + .5)."""
+    head = ('file', 'x0', 'y0', 'x1', 'y1', 'class', 'name', 'confidence')
+    rows = ((one.file, *(round(float(v), 2) for v in box), *_class(one, names))
+            for one in found if one.boxes is not None for box in one.boxes)  # fmt: skip
+    _write(path, head, rows)
+
+
+def _write(path, head, rows):
     # Names that are no Unicode keep their bytes.
     with open(
         path, 'w', newline='', encoding='utf-8', errors='surrogateescape'
     ) as file:
-        writer = csv.writer(file)
-        writer.writerow(('file', 'keypoint', 'x', 'y', 'score', 'label', 'valid'))
-        for one in found:
-            for k, (x, y, score, label, valid) in enumerate(_points(one.keypoints)):
-                writer.writerow((one.file, k, x, y, score, label, int(valid)))
+        csv.writer(file).writerows([head, *rows])
+
+
+def _class(one, names):
+    if one.label < 0:
+        return '', '', ''
+    return one.label, name_of(one.label, names), round(one.confidence, 4)
 
 
 def _points(keypoints):
@@ -68,20 +103,28 @@ def _points(keypoints):
 def _annotation(number, one):
     points = list(_points(one.keypoints))
     kept = [point for point in points if point[4]]
-    left, top = (min((p[axis] for p in kept), default=0) for axis in (0, 1))
-    right, bottom = (max((p[axis] for p in kept), default=0) for axis in (0, 1))
+    left, top, right, bottom = _bounds(one, kept)
     width, height = round(right - left, 4), round(bottom - top, 4)
+    score = sum(point[2] for point in kept) / max(len(kept), 1)
     triples = [(x, y, 2) if valid else (0, 0, 0) for x, y, *_, valid in points]
     return {
         'id': number,
         'image_id': number,
-        'category_id': 1,
+        'category_id': max(one.label, 0) + 1,
         'keypoints': [value for triple in triples for value in triple],
         'num_keypoints': len(kept),
-        'score': round(sum(point[2] for point in kept) / max(len(kept), 1), 4),
+        'score': round(score if one.label < 0 else one.confidence, 4),
         'bbox': [left, top, width, height],
         'area': round(width * height, 4),
         'iscrowd': 0,
         'keypoint_scores': [point[2] for point in points],
         'labels': [point[3] for point in points],
     }
+
+
+def _bounds(one, kept):
+    """(x0, y0, x1, y1) of the first box, from the picture's edge, or of the points."""
+    if one.boxes is not None and len(one.boxes):
+        return [round(float(value) + 0.5, 4) for value in one.boxes[0]]
+    low = [min((point[axis] for point in kept), default=0) for axis in (0, 1)]
+    return low + [max((point[axis] for point in kept), default=0) for axis in (0, 1)]

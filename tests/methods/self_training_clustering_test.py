@@ -194,3 +194,33 @@ def test_old_labels_are_those_of_near_old_points():
 def test_collapse_is_named_with_a_remedy(change, remedy):
     advice = health.advise({'points': 12.0, 'crowded': 0.01, 'alive': 1.0, **change})
     assert remedy in advice and bool(advice) == bool(remedy)
+
+
+# Object and ground.
+
+
+def two_kinds(rng, pictures=12):
+    """Descriptors of 3 things (2 on the object) and boxes that hold some ground."""
+    kinds = rng.integers(0, 3, (pictures, 8))
+    centers = np.eye(3, 6)
+    descriptors = centers[kinds] + 0.05 * rng.normal(size=(pictures, 8, 6))
+    inside = (kinds < 2) | (rng.random((pictures, 8)) < 0.2)
+    return jnp.asarray(descriptors, jnp.float32), kinds, jnp.asarray(inside)
+
+
+def test_ground_inside_the_boxes_is_told_by_its_looks(rng):
+    descriptors, kinds, inside = two_kinds(rng)
+    assert (np.asarray(inside) & (kinds == 2)).any()
+    got = clustering.keep_object(
+        jax.random.key(0), descriptors, inside, ~inside, clusters=(2, 1)
+    )
+    np.testing.assert_array_equal(got, kinds < 2)
+
+
+def test_without_ground_all_that_is_inside_stays(rng):
+    descriptors, _, _ = two_kinds(rng)
+    there = jnp.asarray(rng.random((12, 8)) < 0.7)
+    got = clustering.keep_object(
+        jax.random.key(0), descriptors, there, jnp.zeros_like(there), clusters=(2, 3)
+    )
+    np.testing.assert_array_equal(got, there)

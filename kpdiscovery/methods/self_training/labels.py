@@ -67,7 +67,8 @@ def read_generic(method, state: State, batch: Batch, labels: Tree) -> Tree:
     """The best of a batch's generic keypoints on the object, in cells.
 
     Where the batch has `boxes`, points outside all of them are left out, unless the
-    picture has no valid box (thesis section 5.3.1).
+    picture has no valid box (thesis section 5.3.1). With `ground_clusters` they stay,
+    marked by `inside`, until all pictures' descriptors have been seen.
 
     Raises:
         ValueError: the batch has no generic keypoints, or in chapter 5 none with
@@ -86,13 +87,15 @@ def read_generic(method, state: State, batch: Batch, labels: Tree) -> Tree:
         )
     xy, score = batch['detected'], batch['detected_score']
     on_object = coordinates.in_boxes(xy, batch['image'].shape[1:3], batch)
-    score = jnp.where(on_object, score, 0)
+    if not method.ground_clusters or 'detected_descriptors' not in batch:
+        score = jnp.where(on_object, score, 0)
     score, order = jax.lax.top_k(score, min(method.num_points, score.shape[1]))
     take = lambda a: jnp.take_along_axis(a, order[..., None], axis=1)
     xy = coordinates.pixel_to_cell(take(xy), network.STRIDE)
     rows = {'xy': xy, 'score': score, 'valid': score > 0}
     if 'detected_descriptors' in batch:
         rows['descriptor'] = take(batch['detected_descriptors'])
+        rows['inside'] = jnp.take_along_axis(on_object, order, axis=1)
     rows = network.fill(rows, method.num_points)
     return {**rows, 'before': jnp.full(rows['score'].shape, -1, jnp.int32)}
 
@@ -170,9 +173,9 @@ def over_rows(label):
 
 def label_slots(method, rows, clusters, step, key, *, axis_name):
     """Every generic keypoint that is no outlier is its own label in its own picture."""
-    del clusters, step, key
+    del clusters, step
     valid = counted(rows)
-    kept = _without_outliers(method, rows, valid, axis_name)
+    kept = _without_outliers(method, rows, valid, key, axis_name)
     slot = jnp.where(kept, jnp.arange(valid.shape[1])[None], -1)
     table = {**_points(rows), **without_labels(valid.shape), 'label': slot}
     scalars = _health(method, rows, slot, valid, method.num_points, axis_name)
@@ -183,7 +186,7 @@ def _label_generic(method, rows, clusters, step, key, *, axis_name):
     """Chapter 5: clusters of the generic descriptors, which nothing later reads."""
     del clusters, step
     valid = counted(rows)
-    kept = _without_outliers(method, rows, valid, axis_name)
+    kept = _without_outliers(method, rows, valid, key, axis_name)
     found = _unique(method, rows, kept, key, axis_name)()
     scalars = _health(method, rows, found.labels, valid, method.num_clusters, axis_name)
     return _unique_table(rows, found), {}, scalars
@@ -248,8 +251,18 @@ def _health(method, rows, labels, valid, clusters, axis_name):
     )  # fmt: skip
 
 
-def _without_outliers(method, rows, valid, axis_name):
-    if 'descriptor' not in rows or not method.outliers:
+def _without_outliers(method, rows, valid, key, axis_name):
+    """Points that look like those of other pictures and, where asked, not like ground."""
+    if 'descriptor' not in rows:
+        return valid
+    if method.ground_clusters:
+        inside = rows['inside']
+        valid = clustering.keep_object(
+            jax.random.fold_in(key, 1), rows['descriptor'], valid & inside,
+            valid & ~inside, clusters=(method.num_clusters, method.ground_clusters),
+            iterations=method.kmeans_iterations, axis_name=axis_name,
+        )  # fmt: skip
+    if not method.outliers:
         return valid
     return clustering.drop_outliers(
         rows['descriptor'], valid, share=method.outliers, axis_name=axis_name

@@ -44,6 +44,7 @@ class SelfTraining:
     augmentation: Augmentation = Augmentation()
     landmark_augmentation: Augmentation = Augmentation()
     outliers: float = 0.4  # Share of the generic keypoints that is dropped.
+    ground_clusters: int = 0  # Of points outside boxes, to tell ground inside them by.
     threshold: float = 0.15  # Of the detector.
     half: int = 2  # Half-size of the boxes that must not overlap.
     min_points: int = 2  # Pictures with fewer labelled points teach nothing.

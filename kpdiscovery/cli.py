@@ -18,6 +18,7 @@ COMMANDS = {
     'predict': 'find keypoints in pictures of your own',
     'report': 'write one HTML file about a workdir',
     'bench': 'time what the library is fast at',
+    'doctor': 'say what the machine, a config or its data lack',
 }
 
 

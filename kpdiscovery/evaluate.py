@@ -26,12 +26,16 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument('--workdir', required=True, help='of kpd train')
     parser.add_argument('--data', help="the config's files, if they have moved")
     parser.add_argument('--split', default='test', help='validation or test (default)')
+    parser.add_argument(
+        '--step', type=int, help='a kept checkpoint; default: the last (run.keep)'
+    )
     args, overrides = parser.parse(argv)
-    trained = inference.load(args.workdir, overrides)
+    trained = inference.load(args.workdir, overrides, step=args.step)
     if args.data:
         data.point_to(trained.config.data, args.data)
     result = evaluate(trained, split=args.split)
-    path = pathlib.Path(args.workdir) / 'metrics.json'
+    name = 'metrics.json' if args.step is None else f'metrics_{args.step}.json'
+    path = pathlib.Path(args.workdir) / name
     path.write_text(json.dumps(result, indent=1))
     print(table(result))
     print(f'written to {path}')

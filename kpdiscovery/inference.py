@@ -31,13 +31,21 @@ class Trained(NamedTuple):
     meta: dict  # phase, step; 'untrained' for fresh weights.
 
 
-def load(workdir: str | os.PathLike, overrides: Iterable[str] = ()) -> Trained:
+def load(
+    workdir: str | os.PathLike,
+    overrides: Iterable[str] = (),
+    *,
+    step: int | None = None,
+) -> Trained:
     """What was trained in a workdir; overrides as in `config.load`.
 
     More keypoints than in training, say: `['method.predict_keypoints=10']`.
+
+    Args:
+        step: of a checkpoint that was kept (`run.keep`); None: the last.
     """
     config = ml_collections.ConfigDict(checkpoints.load_config(workdir))
-    variables, meta = checkpoints.load_variables(workdir)
+    variables, meta = checkpoints.load_variables(workdir, step)
     config_lib.override(config, overrides)
     return Trained(methods.build(config.method), variables, config, meta)
 

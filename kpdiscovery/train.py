@@ -28,10 +28,9 @@ def main(argv: Sequence[str]) -> int:
         data.point_to(settings.data, args.data)
     if settings.method.name == 'superpoint':
         settings.method.weights = detection.weights_file(settings.method.weights)
-    if 'num_classes' in settings.method and settings.data.source == 'folder':
-        settings.data.options = {'folder_labels': True, **settings.data.options}
+    labels.expect(settings)
     source = data.build(settings.data, split='train')
-    labels.prepare(source, settings.method)
+    labels.prepare(source, settings)
     metrics.check_landmarks(settings.data.get('landmarks', ''), source)
     method = methods.build(settings.method)
     source = detection.prepare(source, settings.data, args.workdir)

@@ -7,7 +7,8 @@ boxes, T annotated points, C channels, D descriptor.
 A *batch* is a dict: always `image` uint8 `[B, H, W, 3]` and `index` int32 `[B]` (the
 row in the source); where the source has them `label [B]`, `keypoints [B, T, 2]`,
 `visible [B, T]` (of several objects `[B, N, T, ...]`), `boxes [B, N, 4]`,
-`boxes_valid [B, N]`, `mask [B, H, W]`,
+`boxes_valid [B, N]`, `mask [B, H, W]` (bool), `mask_ignored [B, H, W]` (bool: pixels
+of which nobody says what they are, where the source has such),
 `instances [B, H, W]` (object 0..N-1, -1 ground), `attributes` {name: `[B, N]`, -1
 where there is no object}, `pixels_valid [B, H, W]` (padding added by a
 resize is False), `frame [B, 6]` (original to fitted pixels: `data.resize.Frame`).

@@ -9,6 +9,9 @@ Arrays, one entry a picture unless said otherwise; only `files` is required:
     label           [N] int; class_names [classes] text.
     boxes           [M, 4] (x0, y0, x1, y1), pixel edges, x1 and y1 exclusive;
                     box_image [M]: the row a box belongs to (without it, M = N).
+    masks           [N] text: names below the folder of pictures of the same size,
+                    the object light and the rest dark ('': not annotated). Without it
+                    FOLDER/masks/bird/1.png is the mask of FOLDER/bird/1.jpg, if there.
     split           [N] text; identity, video [N] int: rows that look alike; `video`
                     also tells the sequences of `data.temporal` apart.
 """
@@ -43,13 +46,17 @@ class Annotations:
     videos: np.ndarray | None = None  # [N]: the video each is a frame of.
     class_names: tuple[str, ...] = ()
     keypoint_names: tuple[str, ...] = ()
+    masks: tuple[str, ...] | None = None  # [N] names, '' for none.
 
     @property
     def truth(self) -> tuple[str, ...]:
-        return tuple(sorted(self.fields))
+        masks = [] if self.masks is None else ['mask']
+        if self.masks is not None and '' in self.masks:
+            masks.append('mask_ignored')
+        return tuple(sorted((*self.fields, *masks)))
 
     def row(self, index: int, frame: resize.Frame, size: tuple[int, int]) -> Row:
-        """Batch fields of one picture fitted into `size` through `frame`."""
+        """Batch fields of one picture, but masks, fitted into `size` by `frame`."""
         given = {name: values[index] for name, values in self.fields.items()}
         row: Row = {}
         if 'label' in given:
@@ -111,6 +118,7 @@ def read_annotations(path: Any, found: Sequence[str]) -> Annotations:
         videos=_optional(path, arrays, ('video',), order),
         class_names=tuple(arrays.get('class_names', np.array([])).tolist()),
         keypoint_names=tuple(arrays.get('keypoint_names', np.array([])).tolist()),
+        masks=_masks(path, arrays, order),
     )
 
 
@@ -224,6 +232,14 @@ def _optional(path, arrays, names, order):
         if name in arrays:
             return _array(path, arrays, name, (len(order),))[order]
     return None
+
+
+def _masks(path, arrays, order):
+    names = _optional(path, arrays, ('masks',), order)
+    if names is None:
+        return None
+    names = (str(name).replace('\\', '/') for name in names)
+    return tuple(posixpath.normpath(name) if name else '' for name in names)
 
 
 def _points(path, arrays, count):

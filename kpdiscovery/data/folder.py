@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import unicodedata
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,18 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
 from tqdm import tqdm
 
+from kpdiscovery.data import pictures
 from kpdiscovery.data import resize as resize_lib
 from kpdiscovery.data.annotations import Annotations, choose_rows, read_annotations
+from kpdiscovery.data.pictures import list_images, read_image
 from kpdiscovery.types import Row, UserError
 
+__all__ = ['Folder', 'list_images', 'read_image']
 _log = logging.getLogger(__name__)
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp')
-# What such names really contain. A closed list, since Pillow would run Ghostscript on
-# PostScript whatever the name.
-_FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'GIF')
 
 
 class Folder:
@@ -32,11 +31,13 @@ class Folder:
     Every picture of the split is decoded once when the source is built: those that
     cannot be are skipped, named in one warning. Fitted pictures stay in memory up to
     `cache_bytes`; rows beyond are decoded again each time. Safe to read from threads;
-    a pickled copy leaves the cache behind.
+    a pickled copy leaves the cache behind. Masks are read beside their pictures: those
+    the annotation file names, or `masks/` (`pictures`); a wrong one is an error.
 
     A row has `image` uint8 `[H, W, 3]` (not writable), `frame` float32 `[6]`
     (`resize.Frame.vector`: the way back to original pixels), `pixels_valid` `[H, W]`
-    with resize='pad', and the fields named by `truth`.
+    with resize='pad', and the fields named by `truth`: `mask` bool `[H, W]` (not
+    writable), and where a picture has none `mask_ignored` bool `[H, W]`, all True there.
 
     Args:
         path: a directory (hidden files and links to directories are left out), one
@@ -59,8 +60,8 @@ class Folder:
         class_names, keypoint_names: () if unknown.
 
     Raises:
-        UserError: no such path, no picture in it, none readable, or a wrong annotation
-            file or split.
+        UserError: no such path, no picture in it, none readable, a wrong annotation
+            file or split, or a mask that cannot be read or is of another size.
     """
 
     def __init__(
@@ -90,7 +91,8 @@ class Folder:
             groups=self._notes.groups,
             holdout_validation=holdout_validation,
         )
-        limit = cache_bytes // (3 * self.size[0] * self.size[1])
+        channels = 3 if self._notes.masks is None else 4
+        limit = cache_bytes // (channels * self.size[0] * self.size[1])
         self._rows, self._cache = self._check(rows, limit)
 
     @property
@@ -128,16 +130,24 @@ class Folder:
 
     def __getitem__(self, index: int) -> Row:
         row = self._rows[index]
-        image, frame = self._cache.get(row) or self._read(row)
+        image, frame, mask = self._cache.get(row) or self._read(row)
         extra: Row = {'frame': frame.vector}
         if self._how == 'pad':
             extra['pixels_valid'] = resize_lib.pixels_valid(frame, self.size)
+        if self._notes.masks is not None:
+            extra['mask'] = mask
+        if 'mask_ignored' in self.truth:
+            extra['mask_ignored'] = np.full(self.size, not self._notes.masks[row])
         return {'image': image, **extra, **self._notes.row(row, frame, self.size)}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, '_cache': {}}
 
     def _read(self, row):
+        image, frame = self._fit_image(row)
+        return image, frame, self._fit_mask(row, frame)
+
+    def _fit_image(self, row):
         picture = read_image(self._root / self._notes.files[row])
         image, frame = resize_lib.fit_image(
             picture, self.size, self._how, method=self._method
@@ -145,16 +155,29 @@ class Folder:
         image.flags.writeable = False  # It may be the cache's.
         return image, frame
 
+    def _fit_mask(self, row, frame):
+        if self._notes.masks is None:
+            return None
+        mask = np.zeros(self.size, bool)
+        if name := self._notes.masks[row]:
+            whole = pictures.read_mask(self._root / name)
+            _check_size(name, whole, self._notes.files[row], frame)
+            mask = resize_lib.fit_labels(whole, self.size, self._how)
+        mask.flags.writeable = False
+        return mask
+
     def _check(self, rows, limit):
         """Decodes every row; returns the readable ones and the cache of the first."""
 
         def attempt(job):
             place, row = job
             try:
-                fitted = self._read(row)
+                image, frame = self._fit_image(row)
             except UserError as error:
                 return error
-            return fitted if place < limit else None
+            # Looked at even where it is not kept, and never skipped: it is truth.
+            mask = self._fit_mask(row, frame)
+            return (image, frame, mask) if place < limit else None
 
         results = _in_threads(attempt, list(enumerate(rows.tolist())))
         failed = [result for result in results if isinstance(result, UserError)]
@@ -165,96 +188,53 @@ class Folder:
         return readable, {row: r for row, r in pairs if isinstance(r, tuple)}
 
 
-def list_images(
-    path: str | os.PathLike | Sequence[str | os.PathLike],
-) -> tuple[Path, list[str]]:
-    """A root directory and the names of its pictures, '/' between directories.
-
-    Raises:
-        UserError: no such path, or a directory without pictures.
-    """
-    if not isinstance(path, (str, os.PathLike)):
-        return _listed(path)
-    root = Path(path)
-    if root.is_file():
-        return root.parent, [root.name]
-    if not root.is_dir():
-        raise UserError(f'{root}: no such file or directory')
-    names = sorted(name for name in _walk(root) if name.lower().endswith(SUFFIXES))
-    if not names:
-        raise UserError(f'{root}: no pictures in it ({", ".join(SUFFIXES)})')
-    return root, names
-
-
-def read_image(path: str | os.PathLike) -> Image.Image:
-    """One picture, RGB and upright, with its first frame if it has several.
-
-    Its EXIF orientation is applied; transparent parts become white, as on a page;
-    16-bit greys are scaled so that 65535 is white.
-
-    Raises:
-        UserError: it cannot be read; names the file.
-    """
-    try:
-        with Image.open(path, formats=_FORMATS) as image:
-            image.load()
-            return _rgb(_upright(image))
-    except Exception as error:  # Pillow's decoders raise a dozen kinds.
-        raise UserError(f'{path}: cannot be read as a picture ({error})') from error
-
-
-def _upright(image):
-    try:
-        ImageOps.exif_transpose(image, in_place=True)
-    except Exception as error:  # A broken note must not cost the picture.
-        _log.info('%s: orientation not read (%s)', image.filename, error)
-    return image
-
-
-def _rgb(image):
-    if image.mode.startswith('I'):  # 16-bit grey, in one of Pillow's several modes.
-        grey = np.clip(np.round(np.asarray(image) / 257), 0, 255).astype(np.uint8)
-        return Image.fromarray(grey).convert('RGB')
-    if image.has_transparency_data:
-        page = Image.new('RGBA', image.size, 'white')
-        return Image.alpha_composite(page, image.convert('RGBA')).convert('RGB')
-    return image.convert('RGB')
-
-
-def _listed(paths):
-    names = [Path(path).absolute().as_posix() for path in paths]
-    missing = [name for name in names if not Path(name).is_file()]
-    if missing or not names:
-        raise UserError(f'no such picture: {", ".join(missing[:3]) or "empty list"}')
-    root = os.path.commonpath([os.path.dirname(name) for name in names])
-    return Path(root), [Path(n).relative_to(root).as_posix() for n in names]
-
-
-def _hidden(name):
-    return name.startswith('.') or name == '__MACOSX'
-
-
-def _walk(root):
-    for folder, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if not _hidden(name)]
-        for name in files:
-            if not _hidden(name):
-                yield (Path(folder) / name).relative_to(root).as_posix()
-
-
 def _annotate(root, found, path, folder_labels):
     """Annotations of the found pictures: of the file, of the directories, or none."""
     notes = Annotations(tuple(found), {})
     if path is not None:
         notes = read_annotations(path, found)
-        if len(notes.files) < len(found):
-            unlisted = len(found) - len(notes.files)
-            _log.warning('%s: leaves out %d pictures of %s', path, unlisted, root)
+    notes = dataclasses.replace(notes, masks=_find_masks(root, notes, path))
+    unlisted = set(found) - {*notes.files, *(notes.masks or ())}
+    if unlisted:
+        _log.warning('%s: leaves out %d pictures of %s', path, len(unlisted), root)
     if not folder_labels or 'label' in notes.fields:
         return notes
     classes, label = _folder_labels(root, notes.files)
     fields = {**notes.fields, 'label': label}
     return dataclasses.replace(notes, fields=fields, class_names=classes)
+
+
+def _find_masks(root, notes, path):
+    """Names of the masks as they are on disk, '' for none; None if there are none."""
+    wanted = notes.masks
+    if wanted is None and (root / pictures.MASKS).is_dir():
+        wanted = map(pictures.mask_name, notes.files)
+    names = tuple(_on_disk(root, name) for name in wanted or ())
+    if notes.masks is not None:
+        pairs = zip(notes.masks, names, strict=True)
+        missing = [name for name, there in pairs if name and not there]
+        if missing:
+            raise UserError(
+                f'{path}: {len(missing)} of {len(names)} masks are not in the folder: '
+                f'{", ".join(missing[:3])}'
+            )
+    return names if any(names) else None
+
+
+def _on_disk(root, name):
+    """A name below `root` as the disk spells it, '' if there is no such file."""
+    # A Mac spells accents with two code points, others with one.
+    forms = (name, *(unicodedata.normalize(form, name) for form in ('NFC', 'NFD')))
+    return next((form for form in forms if form and (root / form).is_file()), '')
+
+
+def _check_size(name, mask, file, frame):
+    wanted, got = tuple(frame.original.astype(int).tolist()), mask.shape[::-1]
+    if wanted != got:
+        raise UserError(
+            f'{name}: the mask has {got[0]} x {got[1]} pixels, its picture {file} '
+            f'{wanted[0]} x {wanted[1]}'
+        )
 
 
 def _folder_labels(root, files):

@@ -9,15 +9,23 @@ import numpy as np
 from kpdiscovery.types import Source, UserError
 
 
-def prepare(source: Source, method: Any) -> None:
-    """Fills `num_classes` of a config's `method` section, in place, if it is 0.
+def expect(settings: Any) -> None:
+    """Before a source is built: the folders of pictures are classes where a method needs
+    them, unless the config says otherwise; in place."""
+    if 'num_classes' in settings.method and settings.data.source == 'folder':
+        settings.data.options = {'folder_labels': True, **settings.data.options}
 
-    Sections without that field are left alone. Labels are checked where the source
+
+def prepare(source: Source, settings: Any) -> None:
+    """Fills `method.num_classes` of a config, in place, if it is 0, and the classes' names.
+
+    Methods without that field are left alone. Labels are checked where the source
     knows all of them without reading its pictures (`labels` `[N]`).
 
     Raises:
         UserError: the source has no labels, or not 0..classes-1.
     """
+    method = settings.method
     if 'num_classes' not in method:
         return
     if 'label' not in source.truth:
@@ -26,10 +34,12 @@ def prepare(source: Source, method: Any) -> None:
             "a class, or add 'label' to annotations.npz"
         )
     labels = getattr(source, 'labels', None)
-    known = method.num_classes or len(getattr(source, 'class_names', ()))
+    names = tuple(getattr(source, 'class_names', ()))
+    known = method.num_classes or len(names)
     method.num_classes = known or _count(labels)
-    if labels is not None:
-        check(labels, method.num_classes)
+    with settings.unlocked():
+        settings.data.class_names = names
+    check(np.array([], int) if labels is None else labels, method.num_classes)
 
 
 def check(labels: np.ndarray, num_classes: int) -> None:
@@ -56,6 +66,8 @@ def _count(labels):
         raise UserError(
             'how many classes there are is not known: set --config.method.num_classes'
         )
+    if not len(labels):
+        raise UserError('there are no labels to count classes of')
     found = np.unique(labels)
     missing = np.setdiff1d(np.arange(found[-1] + 1), found)
     if len(missing) or found[0] < 0:

@@ -10,11 +10,16 @@ a missing set spells out. Fields follow the set's features, whatever its name:
                           object; keypoints [10, 1, 2] are the objects' centres.
     bbox                  boxes [1, 4].
     label                 label.
+    segmentation_mask     mask bool [H, W], above half of full scale: birds of
+                          caltech_birds2011, half the annotators agreeing. Of
+                          oxford_iiit_pet it says 1 pet, 2 ground, 3 their border: mask,
+                          and the border as mask_ignored bool [H, W].
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,18 +28,22 @@ import numpy as np
 
 from kpdiscovery.data import resize as resize_lib
 from kpdiscovery.data.annotations import fit_boxes, fit_keypoints
+from kpdiscovery.data.pictures import foreground
 from kpdiscovery.types import Row, UserError
 
 _log = logging.getLogger(__name__)
 _LANDMARKS = ('lefteye', 'righteye', 'nose', 'leftmouth', 'rightmouth')
 _ATTRIBUTES = ('shape', 'color', 'size', 'material')
 _MOST_OBJECTS = 10  # In a CLEVR scene.
+_MOST_LABELS = 100_000  # Reading ImageNet's 140 GB to check its labels is not cheap.
 _FIELDS = {
     'landmarks': ('keypoints', 'visible'),
     'objects': ('attributes', 'keypoints', 'visible'),
     'bbox': ('boxes', 'boxes_valid'),
     'label': ('label',),
+    'segmentation_mask': ('mask',),
 }
+_TRIMAPS = ('oxford_iiit_pet',)  # Sets whose masks are 1 object, 2 ground, 3 border.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +84,10 @@ class TfdsSource:
         data_dir: where sets were prepared; None: TFDS's own default.
         method: 'bilinear', 'bicubic' or 'nearest'.
 
+    Attributes:
+        truth: names of the annotation fields.
+        class_names: () if unknown.
+
     Raises:
         UserError: no such set, split or field, not prepared, or nothing kept.
     """
@@ -93,16 +106,29 @@ class TfdsSource:
     ):
         self.size, self._how, self._method = resize_lib.as_size(size), resize, method
         resize_lib.fit_frame((1, 1), self.size, resize)  # A wrong name, told early.
+        self._encoded = functools.partial(_encoded, name, data_dir, split)
         builder = _builder(name, data_dir)
+        self._trimap = builder.name in _TRIMAPS
         self._examples = _examples(builder, name, split)
         features = builder.info.features
         if 'image' not in features:
             raise UserError(f"{name}: no feature 'image', only {', '.join(features)}")
-        self.truth = _truth(name, features, fields)
+        self.truth = _truth(name, features, fields, self._trimap)
         self.class_names = _class_names(features)
         self._rows = np.arange(len(self._examples))
         if keep is not None:
-            self._rows = _kept(builder, name, split, keep)
+            self._rows = _kept(self._encoded(), name, split, keep)
+
+    @functools.cached_property
+    def labels(self) -> np.ndarray | None:
+        """`[N]` int32 class of each row; None if unknown or of too many rows.
+
+        The first time reads all records, without decoding pictures: seconds.
+        """
+        if 'label' not in self.truth or len(self) > _MOST_LABELS:
+            return None
+        encoded = self._encoded()
+        return np.array([encoded[int(row)]['label'] for row in self._rows], np.int32)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -115,11 +141,22 @@ class TfdsSource:
         row: Row = {'image': image, 'frame': frame.vector}
         if self._how == 'pad':
             row['pixels_valid'] = resize_lib.pixels_valid(frame, self.size)
-        return row | {
-            name: value
-            for name, value in _annotations(example, frame, self.size).items()
-            if name in self.truth
-        }
+        known = _annotations(example, frame, self.size)
+        if 'mask' in self.truth:
+            known |= self._masks(example['segmentation_mask'], frame)
+        return row | {name: known[name] for name in self.truth}
+
+    def _masks(self, values, frame):
+        grey = np.asarray(values).reshape(np.shape(values)[:2])
+        if (grey.shape[::-1] != frame.original).any():
+            raise UserError(
+                f'the mask has {grey.shape[1]} x {grey.shape[0]} pixels, its picture '
+                f'{frame.original[0]:.0f} x {frame.original[1]:.0f}'
+            )
+        fit = lambda whole: resize_lib.fit_labels(whole, self.size, self._how)
+        if self._trimap:
+            return {'mask': fit(grey == 1), 'mask_ignored': fit(grey == 3)}
+        return {'mask': fit(foreground(grey))}
 
 
 def _builder(name, data_dir):
@@ -158,8 +195,10 @@ def _first_line(error):
     return str(error).strip('\'" ').split('\n')[0]
 
 
-def _truth(name, features, fields):
+def _truth(name, features, fields, trimap):
     there = {f for key in _FIELDS if _has(features, key) for f in _FIELDS[key]}
+    if trimap:
+        there.add('mask_ignored')
     unknown = set(fields or ()) - there
     if unknown:
         raise UserError(
@@ -181,10 +220,18 @@ def _class_names(features):
     return tuple(getattr(features['label'], 'names', None) or ())
 
 
-def _kept(builder, name, split, keep):
+def _encoded(name, data_dir, split):
+    """The examples with their pictures as they are in the file."""
     from tensorflow_datasets import decode
 
-    encoded = _examples(builder, name, split, decoders={'image': decode.SkipDecoding()})
+    builder = _builder(name, data_dir)
+    kinds = ('image', 'segmentation_mask')
+    there = [kind for kind in kinds if kind in builder.info.features]
+    skip = dict.fromkeys(there, decode.SkipDecoding())
+    return _examples(builder, name, split, decoders=skip)
+
+
+def _kept(encoded, name, split, keep):
     rows = np.flatnonzero([keep(encoded[i]) for i in range(len(encoded))])
     _log.info('%s, split %s: kept %d of %d', name, split, len(rows), len(encoded))
     if not len(rows):

@@ -118,9 +118,15 @@ def _of_maps(name, maps, test):
         figures[f'{name}{key}'] = found.mean
     if 'mask' in test.truth:
         figures[f'{name}pxap'] = pixel_average_precision(
-            maps, test.truth['mask'], test.truth.get('mask_ignored')
+            maps, test.truth['mask'], _ignored(test.truth)
         )
     return figures
+
+
+def _ignored(truth):
+    """Pixels of which nothing is known, and the bars around a padded picture."""
+    unknown = truth.get('mask_ignored', np.zeros(truth['mask'].shape, bool))
+    return unknown | ~truth.get('pixels_valid', np.ones(unknown.shape, bool))
 
 
 def _of_class(test):

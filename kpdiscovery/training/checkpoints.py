@@ -104,29 +104,45 @@ class Checkpoints:
         return None
 
 
-def load_variables(workdir: str | os.PathLike) -> tuple[Any, dict]:
-    """Variables of the newest readable checkpoint, as numpy, and its meta: for predicting."""
+def load_variables(
+    workdir: str | os.PathLike, step: int | None = None
+) -> tuple[Any, dict]:
+    """Variables of a checkpoint, as numpy, and its meta: for predicting.
+
+    Args:
+        step: through all phases; None: the newest that can be read.
+    """
     workdir = pathlib.Path(workdir).resolve()
     if not (workdir / 'checkpoints').is_dir():
         raise UserError(
             f'{workdir} holds no checkpoint: train first (kpd train --workdir=...)'
         )
     with _manager(workdir, None) as manager:
-        for step in sorted(manager.all_steps(), reverse=True):
+        for number in _chosen(manager, workdir, step):
             try:
                 parts = ocp.args.Composite(
                     state=ocp.args.StandardRestore(), meta=ocp.args.JsonRestore()
                 )
-                restored = manager.restore(step, args=parts)
+                restored = manager.restore(number, args=parts)
                 state = restored['state']['state']
                 meta = {k: v for k, v in restored['meta'].items() if k != 'config'}
                 return jax.device_get(state['variables']), meta
             except (ValueError, OSError, KeyError) as error:
                 logging.warning('checkpoint %d of %s cannot be read, trying the one before: %s',
-                                step, workdir, _first_line(error))  # fmt: skip
+                                number, workdir, _first_line(error))  # fmt: skip
     raise UserError(
         f'no checkpoint of {workdir} can be read: train again in a new --workdir'
     )
+
+
+def _chosen(manager, workdir, step):
+    kept = sorted(manager.all_steps(), reverse=True)
+    if step is None:
+        return kept
+    if step not in kept:
+        steps = ', '.join(map(str, sorted(kept)))
+        raise UserError(f'{workdir} keeps no checkpoint of step {step}, only {steps}')
+    return [step]
 
 
 def load_config(workdir: str | os.PathLike) -> dict:

@@ -2,14 +2,24 @@ import functools
 import io
 import pickle
 
+import ml_collections
 import numpy as np
 import pytest
 from PIL import Image
 
+from kpdiscovery.data import labels, tfds_source
 from kpdiscovery.data.tfds_source import ClevrScenes, TfdsSource
 from kpdiscovery.types import Source, UserError
 
 tfds = pytest.importorskip('tensorflow_datasets')
+
+
+def png(image):
+    """An open file, which TFDS takes as it is: it would encode arrays by TensorFlow."""
+    file = io.BytesIO()
+    image.save(file, 'PNG')
+    file.seek(0)
+    return file
 
 
 class TinyBirds(tfds.core.GeneratorBasedBuilder):
@@ -33,17 +43,43 @@ class TinyBirds(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self):
         for i in range(4):
-            file = io.BytesIO()
-            Image.new('RGB', (20, 10), (60 * i, 0, 0)).save(file, 'PNG')
-            file.seek(0)
+            file = png(Image.new('RGB', (20, 10), (60 * i, 0, 0)))
             box = tfds.features.BBox(ymin=0.1, xmin=0.2, ymax=0.5, xmax=0.6)
             yield i, {'image': file, 'label': i % 2, 'bbox': box}
+
+
+class TinyMasks(tfds.core.GeneratorBasedBuilder):
+    """Two pictures with masks of five votes, as caltech_birds2011 has them."""
+
+    VERSION = tfds.core.Version('1.0.0')
+    pkg_dir_path = None
+
+    def _info(self):
+        features = {
+            'image': tfds.features.Image(),
+            'label': tfds.features.ClassLabel(num_classes=200),
+            'segmentation_mask': tfds.features.Image(shape=(None, None, 1)),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict(features)
+        )
+
+    def _split_generators(self, dl_manager):
+        return {'train': self._generate_examples()}
+
+    def _generate_examples(self):
+        votes = np.repeat(np.array([[0, 51, 102, 153, 255]], np.uint8), 4, axis=0)
+        for i in range(2):
+            image = png(Image.new('RGB', (5, 4), (100 * i, 0, 0)))
+            mask = png(Image.fromarray(votes))
+            yield i, {'image': image, 'label': i, 'segmentation_mask': mask}
 
 
 @pytest.fixture(scope='module')
 def prepared(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp('tfds'))
-    TinyBirds(data_dir=folder, file_format='array_record').download_and_prepare()
+    for builder in (TinyBirds, TinyMasks):
+        builder(data_dir=folder, file_format='array_record').download_and_prepare()
     return folder
 
 
@@ -152,3 +188,70 @@ def test_clevr_objects_and_the_papers_subsets():
     np.testing.assert_allclose(row['keypoints'][1, 0], [7, 24.5])
     np.testing.assert_array_equal(row['visible'][:, 0], [True] * 3 + [False] * 7)
     assert source[3]['visible'].all()
+
+
+def test_labels_of_all_rows_without_their_pictures(prepared, monkeypatch):
+    options = {'split': 'train', 'size': 8, 'data_dir': prepared}
+    source = TfdsSource('tiny_birds', **options)
+    assert source.labels.dtype == np.int32
+    assert source.labels.tolist() == [int(row['label']) for row in source]
+    owls = TfdsSource('tiny_birds', keep=lambda e: e['label'] == 1, **options)
+    assert owls.labels.tolist() == [1, 1]
+    assert pickle.loads(pickle.dumps(owls)).labels.tolist() == [1, 1]
+    assert TfdsSource('tiny_birds', fields=['boxes'], **options).labels is None
+    monkeypatch.setattr(tfds_source, '_MOST_LABELS', 3)
+    assert TfdsSource('tiny_birds', **options).labels is None
+    method = ml_collections.ConfigDict({'name': 'lmpnet', 'num_classes': 0})
+    labels.prepare(source, method)
+    assert method.num_classes == 2
+
+
+def test_a_mask_is_what_most_annotators_marked(prepared):
+    options = {'split': 'train', 'data_dir': prepared}
+    source = TfdsSource('tiny_masks', size=(4, 10), resize='pad', **options)
+    assert source.truth == ('label', 'mask') and source.labels.tolist() == [0, 1]
+    for row in source:
+        columns = [0] * 2 + [0, 0, 0, 1, 1] + [0] * 3  # The longer bar is on the right.
+        np.testing.assert_array_equal(row['mask'], np.array([columns] * 4, bool))
+        np.testing.assert_array_equal(row['pixels_valid'].sum(1), [5] * 4)
+    source = TfdsSource('tiny_masks', size=(8, 10), fields=['label'], **options)
+    assert set(source[0]) == {'image', 'frame', 'label'}
+
+
+def pet(trimap):
+    image = np.zeros((2, 3, 3), np.uint8)
+    return {
+        'image': image,
+        'label': 5,
+        'segmentation_mask': np.array(trimap)[..., None],
+    }
+
+
+def test_the_border_of_a_pet_does_not_count():
+    pets = [pet([[1, 3, 2], [3, 3, 2]]), pet([[1, 2], [1, 2]])]
+    with tfds.testing.mock_data(as_data_source_fn=lambda self, split, **_: pets):
+        source = TfdsSource('oxford_iiit_pet', split='train', size=(4, 6))
+    assert source.truth == ('label', 'mask', 'mask_ignored')
+    assert len(source.class_names) == 37
+    double = lambda rows: np.kron(rows, np.ones((2, 2))).astype(bool)
+    row = source[0]
+    np.testing.assert_array_equal(row['mask'], double([[1, 0, 0], [0, 0, 0]]))
+    np.testing.assert_array_equal(row['mask_ignored'], double([[0, 1, 0], [1, 1, 0]]))
+    with pytest.raises(UserError, match='the mask has 2 x 2 pixels, its picture 3 x 2'):
+        source[1]
+
+
+@pytest.mark.parametrize(
+    ('name', 'classes', 'truth'),
+    [
+        ('caltech_birds2011', 200, ('boxes', 'boxes_valid', 'label', 'mask')),
+        ('cars196', 196, ('boxes', 'boxes_valid', 'label')),
+        ('oxford_flowers102', 102, ('label',)),
+        ('imagenette', 10, ('label',)),
+    ],
+)
+def test_sets_with_classes(name, classes, truth):
+    with tfds.testing.mock_data(num_examples=2):
+        source = TfdsSource(name, split='train', size=16)
+    assert source.truth == truth
+    assert len(source.class_names) == classes

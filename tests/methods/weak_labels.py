@@ -47,6 +47,6 @@ class Unlabelled(Squares):
 
 def train(settings, source, workdir, **options):
     """As `kpd train` does it."""
-    labels.prepare(source, settings.method)
+    labels.prepare(source, settings)
     method = methods.build(settings.method)
     return loop.train(method, settings.to_dict(), source, workdir, **options)

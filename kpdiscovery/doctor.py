@@ -1,0 +1,224 @@
+"""`kpd doctor`: what the machine, a config, its data or a file of weights lack.
+
+One line a finding: ok, missing (exit code 2), or absent (only some need it). Nothing is
+downloaded and nothing written.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import ml_collections
+
+from kpdiscovery import cli, config, data, detection, machine, methods, metrics
+from kpdiscovery.data import labels
+from kpdiscovery.machine import ABSENT, MISSING, OK, Check, Finding, Result
+from kpdiscovery.models import backbones, pretrained, superpoint
+from kpdiscovery.types import Source, UserError
+
+_NETWORK = ('width', 'last_stride', 'small_stem')  # Of a section with a `backbone`.
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = cli.Parser('kpd doctor', description=__doc__)
+    parser.add_argument(
+        'topic', nargs='?', choices=('weights',), help='where to get pretrained weights'
+    )
+    parser.add_argument('--config', help='METHOD/DATA[:VARIANT] or FILE.py to check')
+    parser.add_argument('--data', help="the config's files, or your own pictures")
+    parser.add_argument(
+        '--weights', metavar='FILE', help='a .safetensors file to check'
+    )
+    args, overrides = parser.parse(argv)
+    if (args.data or overrides) and not args.config:
+        raise UserError('--data and --config.KEY=VALUE need --config=NAME')
+    found: list[Result] = []
+    if args.topic:
+        print(weights_help())
+    elif not args.weights or args.config:
+        found += machine.examine()
+    if args.config:
+        found += examine_config(args.config, overrides, args.data)
+    if args.weights:
+        found += machine.run([('weights', partial(weights_file, args.weights))])
+    print(*map(_line, found), sep='\n', end='\n' * bool(found))
+    return _conclude(found, args.topic)
+
+
+def examine_config(
+    name: str, overrides: Sequence[str] = (), path: str | None = None
+) -> list[Result]:
+    """Whether `kpd train` with the same arguments would find all that it needs."""
+    try:
+        settings = config.load(name, overrides)
+    except UserError as error:
+        return [('config', Finding(MISSING, str(error)))]
+    if path:
+        data.point_to(settings.data, path)
+    labels.expect(settings)
+    summary = f'{name}: method {settings.method.name}, data {settings.data.source}'
+    found = [('config', Finding(OK, summary)), *_examine_data(settings)]
+    return found + machine.run([*_starts(settings), *_weights(settings.method)])
+
+
+def weights_file(path: str | os.PathLike) -> Finding:
+    """What is in a file of weights; all its tensors are read."""
+    if str(path).endswith(('.pth', '.pt')):
+        return _pickle(path)
+    found, digest = pretrained.inspect(path), pretrained.sha256(path)
+    text = f'{found.name}, {found.parameters:,} parameters, all fit'
+    return Finding(OK, f'{path}: {text}; sha256 {digest}')
+
+
+def weights_help() -> str:
+    """Where pretrained backbones are and how their files become ours."""
+    rows = [
+        f'  {name:10} {pretrained.URL}{file}  ({theirs})'
+        for name, file, theirs in pretrained.PUBLISHED
+    ]
+    return '\n'.join(
+        [
+            'Pretrained backbones (torchvision, ImageNet), to be fetched by yourself:',
+            *rows,
+            "What follows the '-' begins the SHA-256 of the file: compare `sha256sum`.",
+            'They are pickles, which are not read here. Convert one, in any environment',
+            'with torch and safetensors:',
+            f'  {pretrained.CONVERT} FILE.pth FILE.safetensors',
+            'and see whether it fits: kpd doctor --weights=FILE.safetensors',
+        ]
+    )
+
+
+def _examine_data(settings: ml_collections.ConfigDict) -> list[Result]:
+    """Findings about both splits, and what a method wants of the first."""
+    sources: dict[str, Source] = {}
+
+    def build(split):
+        sources[split] = source = data.build(settings.data, split=split)
+        truth = ', '.join(source.truth) or 'none'
+        return Finding(OK, f'{len(source)} pictures; truth: {truth}')
+
+    found = machine.run([(split, partial(build, split)) for split in ('train', 'test')])
+    if 'train' not in sources:
+        return found
+    checks: list[Check] = [
+        ('labels', partial(_labels, sources['train'], settings)),
+        ('landmarks', partial(_landmarks, sources['train'], settings.data)),
+        ('method', partial(_method, sources.get('test'), settings.method)),
+    ]
+    return found + machine.run(checks)
+
+
+def _labels(source: Source, settings: Any) -> Finding:
+    labels.prepare(source, settings)
+    if 'num_classes' not in settings.method:
+        return Finding(OK, 'not needed')
+    return Finding(OK, f'{settings.method.num_classes} classes')
+
+
+def _landmarks(source: Source, section: Any) -> Finding:
+    metrics.check_landmarks(section.get('landmarks', ''), source)
+    return Finding(OK, section.get('landmarks', '') or 'no set named')
+
+
+def _method(test: Source | None, section: Any) -> Finding:
+    """Whether it can be built, and what `kpd evaluate` would leave out."""
+    method = methods.build(section)
+    truth = set() if test is None else set(test.truth)
+    needs = {n: sorted(set(metrics.PROTOCOLS[n].truth) - truth) for n in method.metrics}
+    lacks = [f'{n} ({", ".join(fields)})' for n, fields in needs.items() if fields]
+    if lacks:
+        return Finding(ABSENT, f'{section.name}; without truth for {"; ".join(lacks)}')
+    return Finding(
+        OK, f'{section.name}; figures: {", ".join(method.metrics) or "none"}'
+    )
+
+
+def _starts(settings: ml_collections.ConfigDict) -> Iterator[Check]:
+    """The check of the generic keypoints that training starts from, if any."""
+    name, num = (
+        settings.data.get('keypoints', ''),
+        settings.data.get('num_detected', 64),
+    )
+    if name:
+        yield 'keypoints', partial(_keypoints, name, num)
+
+
+def _keypoints(name: str, num: int) -> Finding:
+    classical = name in detection.CLASSICAL or name.endswith('+sift')
+    if classical and not machine.has(('cv2',)):
+        return Finding(MISSING, f'{name}: no cv2', "pip install 'kpdiscovery[vision]'")
+    if name.endswith('.npz'):
+        if not pathlib.Path(name).is_file():
+            return Finding(
+                MISSING, f'no file {name}', '--config.data.keypoints=FILE.npz'
+            )
+    else:
+        detection.detector(name, num)
+    return Finding(OK, name)
+
+
+def _weights(section: Any, prefix: str = 'method') -> Iterator[Check]:
+    """A check for every file of weights that a `method` section names."""
+    if section.get('reconstruction') == 'perceptual' and not section.vgg_weights:
+        yield 'weights', partial(_no_vgg, prefix)
+    for key, value in section.items():
+        if isinstance(value, ml_collections.ConfigDict):
+            yield from _weights(value, f'{prefix}.{key}')
+        elif key.endswith('weights') and isinstance(value, str) and value:
+            yield 'weights', partial(_fits, f'{prefix}.{key}', value, section)
+
+
+def _no_vgg(prefix: str) -> Finding:
+    mend = f'--config.{prefix}.vgg_weights=FILE.safetensors, see `kpd doctor weights`'
+    return Finding(
+        MISSING, f'{prefix}.vgg_weights: the perceptual loss needs one', mend
+    )
+
+
+def _fits(key: str, path: str, section: Any) -> Finding:
+    """Loads the file as training would."""
+    if 'backbone' in section:
+        options = {name: section[name] for name in _NETWORK if name in section}
+        backbones.load(path, backbones.build(section.backbone, **options))
+    elif key.endswith('vgg_weights'):
+        backbones.load(path, backbones.build('vgg16'))
+    elif not (pathlib.Path(path) / 'checkpoints').is_dir():  # A workdir is no file.
+        superpoint.load(detection.weights_file(path))
+    return Finding(OK, f'{key}: {path}')
+
+
+def _pickle(path: str | os.PathLike) -> Finding:
+    """A file of torch is not opened, but its name says what it should be."""
+    digest = pretrained.sha256(path)
+    _, dash, begin = pathlib.Path(path).stem.rpartition('-')
+    if dash and not digest.startswith(begin):
+        return Finding(MISSING, f'{path}: sha256 {digest}', 'damaged; fetch it again')
+    mend = f'{pretrained.CONVERT} {path} FILE.safetensors'
+    return Finding(MISSING, f'{path}: a pickle, sha256 {digest}; convert it', mend)
+
+
+def _line(result: Result) -> str:
+    name, found = result
+    mend = f': {found.mend}' if found.mend else ''
+    return f'{found.state:8} {name:12} {found.text}{mend}'
+
+
+def _conclude(found: Sequence[Result], topic: str | None) -> int:
+    count = sum(finding.state == MISSING for _, finding in found)
+    if count:
+        print(f'{count} missing')
+    elif found:
+        print('nothing that is needed is missing')
+    if found and not topic:
+        print('pretrained weights: kpd doctor weights')
+    return 2 if count else 0
+
+
+if __name__ == '__main__':
+    sys.exit(cli.run(main))

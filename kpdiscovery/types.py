@@ -128,9 +128,8 @@ class Phase:
     init: Callable[[jax.Array, Batch, State | None], State]
     step: Callable[[State, Batch, Tree, jax.Array], tuple[State, dict[str, Array]]]
     sweep: Sweep | None = None
-    keep_best: str | None = (
-        None  # The sweep's scalar whose highest value keeps a state.
-    )
+    # The sweep's scalar whose highest value keeps a state; -inf never does.
+    keep_best: str | None = None
 
 
 @runtime_checkable

@@ -218,6 +218,7 @@ class _Run:
         phase, done = self.phases[number], int(now.state.step)
         labels, state, scalars = self.sweepers[number].run(now.state, now.labels, key)
         values = {f'sweep/{name}': float(value) for name, value in scalars.items()}
+        values = {k: v for k, v in values.items() if math.isfinite(v)}  # For JSON.
         self.log.sweep(done, values, total=self.starts[number] + done)
         self.label_files.write(
             self.starts[number] + done, labels, stride=phase.sweep.stride
@@ -238,7 +239,8 @@ class _Run:
         save = last or done % self.every['checkpoint_every'] == 0
         if save or done % self.every['log_every'] == 0 or done == 1:
             self._write(number, done, self._finite(number, now, scalars))
-        if last and now.best:
+        # Where no sweep had a scalar above -inf there is no best: the last is kept.
+        if last and now.best and jnp.isfinite(now.best['value']):
             now = now._replace(state=now.state.replace(variables=now.best['variables']))
         if save:
             self._save(number, now)

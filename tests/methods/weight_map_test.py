@@ -181,7 +181,7 @@ def test_small_boxes_full_of_map_score_high():
 @pytest.mark.parametrize('step, area', [(0, 0.1), (5, 0.95)])
 def test_the_untrained_and_the_full_map_do_not_count(step, area):
     got = score(WeightMapping(), step, [1.0, 1.0, 1.0], [area] * 3)
-    assert got['score'] == -1
+    assert got['score'] == -np.inf
     np.testing.assert_allclose(got['concentration'], 1.0)
 
 

@@ -1,10 +1,12 @@
 """The one loop: phases, sweeps, resumption, stopping, on one and on eight devices."""
 
+import dataclasses
 import json
 import os
 import signal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -99,6 +101,22 @@ def test_keep_best_returns_the_state_of_the_best_sweep(tmp_path):
     assert scores[0] > scores[1]
     mean_only = loop.train(Toy(steps=4), config(), Colors(), tmp_path / 'other')
     assert not np.array_equal(outcome.variables['color'], mean_only.variables['color'])
+
+
+@dataclasses.dataclass(frozen=True)
+class NeverGood(Toy):
+    def _reduce(self, rows, state, key):
+        found = super()._reduce(rows, state, key)
+        return found._replace(scalars={**found.scalars, 'score': -jnp.inf})
+
+
+def test_without_any_good_sweep_the_last_state_is_kept(tmp_path):
+    outcome = loop.train(
+        NeverGood(steps=4, keep_best='score'), config(), Colors(), tmp_path
+    )
+    last = loop.train(Toy(steps=4), config(), Colors(), tmp_path / 'other')
+    assert np.array_equal(outcome.variables['color'], last.variables['color'])
+    assert 'sweep/score' not in scalars(tmp_path)['label', 2]
 
 
 def test_last_sweep_sees_the_last_state_once(tmp_path):

@@ -67,7 +67,7 @@ def _score(method, rows, state: State, key) -> SweepResult:
     concentration, area = mean(rows['score']), mean(rows['area'])
     counts = (state.step > 0) & (area < method.largest_area)
     scalars = {
-        'score': jnp.where(counts, concentration, -1.0),
+        'score': jnp.where(counts, concentration, -jnp.inf),
         'concentration': concentration,
         'box_area': area,
     }

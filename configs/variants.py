@@ -1,8 +1,11 @@
 """What configs share: variants by argument and the settings every config has."""
 
+import itertools
 from collections.abc import Callable
 
 import ml_collections
+
+SIZES = ('cpu', 'demo', 'smoke')
 
 
 def base(**sections) -> ml_collections.ConfigDict:
@@ -28,10 +31,18 @@ def base(**sections) -> ml_collections.ConfigDict:
 def apply(config, arg: str, **variants: Callable) -> ml_collections.ConfigDict:
     """Apply the comma-separated variants of `arg` in the order they are written.
 
+    Sizes come last, since they cut down what the others have chosen.
+
     Raises:
-        ValueError: an unknown variant.
+        ValueError: an unknown variant, or one after a size.
     """
-    for name in filter(None, arg.split(',')):
+    names = [name for name in arg.split(',') if name]
+    for before, after in itertools.pairwise(names):
+        if before in SIZES and after not in SIZES:
+            raise ValueError(
+                f'{before!r} comes after {after!r}: write :{after},{before}'
+            )
+    for name in names:
         if name not in variants:
             raise ValueError(
                 f'no variant {name!r}; there are: {", ".join(sorted(variants))}'

@@ -49,6 +49,7 @@ def weight_map(data: dict, evaluation: dict, *, epoch: int, **method):
         data={'size': 256, 'batch_size': 16, **data},
         method={
             'name': 'weight_map',
+            'guide': 'classifier',
             'network': {'backbone': 'resnet18'},
             'encoder': {'backbone': 'resnet18'},
             'crops': {'share': 224 / 256},
@@ -89,6 +90,22 @@ def small(c):
     for name in _networks(c):
         c.method[name].update(net)
     c.method.crops.share = 64 / 72
+
+
+def short(c, *, classify: int, localize: int, epoch: int):
+    """The weight map's phases in so many steps, from random weights."""
+    rate = {'name': 'adamw', 'lr': 3e-3, 'decay': 'cosine', 'warmup': classify // 20}
+    phases = {
+        'classify': {'steps': classify, 'optimizer': rate},
+        'localize': {
+            'steps': localize,
+            'epoch': epoch,
+            'optimizer': {**rate, 'lr': 1e-3},
+        },
+    }
+    if c.method.guide == 'embedding':
+        phases['embed'] = phases['classify']
+    c.phases = phases
 
 
 def smoke(c):

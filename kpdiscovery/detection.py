@@ -42,7 +42,9 @@ def prepare(source: Source, data: Any, workdir: str | os.PathLike) -> Source | J
     if not name:
         return source
     size = source[0]['image'].shape[:2]
-    kept, label = pathlib.Path(workdir) / 'keypoints.npz', f'{name} {num}'
+    kept = pathlib.Path(workdir) / 'keypoints.npz'
+    # All that other points would follow from; a moved folder is looked at again.
+    label = f'{name} {num} {size[0]}x{size[1]} {data["source"]} {data["path"]}'
     read = lambda path: detections.load(path, rows=len(source), size=size)
     if kept.is_file() and detections.detector_of(kept) == label:
         return detections.join(source, read(kept))
@@ -80,7 +82,7 @@ def detector(name: str, num: int) -> detections.Detector:
     if name.endswith('.safetensors'):
         return from_weights(name, num)
     if (pathlib.Path(name) / 'checkpoints').is_dir():
-        trained = inference.load(name)
+        trained = _superpoint_run(name)
         return _superpoint(trained.method, trained.variables, num)
     raise UserError(
         "data.keypoints must be 'superpoint', 'superpoint+sift', 'sift', 'orb', a "
@@ -118,10 +120,16 @@ def weights_file(name: str) -> str:
 
 def export(workdir: str | os.PathLike, path: str | os.PathLike) -> None:
     """Writes the network of a SuperPoint workdir as half-precision safetensors."""
+    weights.save(path, _superpoint_run(workdir).variables['net'], dtype=np.float16)
+
+
+def _superpoint_run(workdir):
     trained = inference.load(workdir)
     if not isinstance(trained.method, SuperPoint):
-        raise UserError(f'{workdir} is of method {trained.config.method.name}')
-    weights.save(path, trained.variables['net'], dtype=np.float16)
+        raise UserError(
+            f'{workdir} is of method {trained.config.method.name}, wanted superpoint'
+        )
+    return trained
 
 
 def _superpoint(method, variables, num):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import pathlib
 import subprocess
 import sys
@@ -15,10 +16,10 @@ import jax
 import numpy as np
 
 from kpdiscovery import __version__, cli, data, detection, inference, metrics
-from kpdiscovery.data import detections
+from kpdiscovery.data import detections, labels
 from kpdiscovery.ops import landmark_clusters
 from kpdiscovery.ops.coordinates import in_boxes
-from kpdiscovery.types import Prediction, Source, Split
+from kpdiscovery.types import Prediction, Source, UserError
 
 
 def main(argv: Sequence[str]) -> int:
@@ -33,6 +34,7 @@ def main(argv: Sequence[str]) -> int:
     trained = inference.load(args.workdir, overrides, step=args.step)
     if args.data:
         data.point_to(trained.config.data, args.data)
+        labels.expect(trained.config)
     result = evaluate(trained, split=args.split)
     name = 'metrics.json' if args.step is None else f'metrics_{args.step}.json'
     path = pathlib.Path(args.workdir) / name
@@ -106,9 +108,11 @@ def _generic(trained, sources, splits) -> dict[str, float]:
     chosen = trained.config.data.get('keypoints', '')
     if splits[0] is None or not chosen or chosen.endswith('.npz'):
         return {}
-    num = trained.config.data.num_detected
-    detector = detection.detector(chosen, num)  # Compiled once for both splits.
-    found = [_found(detector, num, *pair) for pair in zip(sources, splits, strict=True)]
+    try:
+        found = _found(chosen, trained.config.data.num_detected, sources, splits)
+    except UserError as error:  # Its files may have moved.
+        logging.warning('generic keypoints are not measured: %s', error)
+        return {}
     key, k = jax.random.key(trained.config.seed), trained.method.num_labels
     clusters = landmark_clusters.cluster_descriptors(
         key, found[0].descriptors, found[0].score > 0, k
@@ -123,12 +127,15 @@ def _generic(trained, sources, splits) -> dict[str, float]:
     return metrics.evaluate(trained.method.metrics, *replaced)[0]
 
 
-def _found(detector, num, source: Source, split: Split) -> detections.Detections:
-    """Generic keypoints of a split's pictures, those off the object left out."""
-    rows = len(split.truth['index'])
-    points = detections.detect(source, detector, num=num, rows=rows)
-    counts = in_boxes(points.xy, split.size, split.truth)
-    return points._replace(score=np.where(counts, points.score, 0))
+def _found(name, num, sources, splits) -> list[detections.Detections]:
+    """Generic keypoints of the splits' pictures, those off the object left out."""
+    detector, found = detection.detector(name, num), []
+    for source, split in zip(sources, splits, strict=True):
+        rows = len(split.truth['index'])
+        points = detections.detect(source, detector, num=num, rows=rows)
+        counts = in_boxes(points.xy, split.size, split.truth)
+        found.append(points._replace(score=np.where(counts, points.score, 0)))
+    return found
 
 
 def _commit() -> str:

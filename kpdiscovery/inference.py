@@ -53,11 +53,7 @@ def load(
 def untrained(config: ml_collections.ConfigDict, source: Source) -> Trained:
     """The same method before its first step: what every figure is to be compared with."""
     method = methods.build(config.method)
-    row = {
-        name: np.asarray(value)[None]
-        for name, value in source[0].items()
-        if name == 'image'
-    }
+    row = jax.tree.map(lambda value: np.asarray(value)[None], dict(source[0]))
     init = jax.jit(method.phases(config)[0].init, static_argnums=2)
     state = init(loop.phase_key(config.seed, 0, 0), row, None)
     return Trained(method, state.variables, config, {'phase': 'untrained', 'step': 0})

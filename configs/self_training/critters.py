@@ -21,6 +21,7 @@ def get_config(arg: str = ''):
             'options': {'crop_margin': 0.1},
         },
         evaluation={'fit': 2_000, 'test': 2_000},
+        num_landmarks=20,
     )
     return landmarks.apply(c, arg, cpu=cpu, smoke=smoke)
 
@@ -28,7 +29,6 @@ def get_config(arg: str = ''):
 def cpu(c):
     landmarks.small(c, warm_up=800, correspond=2_000, landmarks=1_200)
     c.data.options = {'length': 2_000, 'crop_margin': 0.1}
-    c.method.num_landmarks = 20
 
 
 def smoke(c):

@@ -1,7 +1,7 @@
 """The weight map on critters: 20 classes of drawn animals, true boxes and masks.
 
     kpd train --config=weight_map/critters:cpu --workdir=DIR            (method I)
-    kpd train --config=weight_map/critters:cpu,method2 --workdir=DIR
+    kpd train --config=weight_map/critters:method2,cpu --workdir=DIR
 
 `:cpu`, 64 px: see RESULTS.md. The default, 224 px from random weights: not run.
 """
@@ -21,11 +21,7 @@ def get_config(arg: str = ''):
 
 def cpu(c):
     weak_labels.small(c)
-    rate = {'name': 'adamw', 'lr': 3e-3, 'decay': 'cosine', 'warmup': 100}
-    c.phases = {
-        'classify': {'steps': 2_000, 'optimizer': rate},
-        'localize': {'steps': 600, 'epoch': 100, 'optimizer': {**rate, 'lr': 1e-3}},
-    }
+    weak_labels.short(c, classify=2_000, localize=600, epoch=100)
 
 
 def smoke(c):

@@ -24,8 +24,4 @@ def get_config(arg: str = ''):
 
 def cpu(c):
     weak_labels.small(c)
-    rate = {'name': 'adamw', 'lr': 3e-3, 'decay': 'cosine', 'warmup': 50}
-    c.phases = {
-        'classify': {'steps': 1_000, 'optimizer': rate},
-        'localize': {'steps': 300, 'epoch': 50, 'optimizer': {**rate, 'lr': 1e-3}},
-    }
+    weak_labels.short(c, classify=1_000, localize=300, epoch=50)

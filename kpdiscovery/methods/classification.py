@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -54,6 +54,21 @@ class Network:
         loaded = backbones.load(self.weights, self.build())
         return {name: {**tree, 'backbone': loaded[name]} if name in loaded else tree
                 for name, tree in variables.items()}  # fmt: skip
+
+
+def in_order(names: Iterable[str], sections: Mapping, build: Callable) -> tuple:
+    """`build(name, section)` of the phases that a config has, in the order of `names`.
+
+    Configs are sorted by name and remember no order.
+
+    Raises:
+        ValueError: a phase of another name.
+    """
+    names = tuple(names)
+    unknown = sorted(set(sections) - set(names))
+    if unknown:
+        raise ValueError(f'a phase must be one of {names}, got {unknown[0]!r}')
+    return tuple(build(name, sections[name]) for name in names if name in sections)
 
 
 def build_optimizer(section: Mapping) -> optax.GradientTransformation:

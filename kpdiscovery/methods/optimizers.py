@@ -47,7 +47,8 @@ def build(config: Mapping, steps: int) -> optax.GradientTransformation:
             f'optimizer name must be one of {sorted(_ALGORITHMS)}, got {name!r}'
         )
     shape = {k: options.pop(k) for k in ('drops', *_RESTARTS) if k in options}
-    rate = _schedule(lr, options.pop('decay', 'constant'), warmup, steps, shape)
+    decay = options.pop('decay', 'constant')
+    rate = _schedule(lr, decay, warmup, -(-steps // accumulate), shape)
     chain = [_ALGORITHMS[name](rate, **options)]
     if l2 is not None:
         chain.insert(0, optax.add_decayed_weights(l2))

@@ -42,8 +42,8 @@ def keypoints_near_truth(fit: Split, test: Split) -> dict[str, float]:
     Returns:
         `greedy_pck@0.1_kp1` ..., in the order the method gives its keypoints, those it
         does not give counted as misses; `greedy_pck@0.1`; `greedy_pck_unique@0.1`, each
-        annotated point met by one keypoint at most; with true boxes
-        `greedy_pck_random@0.1`, of as many points drawn evenly in the first box.
+        annotated point met by one keypoint at most; `greedy_pck_random@0.1`, of as many
+        points drawn evenly in the first true box of the pictures that have one.
 
     Raises:
         Unmeasurable: points of several objects, or none visible.
@@ -67,9 +67,10 @@ def keypoints_near_truth(fit: Split, test: Split) -> dict[str, float]:
     }
     figures['greedy_pck@0.1'] = each.mean
     figures['greedy_pck_unique@0.1'] = measure('one-to-one').mean
-    if 'boxes' in test.truth:
+    boxed = test.truth['boxes_valid'][:, 0] if 'boxes' in test.truth else np.zeros(1)
+    if np.any(boxed & visible.any(axis=1)):
         chance = random_greedy_pck(
-            points, test.truth['boxes'][:, 0], test.size, visible,
+            points[boxed], test.truth['boxes'][boxed, 0], test.size, visible[boxed],
             num_points=found.xy.shape[1],
         )  # fmt: skip
         figures['greedy_pck_random@0.1'] = chance.mean

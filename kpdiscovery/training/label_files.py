@@ -27,27 +27,27 @@ class LabelFiles:
 
     def __init__(self, workdir: pathlib.Path, feed: feeds.Feed):
         self._folder, self._feed, self._pictures = workdir / 'labels', feed, False
-        count = min(ROWS, len(feed.source))
-        first = lambda table: jax.tree.map(lambda leaf: leaf[:count], table)
+        first = lambda table, count: jax.tree.map(lambda leaf: leaf[:count], table)
         everywhere = sharding.replicated(feed.sharding.mesh)
-        self._first = jax.jit(first, out_shardings=everywhere)
+        self._first = jax.jit(first, out_shardings=everywhere, static_argnums=1)
 
     def write(self, step: int, labels: Mapping[str, Any], *, stride: int = 1) -> None:
         """Rows of the table, `[N_padded, ...]` a field, and their pictures once a run.
 
         Row i of the table is row `stride * i` of the data set.
         """
+        count = min(ROWS, -(-len(self._feed.source) // stride))
         if not self._pictures:
             first = feeds.sequential(self._feed.batch_size)
             order = lambda step: stride * first(step)
             batch = next(iter(self._feed.stream(order, 0, 1)))
-            self._save(_PICTURES, {'image': batch['image']})
+            self._save(_PICTURES, {'image': batch['image']}, count)
             self._pictures = True
-        self._save(f'{step}.npz', labels)
+        self._save(f'{step}.npz', labels, count)
 
-    def _save(self, name, table):
+    def _save(self, name, table, count):
         """Under its name only once it is whole."""
-        rows = jax.device_get(self._first(dict(table)))
+        rows = jax.device_get(self._first(dict(table), count))
         if jax.process_index():
             return
         self._folder.mkdir(exist_ok=True)

@@ -101,6 +101,8 @@ def train(
 def _phases(method, config):
     try:
         return method.phases(config)
+    except KeyError as error:
+        raise UserError(f'config.phases: {error} is missing') from error
     except (ValueError, TypeError) as error:
         raise UserError(f'config.phases: {error}') from error
 

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from kpdiscovery import config, inference, methods
+from kpdiscovery import config, data, evaluate, inference, methods
 from kpdiscovery.methods import classification
 from kpdiscovery.methods.lmpnet import LmpNet, keypoints
 from kpdiscovery.models import backbones
@@ -130,6 +130,15 @@ def test_fusion_of_the_first_net_alone_is_its_own_prediction(trained):
     images = np.stack([Squares()[i]['image'] for i in range(3)])
     got, want = (inference.predict_images(t, images) for t in (alone, without))
     np.testing.assert_array_equal(got.keypoints.xy, want.keypoints.xy)
+
+
+def test_evaluation(trained, monkeypatch):
+    monkeypatch.setattr(data, 'build', lambda *args, **options: Squares())
+    found = evaluate.evaluate(inference.load(trained[1]))
+    for column in ('metrics', 'untrained'):
+        assert {'top1_accuracy', 'feature_entropy', 'greedy_pck@0.1_kp5',
+                'greedy_pck_random@0.1'} <= set(found[column])  # fmt: skip
+    assert not found['skipped']
 
 
 def test_it_learns_colours(tmp_path):

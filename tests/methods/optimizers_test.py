@@ -104,3 +104,15 @@ def test_drops_to_a_tenth():
 def test_accumulated_gradients_are_averaged():
     path = walk({'name': 'sgd', 'lr': 1.0, 'accumulate': 2}, 9, [(1.0, 0), (3.0, 0)])
     np.testing.assert_allclose(path[:, 0], [0, -2])
+
+
+def test_a_cosine_of_accumulated_gradients_ends_at_zero():
+    update = optimizers.build({'name': 'sgd', 'lr': 1.0, 'decay': 'cosine', 'accumulate': 4}, 40)
+    params = jnp.zeros(())
+    state, moves = update.init(params), []
+    for _ in range(44):
+        change, state = update.update(jnp.ones(()), state, params)
+        moves.append(float(change))
+    assert moves[3] == -1 and moves[2] == 0
+    assert abs(moves[39]) < 0.05
+    assert abs(moves[43]) < 1e-6

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kpdiscovery import config, inference, methods
+from kpdiscovery import config, data, evaluate, inference, methods
 from kpdiscovery.methods.weight_map import WeightMapping, learning, stopping
 from kpdiscovery.models import backbones
 from kpdiscovery.models.vgg import IMAGENET_MEAN
@@ -208,6 +208,16 @@ def test_predictions(trained, variant):
     assert got.class_maps.shape == (6, 4, 4, 3)
     top = got.mask.reshape(6, -1).argmax(axis=1)
     np.testing.assert_array_equal(got.keypoints.xy[:, 0, 0], top % 36)
+
+
+def test_evaluation(trained, monkeypatch):
+    monkeypatch.setattr(data, 'build', lambda *args, **options: Squares(6))
+    found = evaluate.evaluate(inference.load(trained['method2,smoke'][1]))
+    for column in ('metrics', 'untrained'):
+        assert {'top1_accuracy', 'gt_known', 'top1_localization', 'pxap', 'center_box',
+                'max_box_accuracy_v2'} <= set(found[column])  # fmt: skip
+    assert 'cam_max_box_accuracy_v2' in found['metrics']
+    assert not found['skipped']
 
 
 def test_before_there_is_a_map_all_of_the_picture_is_meant():

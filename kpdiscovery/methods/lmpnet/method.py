@@ -67,7 +67,7 @@ class LmpNet:
         )
 
     def phases(self, config) -> tuple[Phase, ...]:
-        return tuple(self._phase(n, s) for n, s in config['phases'].items())
+        return classification.in_order(_NETS, config['phases'], self._phase)
 
     def predict(self, variables: Any, images: jax.Array) -> Prediction:
         """Keypoints in pixels, the most agreed on first, and the first net's classes."""
@@ -82,8 +82,6 @@ class LmpNet:
         )
 
     def _phase(self, name, section):
-        if name not in _NETS:
-            raise ValueError(f'a phase must be one of {tuple(_NETS)}, got {name!r}')
         update = classification.build_optimizer(section)
         init = functools.partial(self._init, _NETS[name], update)
         step = functools.partial(self._step, _NETS[name], update)

@@ -17,14 +17,15 @@ from kpdiscovery.ops import cells, heatmaps, suppression
 from kpdiscovery.types import Keypoints, Phase, Prediction, Sweep
 
 _LUMA = (0.299, 0.587, 0.114)
+_KINDS = ('shapes', 'adapt', 'describe')  # Of phases, in the order they run.
 
 
 @dataclasses.dataclass(frozen=True)
 class SuperPoint:
     """Generic keypoints with descriptors; no two kinds are told apart.
 
-    Attributes are the fields of `config.method`. Phases are those of `config.phases`
-    whose names begin with shapes, adapt or describe, in their order.
+    Attributes are the fields of `config.method`. Phases are those of `config.phases`:
+    names that begin with shapes, then adapt, then describe; of a kind by name.
     """
 
     widths: tuple[int, int, int, int] = (64, 64, 128, 128)
@@ -71,14 +72,12 @@ class SuperPoint:
         object.__setattr__(self, 'widths', tuple(self.widths))
 
     def phases(self, config) -> tuple[Phase, ...]:
-        return tuple(self._phase(n, s) for n, s in config['phases'].items())
+        sections = config['phases']
+        order = sorted(sections, key=lambda name: (_rank(name), name))
+        return tuple(self._phase(name, sections[name]) for name in order)
 
     def _phase(self, name, section):
-        kind = name.split('_')[0]
-        if kind not in ('shapes', 'adapt', 'describe'):
-            raise ValueError(
-                f'a phase must be called shapes, adapt or describe, got {name!r}'
-            )
+        kind = _KINDS[_rank(name)]
         update = optimizers.build(section['optimizer'], section['steps'])
         init = functools.partial(learning.init, self, update)
         step = functools.partial(learning.step, self, update, kind == 'describe')
@@ -138,3 +137,13 @@ class SuperPoint:
     @property
     def _predicted(self):
         return self.predict_keypoints or self.num_keypoints
+
+
+def _rank(name):
+    """A phase's place among the kinds, since configs remember no order."""
+    kind = name.split('_')[0]
+    if kind not in _KINDS:
+        raise ValueError(
+            f'a phase must be called shapes, adapt or describe, got {name!r}'
+        )
+    return _KINDS.index(kind)

@@ -88,7 +88,7 @@ class WeightMapping:
         return getattr(self, self.guide).apply(variables[self.guide], images).logits
 
     def phases(self, config) -> tuple[Phase, ...]:
-        return tuple(self._phase(n, s) for n, s in config['phases'].items())
+        return classification.in_order(_PHASES, config['phases'], self._phase)
 
     def predict(self, variables: Any, images: jax.Array) -> Prediction:
         """Map, its box, class, and class activation maps for comparison.
@@ -118,8 +118,6 @@ class WeightMapping:
         )
 
     def _phase(self, name, section):
-        if name not in _PHASES:
-            raise ValueError(f'a phase must be one of {tuple(_PHASES)}, got {name!r}')
         net, step = _PHASES[name]
         update = classification.build_optimizer(section)
         return Phase(

@@ -1,4 +1,4 @@
-"""DESIGN section 1: imports go one way, and pure code needs no more than jax and numpy."""
+"""Imports go one way, and pure code needs no more than jax and numpy."""
 
 import ast
 import importlib
@@ -122,7 +122,7 @@ def test_exported_names_exist():
 
 
 def test_keys_come_first_and_options_are_named():
-    """STYLE: key first, then arrays, then options; an array may be None by default."""
+    """Key first, then arrays, then options; an array may be None by default."""
     for name, value in public_functions():
         if not inspect.isfunction(value):
             continue

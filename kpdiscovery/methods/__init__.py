@@ -60,7 +60,13 @@ def _fill(kind, where, options):
         raise UserError(
             f'{where} has no field {unknown[0]!r}; there are: {", ".join(known)}'
         )
+    # Configs come back from checkpoints with lists, and methods are hashed.
+    options = {name: _hashable(value) for name, value in options.items()}
     try:
         return kind(**options)
     except (TypeError, ValueError) as error:
         raise UserError(f'{where}: {error}') from None
+
+
+def _hashable(value):
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value

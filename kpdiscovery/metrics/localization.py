@@ -1,6 +1,6 @@
 """Boxes of score maps against true boxes: GT-known, MaxBoxAcc (V1, V2) and top-1.
 
-One number for many readings (reference/weight_map.md, 4 and 6): the paper cuts its maps
+One number for many readings: the paper cuts its maps
 at a fixed share of their maximum, the WSOL protocol takes the best share for the whole
 set. In both a predicted box is one pixel too large to the right and below, overlaps are
 inclusive, and true boxes are cut off to whole pixels.

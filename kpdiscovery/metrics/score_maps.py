@@ -1,7 +1,7 @@
 """Score maps as the WSOL protocol reads them: 224 x 224, [0, 1], 256 levels.
 
 Source: Choe et al. 2020 (Evaluating Weakly Supervised Object Localization Methods
-Right), as reference/weight_map.md, section 4 has it.
+Right).
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def localization(fit: Split, test: Split) -> dict[str, float]:
     Raises:
         Unmeasurable: no picture has a true box.
 
-    Source: reference/weight_map.md, section 4.
+    Source: Choe et al. 2020 (arXiv:2001.07437), sections 4 and 5.
     """
     del fit
     boxes, valid = test.truth['boxes'], test.truth['boxes_valid']

@@ -44,12 +44,12 @@ class Classifier(nn.Module):
         )
 
 
-def activation_maps(variables: Any, features: jax.Array, label: jax.Array) -> jax.Array:
-    """Class activation maps: features weighed as the class `[B]` weighs their means.
+def class_activation_maps(variables: Any, features: jax.Array) -> jax.Array:
+    """Class activation maps: features weighed as each class weighs their means.
 
-    `[B, h, w]` float32 from `[B, h, w, C]`, any sign; the bias is left out.
+    `[B, h, w, classes]` float32 from `[B, h, w, C]`, any sign; the bias is left out.
 
     Source: Zhou et al. 2016 (arXiv:1512.04150).
     """
     kernel = variables['params']['classifier']['kernel']
-    return jnp.einsum('bhwc,cb->bhw', precision.full(features), kernel[:, label])
+    return jnp.einsum('bhwc,cn->bhwn', precision.full(features), kernel)

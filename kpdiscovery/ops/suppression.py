@@ -1,6 +1,6 @@
 """Non-maximum suppression: of several points close together only the best stay.
 
-One function a kind, since published detectors differ (reference/superpoint.md, 6.5):
+One function a kind, since published detectors differ:
 maps are thinned greedily or in a fixed number of max-pooling passes, lists of points
 greedily by distance or by overlap of boxes, or adaptively. Ties go to the point that
 comes first.

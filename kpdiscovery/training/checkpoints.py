@@ -17,6 +17,9 @@ from kpdiscovery.types import Tree, UserError
 _FREE = (
     'data.path',
     'method.vgg_weights',
+    'method.weights',
+    'method.network.weights',
+    'method.encoder.weights',
     'mesh',
     'run',
 )  # What may change between a run and its resumption.

@@ -107,7 +107,9 @@ def test_accumulated_gradients_are_averaged():
 
 
 def test_a_cosine_of_accumulated_gradients_ends_at_zero():
-    update = optimizers.build({'name': 'sgd', 'lr': 1.0, 'decay': 'cosine', 'accumulate': 4}, 40)
+    update = optimizers.build(
+        {'name': 'sgd', 'lr': 1.0, 'decay': 'cosine', 'accumulate': 4}, 40
+    )
     params = jnp.zeros(())
     state, moves = update.init(params), []
     for _ in range(44):

@@ -54,9 +54,11 @@ def test_is_a_method_and_checks_its_options():
 
 
 def test_options_from_a_checkpoint_can_be_hashed():
-    light = Photometric(contrast=[0.5, 1.5], shade=[0.0, 0.1])
-    method = dataclasses.replace(TINY, widths=[4, 4, 4, 4], photometric=light)
-    assert hash(method) == hash(dataclasses.replace(method, widths=(4, 4, 4, 4)))
+    light = {'contrast': [0.5, 1.5], 'shade': [0.0, 0.1]}
+    section = {'name': 'superpoint', 'widths': [4, 4, 4, 4], 'photometric': light}
+    method = methods.build(section)
+    assert method.widths == (4, 4, 4, 4)
+    assert hash(method) == hash(dataclasses.replace(method))
 
 
 def predict(images, **changes):

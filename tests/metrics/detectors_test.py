@@ -6,7 +6,7 @@ import pytest
 from kpdiscovery import metrics
 from kpdiscovery.types import Keypoints, Prediction, Split
 
-# Vectors of reference/superpoint.md, section 7.
+# Worked by hand.
 
 
 def test_average_precision():

@@ -3,7 +3,7 @@ import pytest
 
 from kpdiscovery import metrics
 
-SIZE = (200, 300)  # Reach 20 px: reference/lmpnet.md, section 7.
+SIZE = (200, 300)  # Reach 20 px.
 POINTS = np.array([[[50.0, 50], [150, 50]], [[50, 150], [250, 150]]])
 
 

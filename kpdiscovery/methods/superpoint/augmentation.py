@@ -15,7 +15,7 @@ _GRID = 16
 
 @dataclasses.dataclass(frozen=True)
 class Photometric:
-    """Changes of gray levels; reference/superpoint.md, section 2 (there of 255).
+    """Changes of gray levels (there of 255), as its public training code has them.
 
     All are made, in this order: drawing the order too would cost each of them six
     times. Largest absolute or (least, largest) values.
@@ -27,11 +27,6 @@ class Photometric:
     speckle: float = 0.0035  # Share of white pixels, and of black ones.
     shade: tuple[float, float] = (-0.5, 0.8)
     blur: int = 7  # Length of motion blur, odd; 1: none.
-
-    def __post_init__(self):
-        # Configs come back from checkpoints with lists, which have no hash.
-        for name in ('contrast', 'shade'):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
 
     def __call__(self, key: jax.Array, gray: jax.Array) -> jax.Array:
         """One picture `[H, W]` in [0, 1]."""

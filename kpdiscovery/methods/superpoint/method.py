@@ -68,8 +68,6 @@ class SuperPoint:
                 f'widths must be four and adaptations positive, got {self.widths} and '
                 f'{self.adaptations}'
             )
-        # Configs come back from checkpoints with lists.
-        object.__setattr__(self, 'widths', tuple(self.widths))
 
     def phases(self, config) -> tuple[Phase, ...]:
         sections = config['phases']

@@ -13,7 +13,7 @@ from kpdiscovery.methods import classification
 from kpdiscovery.methods.classification import Network
 from kpdiscovery.methods.crops import Crops
 from kpdiscovery.methods.weight_map import learning, stopping
-from kpdiscovery.models.classifier import Classifier
+from kpdiscovery.models.classifier import Classifier, class_activation_maps
 from kpdiscovery.models.weight_map import WeightMap
 from kpdiscovery.ops import heatmaps, masks
 from kpdiscovery.ops import images as image_ops
@@ -108,13 +108,15 @@ class WeightMapping:
         maps = image_ops.resize(maps[..., None], images.shape[1:3])[..., 0]
         kept = masks.binary_threshold(maps, fraction=self.threshold)
         boxes, found = jax.vmap(masks.largest_box)(kept)
-        return Prediction(
-            _peak(maps),
-            mask=maps,
-            boxes=boxes[:, None],
-            boxes_valid=found[:, None],
-            class_logits=None if out is None else out.logits,
-            class_maps=None if out is None else _all_maps(variables, out.features),
+        found_objects = Prediction(
+            _peak(maps), mask=maps, boxes=boxes[:, None], boxes_valid=found[:, None]
+        )
+        if out is None:
+            return found_objects
+        return dataclasses.replace(
+            found_objects,
+            class_logits=out.logits,
+            class_maps=class_activation_maps(variables['classifier'], out.features),
         )
 
     def _phase(self, name, section):
@@ -143,12 +145,6 @@ class WeightMapping:
         net = source.init(key, modules[name], images)
         opt = {name: update.init(net['params'])}
         return State(jnp.zeros((), jnp.int32), {**others, name: net}, opt)
-
-
-def _all_maps(variables, features):
-    """Activation maps of every class, `[B, h, w, classes]`."""
-    kernel = variables['classifier']['params']['classifier']['kernel']
-    return jnp.einsum('bhwc,cn->bhwn', features.astype(jnp.float32), kernel)
 
 
 def _peak(maps) -> Keypoints:

@@ -44,7 +44,7 @@ def prepare(source: Source, data: Any, workdir: str | os.PathLike) -> Source | J
     size = source[0]['image'].shape[:2]
     kept = pathlib.Path(workdir) / 'keypoints.npz'
     # All that other points would follow from; a moved folder is looked at again.
-    label = f'{name} {num} {size[0]}x{size[1]} {data["source"]} {data["path"]}'
+    label = f'{name} {num} {size[0]}x{size[1]} {data.get("source")} {data.get("path")}'
     read = lambda path: detections.load(path, rows=len(source), size=size)
     if kept.is_file() and detections.detector_of(kept) == label:
         return detections.join(source, read(kept))

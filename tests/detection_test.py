@@ -48,6 +48,19 @@ def test_another_number_is_found_anew(source, tmp_path, monkeypatch):
         assert joined.fields['detected'].shape == (5, num, 2)
 
 
+def test_another_folder_of_as_many_pictures_is_looked_at_anew(
+    source, tmp_path, monkeypatch
+):
+    calls, after = [], []
+    mine = lambda images: calls.append(len(images)) or finder(images)
+    monkeypatch.setitem(detection.CLASSICAL, 'mine', mine)
+    for path in ('one', 'other', 'other'):
+        section = {'keypoints': 'mine', 'num_detected': 3, 'path': path}
+        detection.prepare(source, section, tmp_path)
+        after.append(sum(calls))
+    assert 0 < after[0] < after[1] == after[2]
+
+
 def test_a_file_of_points(source, tmp_path):
     xy, score = np.full((5, 4, 2), 3.0), np.ones((5, 4))
     np.savez(tmp_path / 'mine.npz', xy=xy, score=score)
@@ -108,6 +121,13 @@ def test_a_workdir_is_a_detector_and_its_file_the_same_one(corners, rng):
     file = detection.weights_file(str(corners))
     again = detection.detector(file, 9)(images)
     np.testing.assert_allclose(again.score, found.score, atol=0.02)  # Half precision.
+
+
+def test_a_workdir_of_another_method_is_no_detector(tmp_path):
+    argv = ['train', '--config=tusk/tetrominoes:smoke', f'--workdir={tmp_path}']
+    assert cli.main(argv) == 0
+    with pytest.raises(UserError, match='is of method tusk, wanted superpoint'):
+        detection.detector(str(tmp_path), 9)
 
 
 def test_a_workdir_starts_another_run(corners, tmp_path, capsys):

@@ -83,6 +83,28 @@ def method2(c):
     c.phases = {'classify': classify, 'embed': classify, 'localize': localize}
 
 
+def no_regularizer(c):
+    """Table 6: nothing keeps the map small."""
+    c.method.regularizer = 0.0
+
+
+def no_inner(c):
+    """Table 6, of method II."""
+    c.method.inner = False
+
+
+def no_outer(c):
+    """Table 6, of method II."""
+    c.method.outer = False
+
+
+# Variants of every weight map config; sizes come after them.
+SHARED = {
+    'method2': method2, 'no_regularizer': no_regularizer, 'no_inner': no_inner,
+    'no_outer': no_outer,
+}  # fmt: skip
+
+
 def small(c):
     """64 px crops of 72 px, 8 x 8 cells, a quarter of the width: for two CPU cores."""
     net = {'backbone': 'resnet18', 'width': 16, 'small_stem': True, 'last_stride': 1}
@@ -106,6 +128,8 @@ def short(c, *, classify: int, localize: int, epoch: int):
     if c.method.guide == 'embedding':
         phases['embed'] = phases['classify']
     c.phases = phases
+    # Every epoch is kept: the last and the best in hindsight are measured too.
+    c.run.update(checkpoint_every=epoch, keep=localize // epoch + 1)
 
 
 def smoke(c):

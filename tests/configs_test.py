@@ -8,7 +8,7 @@ import re
 import jax
 import jax.numpy as jnp
 import pytest
-from kpdiscovery.configs import landmarks
+from kpdiscovery.configs import landmarks, weak_labels
 
 from kpdiscovery import config, methods
 from kpdiscovery.types import UserError
@@ -22,8 +22,12 @@ def variants_of(name):
         r'(\w+)=(?:variants\.|landmarks\.|weak_labels\.)?\w+[,)]',
         source.split('apply(')[1],
     )
-    # The variants that landmark configs share are traced once.
-    shared = landmarks.SHARED if name == 'self_training/critters' else ()
+    # The variants that configs share are traced once.
+    once = {
+        'self_training/critters': landmarks.SHARED,
+        'weight_map/critters': weak_labels.SHARED,
+    }
+    shared = once.get(name, ())
     return ['', *dict.fromkeys([*own, *shared])]
 
 
@@ -111,6 +115,9 @@ def test_all_data_sets_of_the_paper_are_there():
         'cat_heads', 'cub', 'critters', 'faces', 'mouse',
     }  # fmt: skip
     assert {f'self_training/{name}' for name in wanted} <= set(config.names())
+    wanted = {'critters', 'cub', 'cars', 'flowers', 'tiny_imagenet', 'folder'}
+    assert {f'weight_map/{name}' for name in wanted} <= set(config.names())
+    assert {'lmpnet/critters', 'lmpnet/cub'} <= set(config.names())
 
 
 def test_overrides_keep_types():

@@ -16,7 +16,7 @@ def get_config(arg: str = ''):
         epoch=1_250,
         num_classes=20,
     )
-    return variants.apply(c, arg, method2=weak_labels.method2, cpu=cpu, smoke=smoke)
+    return variants.apply(c, arg, **weak_labels.SHARED, cpu=cpu, smoke=smoke)
 
 
 def cpu(c):

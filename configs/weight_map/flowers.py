@@ -17,4 +17,4 @@ def get_config(arg: str = ''):
         epoch=64,
         num_classes=102,
     )
-    return variants.apply(c, arg, method2=weak_labels.method2, smoke=weak_labels.smoke)
+    return variants.apply(c, arg, **weak_labels.SHARED, smoke=weak_labels.smoke)

@@ -18,7 +18,7 @@ def get_config(arg: str = ''):
         epoch=100,
     )
     return variants.apply(
-        c, arg, method2=weak_labels.method2, cpu=cpu, smoke=weak_labels.smoke
+        c, arg, **weak_labels.SHARED, cpu=cpu, smoke=weak_labels.smoke
     )
 
 

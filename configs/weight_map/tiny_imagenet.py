@@ -25,4 +25,4 @@ def get_config(arg: str = ''):
     )
     c.phases.localize.steps = 1_000 * _EPOCH
     c.phases.localize.optimizer.l2 = 5e-5
-    return variants.apply(c, arg, method2=weak_labels.method2, smoke=weak_labels.smoke)
+    return variants.apply(c, arg, **weak_labels.SHARED, smoke=weak_labels.smoke)

@@ -119,6 +119,27 @@ def test_without_any_good_sweep_the_last_state_is_kept(tmp_path):
     assert 'sweep/score' not in scalars(tmp_path)['label', 2]
 
 
+@dataclasses.dataclass(frozen=True)
+class Worried(Toy):
+    """Says so when a sweep changed few labels."""
+
+    def phases(self, config):
+        mean, label = super().phases(config)
+        advise = lambda scalars: 'few move' if scalars['changed'] < 10 else ''
+        sweep = dataclasses.replace(label.sweep, advise=advise)
+        return mean, dataclasses.replace(label, sweep=sweep)
+
+
+def test_a_sweep_that_worries_is_told_when_it_happens(tmp_path, capsys):
+    loop.train(Worried(steps=5), config(), Colors(), tmp_path)
+    said = capsys.readouterr()
+    changed = [row['sweep/changed'] for row in scalars(tmp_path).values()
+               if 'sweep/changed' in row]  # fmt: skip
+    few = sum(count < 10 for count in changed)
+    assert 0 < few < len(changed)
+    assert (said.out + said.err).count('warning: few move') == few
+
+
 def test_last_sweep_sees_the_last_state_once(tmp_path):
     loop.train(Toy(steps=5, at_end=True), config(), Colors(), tmp_path)
     kept = scalars(tmp_path)

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from kpdiscovery import cli
-from kpdiscovery.bench import kmeans, neighbours, tusk_step
+from kpdiscovery.bench import kmeans, neighbours, pairwise_js, tusk_step
 from kpdiscovery.types import UserError
 
 BENCHMARKS: dict[str, Any] = {
     'kmeans': kmeans,
     'neighbours': neighbours,
+    'pairwise_js': pairwise_js,
     'tusk_step': tusk_step,
 }
 

@@ -59,7 +59,9 @@ def test_divergences_agree_with_scipy_and_broadcast():
     maps = softmax_maps()
     got = diverge(maps[:, None], maps[None]).mean(-1)
     np.testing.assert_allclose(got, oracle(maps), atol=1e-6)
-    assert diverge(maps.astype(jnp.bfloat16), maps.astype(jnp.bfloat16)).dtype == 'float32'
+    assert (
+        diverge(maps.astype(jnp.bfloat16), maps.astype(jnp.bfloat16)).dtype == 'float32'
+    )
     with pytest.raises(ValueError, match='equal channels'):
         jensen_shannon(jnp.ones(3), jnp.ones((2, 4)))
 
@@ -82,6 +84,7 @@ def test_many_channels_and_sharp_maps():
     """As the method has them: 513 channels, near one-hot, with values that are 0."""
     maps = softmax_maps(n=10, cells=20, channels=513, sharpness=12.0)
     maps[0, :, :500] = 0
+    maps[0] /= maps[0].sum(-1, keepdims=True)
     maps[1] = np.eye(513)[:20]
     check(search(maps, 9, block=4), oracle(maps), 9)
 
@@ -151,14 +154,11 @@ def test_devices_give_the_result_of_one(devices):
 
 def test_memory_stays_far_below_the_maps_and_all_pairs():
     n, cells, channels = 512, 49, 65
-    maps = jax.ShapeDtypeStruct((n, cells, channels), jnp.bfloat16)
-    # The real compiler: it fuses what the tests' compiler stores.
-    with jax.disable_jit(False):
-        jax.config.update('jax_disable_most_optimizations', False)
-        run = jax.jit(functools.partial(most_similar, k=15, block=32))
-        used = run.lower(maps).compile().memory_analysis().temp_size_in_bytes
+    maps = jax.ShapeDtypeStruct((n, cells, channels), jnp.float32)
+    run = jax.jit(functools.partial(most_similar, k=15, block=32))
+    used = run.lower(maps).compile().memory_analysis().temp_size_in_bytes
     assert used < 4 * n * n  # One number a pair; terms of all pairs: 3185 times that.
-    assert used < 2 * n * cells * channels / 4  # A quarter of the maps.
+    assert used < 4 * n * cells * channels / 10  # A tenth of the maps.
 
 
 @pytest.mark.parametrize(

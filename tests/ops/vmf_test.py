@@ -1,4 +1,5 @@
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,9 @@ from kpdiscovery.ops.vmf import Vmf, fit_vmf, posteriors
 KEY = jax.random.key(0)
 STATIC = ('k', 'kappa', 'iterations', 'tolerance', 'block', 'axis_name')
 fit = jax.jit(fit_vmf, static_argnames=STATIC)
-fit_from_keyword = jax.jit(functools.partial(fit_vmf, init='k++'), static_argnames=STATIC)
+fit_from_keyword = jax.jit(
+    functools.partial(fit_vmf, init='k++'), static_argnames=STATIC
+)
 read = jax.jit(posteriors, static_argnames='kappa')
 
 # Section 7 of the reference.
@@ -82,7 +85,14 @@ def test_matches_float64(block):
     x, _ = rays()
     weights = np.random.default_rng(1).uniform(0.1, 2, len(x)).astype(np.float32)
     got = fit(
-        KEY, x, 9, weights=weights, init=x[:9], iterations=12, tolerance=-1.0, block=block
+        KEY,
+        x,
+        9,
+        weights=weights,
+        init=x[:9],
+        iterations=12,
+        tolerance=-1.0,
+        block=block,
     )
     directions, mixture, likelihood = oracle(x, x[:9], 30.0, 12, weights)
     np.testing.assert_allclose(got.directions, directions, atol=2e-4)
@@ -92,7 +102,7 @@ def test_matches_float64(block):
 
 
 def test_it_stops_when_nothing_is_gained_and_finds_the_rays():
-    x, owner = rays()
+    x, owner = rays(noise=0.1)
     got = fit(KEY, x, 5)
     assert 1 < int(got.iterations) < 60
     before = fit(KEY, x, 5, iterations=int(got.iterations) - 1, tolerance=-1.0)
@@ -106,9 +116,9 @@ def test_it_stops_when_nothing_is_gained_and_finds_the_rays():
 
 def test_likelihood_never_falls():
     x, _ = rays(noise=0.5)
-    seen = [float(fit(KEY, x, 6, kappa=10.0, iterations=n, tolerance=-1.0).log_likelihood)
-            for n in (0, 1, 2, 4, 8)]  # fmt: skip
-    assert all(b > a - 1e-5 for a, b in zip(seen, seen[1:], strict=False))
+    run = functools.partial(fit, KEY, x, 6, kappa=10.0, init=x[:6], tolerance=-1.0)
+    seen = [float(run(iterations=n).log_likelihood) for n in (0, 1, 3, 9)]
+    assert all(b > a - 1e-5 for a, b in itertools.pairwise(seen))
 
 
 def test_a_key_decides_and_starts_are_spread():
@@ -162,13 +172,9 @@ def test_degenerate_data_stays_finite():
     np.testing.assert_allclose(opposite.directions, [[0, 1]], atol=1e-6)  # Cancel out.
 
 
-@pytest.mark.parametrize('start_rows', [None, 300])
-@pytest.mark.parametrize('warm', [True, False])
+@pytest.mark.parametrize(('warm', 'start_rows'), [(True, 0), (False, 300)])
 def test_eight_devices_give_the_result_of_one(monkeypatch, warm, start_rows):
-    if warm and start_rows:
-        pytest.skip('a warm start draws nothing')
-    if start_rows:
-        monkeypatch.setattr(module, '_START_ROWS', start_rows)
+    monkeypatch.setattr(module, '_START_ROWS', start_rows)
     x, _ = rays(n=640)
     x[-3:] = np.nan
     options = {'iterations': 10, 'block': 32, 'init': x[:7] if warm else None}

@@ -242,8 +242,8 @@ def _plus_plus(key, rows, k, restarts):
     """Starts `[R, k, D]`: rows drawn by their squared distance to those drawn before."""
     x = jnp.where(jnp.isfinite(rows.x).all(-1, keepdims=True), rows.x, 0.0)
     uniform = jax.random.uniform(key, (k, restarts))
-    draw_row = functools.partial(_draw_row, x, rows.weights, rows.axis_name)
-    draw_rows = jax.vmap(draw_row, (0, 1))
+    draw_one = functools.partial(draw_row, x, rows.weights, rows.axis_name)
+    draw_rows = jax.vmap(draw_one, (0, 1))
 
     def draw(i, carry):
         centroids, closest = carry
@@ -257,8 +257,19 @@ def _plus_plus(key, rows, k, restarts):
     return jax.lax.fori_loop(1, k, draw, start)[0]
 
 
-def _draw_row(x, weights, axis_name, uniform, closest):
-    """The row that a number in [0, 1) falls on, by weight times squared distance."""
+def draw_row(x, weights, axis_name, uniform, closest):
+    """The row that a number in [0, 1) falls on, by weight times squared distance.
+
+    Args:
+        x: `[N, D]`, this device's rows.
+        weights: `[N]`.
+        axis_name: of the mesh axis over which rows are split; None: all are here.
+        uniform: scalar, the same on all devices.
+        closest: `[N]`, to the nearest row drawn before.
+
+    Returns:
+        `[D]`, the same on all devices.
+    """
     mass = weights * closest
     *_, total = parallel.span(mass.sum(), axis_name)
     mass = jnp.where(total > 0, mass, weights)  # All rows coincide with a centroid.

@@ -1,0 +1,222 @@
+"""Jensen-Shannon divergences, and pictures whose maps are most alike.
+
+N pictures, P cells, C channels; the maps are probabilities over the channels. In nats, so
+between 0 and ln 2.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kpdiscovery.ops import blocks, precision
+
+_LOG_2 = float(np.log(2))
+
+
+class Similar(NamedTuple):
+    """The k pictures most like each, nearest first, equally near ones by number."""
+
+    distances: jax.Array  # [N, k] float32; inf where there are no more.
+    indices: jax.Array  # [N, k] int32, rows over all devices; -1 where no more.
+
+
+class _Pictures(NamedTuple):
+    """Pictures that can be neighbours, and who they are."""
+
+    maps: jax.Array  # [N, P, C]
+    own: jax.Array  # [N, P]: sum of p log 2p of each cell.
+    cells: jax.Array  # [N, P] bool, cells that count; none of pictures that do not.
+    number: jax.Array  # [N] int32 over all devices.
+
+
+def jensen_shannon(p: jax.Array, q: jax.Array) -> jax.Array:
+    """Divergence between `[..., C]` and `[..., C]`: `[...]` float32 in [0, ln 2].
+
+    Entries that are 0 count as they should; they must not be negative.
+
+    Raises:
+        ValueError: numbers of channels that differ.
+
+    Source: Lin 1991.
+    """
+    if p.shape[-1:] != q.shape[-1:]:
+        raise ValueError(f'wanted equal channels, got {p.shape} and {q.shape}')
+    p, q = _positive(p), _positive(q)
+    return jnp.maximum((_own(p) + _own(q) - _sum_x_log_x(p + q)) / 2, 0.0)
+
+
+def most_similar(
+    maps: jax.Array,
+    k: int,
+    *,
+    exclude_self: bool = True,
+    valid: jax.Array | None = None,
+    cell_valid: jax.Array | None = None,
+    block: int = 64,
+    axis_name: str | None = None,
+) -> Similar:
+    """The pictures of least Jensen-Shannon divergence to each, mean over the cells.
+
+    With s = p + q the divergence is (sum p log 2p + sum q log 2q - sum s log s) / 2: of
+    a pair only the last sum takes logarithms, and each pair is compared once, for both
+    pictures. Beyond the maps no more than a cell of two blocks is looked at.
+
+    Args:
+        maps: `[N, P, C]` probabilities, any float dtype; computed in float32. Of
+            bfloat16 XLA keeps a float32 copy on a CPU: hand in float32 there.
+        k: neighbours a picture.
+        exclude_self: a picture is no neighbour of its own.
+        valid: `[N]` bool, pictures that count; None: all. Those with a value that is
+            negative or not finite in a cell that counts never do.
+        cell_valid: `[N, P]` bool, cells that count, None: all. The mean is over the
+            cells that count in both pictures; without any the distance is inf.
+        block: pictures compared at a time; changes speed and memory only. On a CPU XLA
+            keeps the `[block, block, C]` terms of a cell, best in its caches; compiled
+            for a TPU it does not, and fewer, larger steps (256) take less memory.
+        axis_name: of the mesh axis over which pictures are split, inside
+            `jax.shard_map`: the shards travel half-way round the devices.
+
+    Raises:
+        ValueError: shapes that do not fit, or k or block not positive.
+
+    Source: Guo et al. 2020, section 3.2.1.
+    """
+    _check(maps, k, valid, cell_valid, block)
+    pictures = _pictures(maps, valid, cell_valid, axis_name)
+    visit = functools.partial(
+        _visit, pictures, block=min(block, len(maps)), exclude_self=exclude_self
+    )
+    varying = 0 * pictures.number[:, None]  # Over devices, as the pictures do.
+    none = Similar(jnp.full((1, k), jnp.inf) + varying, jnp.full((1, k), -1) + varying)
+    mine, theirs = visit(pictures, none, none, same=True)
+    if axis_name is not None:
+        mine, theirs = _half_way_round(visit, pictures, mine, theirs, axis_name)
+    distances, indices = _nearest(mine, theirs)
+    return Similar(distances, jnp.where(jnp.isfinite(distances), indices, -1))
+
+
+def _pictures(maps, valid, cell_valid, axis_name):
+    cells = jnp.ones(maps.shape[:2], bool) if cell_valid is None else cell_valid
+    own = jnp.where(cells, _own(_positive(maps)), 0.0)
+    counts = jnp.isfinite(own).all(axis=-1)
+    counts = counts if valid is None else counts & valid
+    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * len(maps)
+    number = first + jnp.arange(len(maps), dtype=jnp.int32)
+    return _Pictures(maps, own, cells & counts[:, None], number)
+
+
+def _half_way_round(visit, pictures, mine, theirs, axis_name):
+    """Pictures travel with their neighbours found so far: hosts fill in both."""
+    devices = jax.lax.axis_size(axis_name)
+    shift = lambda n: [(i, (i + n) % devices) for i in range(devices)]
+
+    def step(i, carry):
+        mine, guests, theirs = carry
+        guests, theirs = jax.lax.ppermute((guests, theirs), axis_name, shift(1))
+        mine, found = visit(guests, mine, theirs, same=False)
+        # Devices opposite each other are each other's hosts at once.
+        theirs = jax.tree.map(
+            lambda new, old: jnp.where(2 * i == devices, old, new), found, theirs
+        )
+        return mine, guests, theirs
+
+    half = devices // 2
+    mine, _, theirs = jax.lax.fori_loop(1, half + 1, step, (mine, pictures, theirs))
+    return mine, jax.lax.ppermute(theirs, axis_name, shift(-half))
+
+
+def _visit(hosts, guests, mine, theirs, *, block, exclude_self, same):
+    """Neighbours of hosts and guests, after each host has met each guest.
+
+    The `same` pictures on both sides meet once: blocks on the diagonal count for the
+    hosts only, those below it not at all.
+    """
+    many = blocks.count(len(hosts.number), block)
+    pairs = [(i, j) for i in range(many) for j in range(i if same else 0, many)]
+    tiles = jnp.array(pairs, jnp.int32)
+
+    def visit(t, carry):
+        mine, theirs = carry
+        i, j = tiles[t, 0], tiles[t, 1]
+        apart, here, there = _tile(hosts, guests, i, j, block, exclude_self)
+        mine = _merge(mine, apart, guests.number, here, there)
+        apart = jnp.where(same & (i == j), jnp.inf, apart)
+        return mine, _merge(theirs, apart.T, hosts.number, there, here)
+
+    return jax.lax.fori_loop(0, len(pairs), visit, (mine, theirs))
+
+
+def _tile(hosts, guests, i, j, block, exclude_self):
+    """Divergences `[block, block]` of two blocks, and the numbers of their first rows.
+
+    Pairs that do not count, or that an earlier tile held, are inf apart.
+    """
+    (own_a, cells_a, a), here, fresh_a = blocks.cut(hosts[1:], i, block)
+    (own_b, cells_b, b), there, fresh_b = blocks.cut(guests[1:], j, block)
+
+    def cell(c, carry):
+        total, count = carry
+        p, q = _cell(hosts.maps, here, c, block), _cell(guests.maps, there, c, block)
+        both = cells_a[:, c][:, None] & cells_b[:, c][None]
+        mixed = _sum_x_log_x(p[:, None] + q[None])
+        # Not over all cells at once: terms near 0 lose nothing in float32.
+        term = (own_a[:, c][:, None] + own_b[:, c][None] - mixed) / 2
+        return total + jnp.where(both, jnp.maximum(term, 0.0), 0.0), count + both
+
+    empty = jnp.zeros((block, block)) + 0 * (a[:, None] + b[None])
+    total, count = jax.lax.fori_loop(0, hosts.maps.shape[1], cell, (empty, empty))
+    meet = fresh_a[:, None] & fresh_b[None] & (count > 0)
+    meet &= ~(exclude_self & (a[:, None] == b[None]))
+    return jnp.where(meet, total / jnp.maximum(count, 1), jnp.inf), here, there
+
+
+def _cell(maps, start, c, block):
+    """Cell c of a block of pictures `[block, C]`, without copying the block."""
+    size = (block, 1, maps.shape[2])
+    return _positive(jax.lax.dynamic_slice(maps, (start, c, 0), size)[:, 0])
+
+
+def _merge(best, apart, number, start, other):
+    """Neighbours of all rows, where rows from `start` on may have nearer ones."""
+    rows, many = best.distances.shape[1], apart.shape[1]
+    near, which = jax.lax.top_k(-apart, min(rows, many))
+    found = Similar(-near, number[other + which])
+    cut = lambda v: jax.lax.dynamic_slice_in_dim(v, start, len(apart))
+    return blocks.put(best, _nearest(jax.tree.map(cut, best), found), start)
+
+
+def _nearest(a, b) -> Similar:
+    """The nearest of both, as many as `a` has."""
+    both = [jnp.concatenate(pair, axis=1) for pair in zip(a, b, strict=True)]
+    ordered = jax.lax.sort(both, num_keys=2)
+    return Similar(*(v[:, : a.distances.shape[1]] for v in ordered))
+
+
+def _positive(p):
+    """float32 above 0: 0 log 0 is 0, and one addition a value, not a test a pair."""
+    return precision.full(p) + jnp.finfo(jnp.float32).tiny
+
+
+def _own(p):
+    return jnp.sum(p * (jnp.log(p) + _LOG_2), axis=-1)
+
+
+def _sum_x_log_x(x):
+    return jnp.sum(x * jnp.log(x), axis=-1)
+
+
+def _check(maps, k, valid, cell_valid, block):
+    if maps.ndim != 3 or not len(maps) or k < 1 or block < 1:
+        raise ValueError(
+            'wanted maps [N, P, C] with pictures, k >= 1 and block >= 1, got '
+            f'{maps.shape}, {k} and {block}'
+        )
+    if valid is not None and valid.shape != maps.shape[:1]:
+        raise ValueError(f'valid must be {maps.shape[:1]}, got {valid.shape}')
+    if cell_valid is not None and cell_valid.shape != maps.shape[:2]:
+        raise ValueError(f'cell_valid must be {maps.shape[:2]}, got {cell_valid.shape}')

@@ -242,30 +242,37 @@ def _plus_plus(key, rows, k, restarts):
     """Starts `[R, k, D]`: rows drawn by their squared distance to those drawn before."""
     x = jnp.where(jnp.isfinite(rows.x).all(-1, keepdims=True), rows.x, 0.0)
     uniform = jax.random.uniform(key, (k, restarts))
-    draw_one = functools.partial(draw_row, x, rows.weights, rows.axis_name)
-    draw_rows = jax.vmap(draw_one, (0, 1))
+    draw_one = functools.partial(draw_row, x, rows.weights, axis_name=rows.axis_name)
+    draw_rows = jax.vmap(draw_one, (1, 0))
 
     def draw(i, carry):
         centroids, closest = carry
-        new = draw_rows(uniform[i], closest)
+        new = draw_rows(closest, uniform[i])
         closest = jnp.minimum(closest, vectors.squared_distances(x, new))
         return centroids.at[:, i].set(new), closest
 
     anywhere = jnp.repeat(rows.weights[:, None], restarts, axis=1)
-    first = draw_rows(uniform[0], anywhere)
+    first = draw_rows(anywhere, uniform[0])
     start = jnp.repeat(first[:, None], k, axis=1), vectors.squared_distances(x, first)
     return jax.lax.fori_loop(1, k, draw, start)[0]
 
 
-def draw_row(x, weights, axis_name, uniform, closest):
+def draw_row(
+    x: jax.Array,
+    weights: jax.Array,
+    closest: jax.Array,
+    uniform: jax.Array,
+    *,
+    axis_name: str | None = None,
+) -> jax.Array:
     """The row that a number in [0, 1) falls on, by weight times squared distance.
 
     Args:
         x: `[N, D]`, this device's rows.
         weights: `[N]`.
+        closest: `[N]`, squared distance to the nearest row drawn before.
+        uniform: scalar in [0, 1), the same on all devices.
         axis_name: of the mesh axis over which rows are split; None: all are here.
-        uniform: scalar, the same on all devices.
-        closest: `[N]`, to the nearest row drawn before.
 
     Returns:
         `[D]`, the same on all devices.

@@ -188,15 +188,15 @@ def _some_rows(key, x, weights, axis_name):
 def _plus_plus(key, rows, k, weights, axis_name):
     """Rows drawn by the square of 1 - cosine to the nearest of those drawn before."""
     uniform = jax.random.uniform(key, (k,))
-    draw = functools.partial(kmeans.draw_row, rows, weights, axis_name)
+    draw = functools.partial(kmeans.draw_row, rows, weights, axis_name=axis_name)
     gap = lambda row: jnp.maximum(1 - rows @ row, 0) ** 2
 
     def one_more(i, carry):
         drawn, closest = carry
-        row = draw(uniform[i], closest)
+        row = draw(closest, uniform[i])
         return drawn.at[i].set(row), jnp.minimum(closest, gap(row))
 
-    first = draw(uniform[0], jnp.ones_like(weights))
+    first = draw(jnp.ones_like(weights), uniform[0])
     start = jnp.repeat(first[None], k, axis=0), gap(first)
     return jax.lax.fori_loop(1, k, one_more, start)[0]
 

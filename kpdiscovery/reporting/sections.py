@@ -33,7 +33,10 @@ def summary(seen: Seen, workdir: str | os.PathLike) -> Section:
         note = f'Not evaluated yet: kpd evaluate --workdir={workdir}'
         return Section('Summary', 'summary', note, [facts])
     pictures = f'{metrics.get("pictures", "?")} {metrics.get("split", "")} pictures'
-    note = f'Figures on {pictures}, beside those of the same network before training.'
+    start = (
+        ' and of the generic keypoints it began with' if metrics.get('generic') else ''
+    )
+    note = f'Figures on {pictures}, beside those of the same network before training{start}.'
     return Section('Summary', 'summary', note, [facts, *_figures(metrics)])
 
 
@@ -105,13 +108,13 @@ def _facts(seen, workdir, metrics):
 
 def _figures(metrics):
     """Tables of what was measured and of what was not."""
-    fresh = metrics.get('untrained', {})
+    columns = ['metrics', 'untrained', *filter(metrics.get, ['generic'])]
     rows = [
-        (name, _number(value), _number(fresh.get(name)))
-        for name, value in metrics.get('metrics', {}).items()
+        (name, *(_number(metrics.get(column, {}).get(name)) for column in columns))
+        for name in metrics.get('metrics', {})
     ]
     if rows:
-        yield Table(rows, ('', 'trained', 'untrained'))
+        yield Table(rows, ('', 'trained', *columns[1:]))
     if metrics.get('skipped'):
         yield Table(list(metrics['skipped'].items()), ('skipped', 'because'))
 

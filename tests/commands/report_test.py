@@ -91,6 +91,7 @@ def test_the_report_holds_everything(workdir, few, capsys):
     metrics = {
         'metrics': {'foreground_ari': 0.9876},
         'untrained': {'foreground_ari': 0.0123},
+        'generic': {'foreground_ari': 0.4567},
         'skipped': {'mnist_hard': 'needs label'},
         'split': 'test',
         'pictures': 8,
@@ -104,6 +105,8 @@ def test_the_report_holds_everything(workdir, few, capsys):
     for text in (
         '0.988',
         '0.012',
+        '0.457',
+        'it began with',
         'needs label',
         'TPU v5e',
         '&#34;num_prototypes&#34;: 5',

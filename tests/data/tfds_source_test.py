@@ -201,9 +201,11 @@ def test_labels_of_all_rows_without_their_pictures(prepared, monkeypatch):
     assert TfdsSource('tiny_birds', fields=['boxes'], **options).labels is None
     monkeypatch.setattr(tfds_source, '_MOST_LABELS', 3)
     assert TfdsSource('tiny_birds', **options).labels is None
-    method = ml_collections.ConfigDict({'name': 'lmpnet', 'num_classes': 0})
-    labels.prepare(source, method)
-    assert method.num_classes == 2
+    settings = ml_collections.ConfigDict(
+        {'method': {'name': 'lmpnet', 'num_classes': 0}, 'data': {'source': 'tfds'}}
+    )
+    labels.prepare(source, settings)
+    assert settings.method.num_classes == 2
 
 
 def test_a_mask_is_what_most_annotators_marked(prepared):

@@ -25,6 +25,7 @@ _NETWORK = ('width', 'last_stride', 'small_stem')  # Of a section with a `backbo
 
 
 def main(argv: Sequence[str]) -> int:
+    """Prints a line a finding; 2 where something needed is missing, else 0."""
     parser = cli.Parser('kpd doctor', description=__doc__)
     parser.add_argument(
         'topic', nargs='?', choices=('weights',), help='where to get pretrained weights'

@@ -23,6 +23,7 @@ from kpdiscovery.types import Prediction, Source, UserError
 
 
 def main(argv: Sequence[str]) -> int:
+    """Prints the figures and writes them into the workdir; 0."""
     parser = cli.Parser('kpd evaluate', description=__doc__)
     parser.add_argument('--workdir', required=True, help='of kpd train')
     parser.add_argument('--data', help="the config's files, if they have moved")

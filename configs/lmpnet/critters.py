@@ -3,7 +3,7 @@
     kpd train --config=lmpnet/critters:cpu --workdir=DIR
     kpd evaluate --workdir=DIR [--config.method.fusion=first]
 
-The second line's option leaves the masked net out. `:cpu`, 112 px: see RESULTS.md. The
+The second line's option leaves the masked net out. `:cpu`, 112 px: not run. The
 default, 448 px and ResNet-50 from random weights: not run.
 """
 

@@ -3,7 +3,8 @@
     kpd train --config=weight_map/critters:cpu --workdir=DIR            (method I)
     kpd train --config=weight_map/critters:method2,cpu --workdir=DIR
 
-`:cpu`, 64 px: see RESULTS.md. The default, 224 px from random weights: not run.
+`:cpu`, 64 px: a first look is in RESULTS.md, no result yet. The default, 224 px from random
+weights: not run.
 """
 
 from kpdiscovery.configs import variants, weak_labels

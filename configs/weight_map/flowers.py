@@ -4,7 +4,8 @@
       --config.method.network.weights=FILE --config.method.encoder.weights=FILE
 
 The paper: PxAP 75.6 (method II 75.2); `:method2` for the second.
-FILE holds ImageNet weights (`kpd doctor` says from where). Hardware and hours: not run.
+FILE holds ImageNet weights (`kpd doctor` says from where). TFDS has
+no masks: PxAP needs a folder with `masks`. Hardware and hours: not run.
 """
 
 from kpdiscovery.configs import variants, weak_labels

@@ -4,8 +4,8 @@
 
 Boxes in an `annotations.npz` are for measuring only, and none are needed. A folder of a
 few hundred pictures wants pretrained weights (`kpd doctor` says from where); `:cpu`
-learns from random ones at 64 px. Hardware and hours: see RESULTS.md for five classes of
-animals.
+learns from random ones at 64 px. Hardware and hours: only `:smoke` was run, on photographs
+of five classes of animals.
 """
 
 from kpdiscovery.configs import variants, weak_labels

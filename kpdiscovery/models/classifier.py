@@ -12,6 +12,8 @@ from kpdiscovery.models.backbones import Backbone
 from kpdiscovery.ops import pooling as pooling_ops
 from kpdiscovery.ops import precision
 
+_LAST = 'stage4'  # The backbone's map that is pooled.
+
 
 class Classified(NamedTuple):
     """What a classifier says of pictures."""
@@ -27,17 +29,16 @@ class Classifier(nn.Module):
     num_classes: int
     pooling: str = 'average'  # One of `ops.pooling.KINDS`.
     epsilon: float = 0.1  # Of leaky maximum pooling.
-    last: str = 'stage4'  # The backbone's map that is pooled.
 
     @property
     def stride(self) -> int:
         """Pixels a cell of the features."""
-        return self.backbone.strides[self.last]
+        return self.backbone.strides[_LAST]
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> Classified:
         """`[B, H, W, 3]`; `train` normalises by the batch's statistics."""
-        features = self.backbone(images, train=train)[self.last]
+        features = self.backbone(images, train=train)[_LAST]
         pooled = pooling_ops.pool(features, self.pooling, epsilon=self.epsilon)
         return Classified(
             nn.Dense(self.num_classes, name='classifier')(pooled), features

@@ -181,3 +181,48 @@ def test_a_method_without_the_option_says_so():
     model = trained()._replace(method=object())
     with pytest.raises(predict.UserError, match='centroid has no predict_keypoints'):
         predict.adjust(model, predict_keypoints=3, min_confidence=None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Halves:
+    """Sees an owl in the right half of every picture, and nothing in a second box."""
+
+    def predict(self, variables, images):
+        b, h, w, _ = images.shape
+        right = (jnp.arange(w) >= w // 2).reshape(1, 1, w)
+        box = jnp.array([[w / 2 - 0.5, -0.5, w - 0.5, h - 0.5], [0.0] * 4])
+        nothing = jnp.zeros((b, 1))
+        points = Keypoints(
+            jnp.zeros((b, 1, 2)), nothing, nothing.astype(int), nothing > 0
+        )
+        return Prediction(
+            points,
+            mask=jnp.broadcast_to(right, (b, h, w)).astype(jnp.float32),
+            boxes=jnp.broadcast_to(box[None], (b, 2, 4)),
+            boxes_valid=jnp.broadcast_to(jnp.array([[True, False]]), (b, 2)),
+            class_logits=jnp.tile(jnp.log(jnp.array([[0.25, 0.75]])), (b, 1)),
+        )
+
+
+def test_boxes_masks_and_classes_in_original_pixels(tmp_path, monkeypatch):
+    model = trained()
+    model.config.data.class_names = ('cat', 'owl')
+    monkeypatch.setattr(
+        inference, 'load', lambda *args: model._replace(method=Halves())
+    )
+    file, out = save(tmp_path / 'in' / 'a.png'), tmp_path / 'out'
+    assert run(file, f'--out={out}') == 0
+    with open(out / 'boxes.csv', newline='') as lines:
+        (box,) = csv.DictReader(lines)  # The second does not count.
+    corners = [float(box[name]) for name in ('x0', 'y0', 'x1', 'y1')]
+    assert corners == [63.5, -0.5, 127.5, 63.5]
+    assert (box['file'], box['class'], box['name']) == ('a.png', '1', 'owl')
+    assert float(box['confidence']) == pytest.approx(0.75)
+    mask = np.asarray(Image.open(out / 'masks' / 'a.png.png'))
+    assert mask.shape == (64, 128)
+    assert (mask[:, 64:] == 255).all() and (mask[:, :64] == 0).all()
+    notes = json.loads((out / 'keypoints.json').read_text())
+    (note,) = notes['annotations']
+    assert note['bbox'] == [64, 0, 64, 64]  # COCO counts from the picture's edge.
+    assert note['category_id'] == 2 and note['score'] == pytest.approx(0.75)
+    assert [c['name'] for c in notes['categories']] == ['cat', 'owl']

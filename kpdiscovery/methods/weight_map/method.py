@@ -100,11 +100,10 @@ class WeightMapping:
         out: Any = None
         if 'classifier' in variables:
             out = self.classifier.apply(variables['classifier'], seen)
-        maps: Any = jnp.ones(
-            seen.shape[:3], jnp.float32
-        )  # Before there is a net for it.
         if 'map' in variables:
-            maps = self.mapper.apply(variables['map'], seen)
+            maps: Any = self.mapper.apply(variables['map'], seen)
+        else:  # Before there is a net for it.
+            maps = jnp.ones(seen.shape[:3], jnp.float32)
         maps = image_ops.resize(maps[..., None], images.shape[1:3])[..., 0]
         kept = masks.binary_threshold(maps, fraction=self.threshold)
         boxes, found = jax.vmap(masks.largest_box)(kept)

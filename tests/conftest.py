@@ -1,7 +1,6 @@
 """Before jax starts: CPU, eight simulated devices, no silent rank promotion."""
 
 import os
-import tempfile
 from pathlib import Path
 
 # Not forced: `JAX_PLATFORMS=cuda pytest -m gpu` runs the tests that need one.
@@ -9,13 +8,6 @@ os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ['JAX_NUM_CPU_DEVICES'] = '8'
 os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
 os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'  # Much compiling, little computing.
-
-# Many tests compile what others have: a run and its resumption, say. The folder belongs
-# to the first process, whose workers inherit its name, and goes when that ends.
-if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
-    _CACHE = tempfile.TemporaryDirectory(prefix='kpd-tests-')
-    os.environ['JAX_COMPILATION_CACHE_DIR'] = _CACHE.name
-    os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.3'
 
 import jax
 import numpy as np

@@ -22,7 +22,7 @@ CLASSICAL: dict[str, detections.Detector] = {
     'sift': classical.sift,
     'orb': classical.orb,
 }
-PACKAGED = pathlib.Path(superpoint.__file__).with_suffix('.safetensors')
+PACKAGED = superpoint.PACKAGED
 _THRESHOLD = 0.015
 
 

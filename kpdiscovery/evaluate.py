@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -19,6 +20,7 @@ from kpdiscovery import __version__, cli, data, detection, inference, metrics
 from kpdiscovery.data import detections, labels
 from kpdiscovery.ops import landmark_clusters
 from kpdiscovery.ops.coordinates import in_boxes
+from kpdiscovery.reporting import logs
 from kpdiscovery.types import Prediction, Source, UserError
 
 
@@ -59,6 +61,7 @@ def evaluate(trained: inference.Trained, *, split: str = 'test') -> dict[str, An
     return {
         'metrics': values,
         'untrained': fresh,
+        'baselines': _baselines(trained, fit, test),
         'generic': _generic(trained, (fit, test), splits),
         'skipped': skipped,
         'protocol': list(trained.method.metrics),
@@ -77,15 +80,28 @@ def evaluate(trained: inference.Trained, *, split: str = 'test') -> dict[str, An
 
 
 def table(result: dict[str, Any]) -> str:
-    """Figures of the trained and the untrained model and of the start, a line each."""
-    columns = ['metrics', 'untrained', *filter(result.get, ['generic'])]
-    heads = ''.join(f'{name:>11}' for name in ('trained', *columns[1:]))
-    lines = [f'{"":33}{heads}']
+    """Figures of the trained and the untrained model and of others, a line each."""
+    columns = logs.columns(result)
+    widths = [max(len(name) + 2, 11) for name in columns]
+    heads = [f'{name:>{width}}' for name, width in zip(columns, widths, strict=True)]
+    lines = [f'{"":33}{"".join(heads)}']
     for name in result['metrics']:
-        row = (result[column].get(name, float('nan')) for column in columns)
-        lines.append(f'{name:33}' + ''.join(f'{value:>11.3f}' for value in row))
+        row = (figures.get(name, float('nan')) for figures in columns.values())
+        cells = [f'{v:>{width}.3f}' for v, width in zip(row, widths, strict=True)]
+        lines.append(f'{name:33}{"".join(cells)}')
     lines += [f'{name:34}   skipped: {why}' for name, why in result['skipped'].items()]
     return '\n'.join(lines)
+
+
+def _baselines(trained, fit: Source, test: Source) -> dict[str, dict[str, float]]:
+    """Figures of the same network used otherwise, as its method names them."""
+    method: Any = trained.method  # Some dataclass.
+    found = {}
+    for name, options in getattr(method, 'baselines', {}).items():
+        other = dataclasses.replace(method, **options)
+        if other != method:
+            found[name] = _measure(trained._replace(method=other), fit, test)[0]
+    return found
 
 
 def _measure(trained, fit: Source, test: Source):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -59,9 +59,17 @@ def untrained(config: ml_collections.ConfigDict, source: Source) -> Trained:
     return Trained(method, state.variables, config, {'phase': 'untrained', 'step': 0})
 
 
-def predict_images(trained: Trained, images: np.ndarray) -> Prediction:
-    """Predictions of uint8 or float images `[B, H, W, 3]`, as numpy."""
-    return jax.device_get(_predictor(trained.method)(trained.variables, images))
+def predict_images(
+    trained: Trained, images: np.ndarray, fields: Mapping[str, Any] | None = None
+) -> Prediction:
+    """Predictions of uint8 or float images `[B, H, W, 3]`, as numpy.
+
+    Args:
+        fields: of the batch, for methods that read more than pictures (`reads`).
+    """
+    names = getattr(trained.method, 'reads', ())
+    more = {name: fields[name] for name in names if fields and name in fields}
+    return jax.device_get(_predictor(trained.method)(trained.variables, images, more))
 
 
 def predict_rows(
@@ -85,7 +93,7 @@ def predict_rows(
     order = feeds.sequential(feed.batch_size)
     parts: list[tuple[Prediction, dict]] = []
     for batch in feed.stream(order, 0, -(-count // feed.batch_size)):
-        prediction: Any = predict_images(trained, batch['image'])
+        prediction: Any = predict_images(trained, batch['image'], batch)
         if not heavy:
             prediction = dataclasses.replace(prediction, **dict.fromkeys(_HEAVY))
         truth = {name: value for name, value in batch.items() if name != 'image'}
@@ -103,5 +111,7 @@ def _stack(parts: Sequence[Any], count: int):
 @functools.lru_cache(maxsize=8)
 def _predictor(method: Any):
     return jax.jit(
-        lambda variables, images: method.predict(variables, image_ops.as_float(images))
+        lambda variables, images, fields: method.predict(
+            variables, image_ops.as_float(images), **fields
+        )
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from kpdiscovery import cli, config, data, detection, methods, metrics
+from kpdiscovery import cli, config, data, detection, methods, metrics, transfer
 from kpdiscovery.data import labels, temporal
 from kpdiscovery.training import loop
 
@@ -28,6 +28,7 @@ def main(argv: Sequence[str]) -> int:
         data.point_to(settings.data, args.data)
     if settings.method.name == 'superpoint':
         settings.method.weights = detection.weights_file(settings.method.weights)
+    transfer.settle(settings, args.workdir)
     labels.expect(settings)
     source = data.build(settings.data, split='train')
     labels.prepare(source, settings)

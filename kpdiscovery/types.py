@@ -7,16 +7,22 @@ boxes, T annotated points, C channels, D descriptor.
 A *batch* is a dict: always `image` uint8 `[B, H, W, 3]` and `index` int32 `[B]` (the
 row in the source); where the source has them `label [B]`, `keypoints [B, T, 2]`,
 `visible [B, T]` (of several objects `[B, N, T, ...]`), `boxes [B, N, 4]`,
-`boxes_valid [B, N]`, `mask [B, H, W]` (bool), `mask_ignored [B, H, W]` (bool: pixels
-of which nobody says what they are, where the source has such),
-`instances [B, H, W]` (object 0..N-1, -1 ground), `attributes` {name: `[B, N]`, -1
-where there is no object}, `pixels_valid [B, H, W]` (padding added by a
+`boxes_valid [B, N]`, `part_boxes [B, N, 4]` (annotated parts), `part_label [B, N]`
+(int32: which part; -1 where there is no box), `mask [B, H, W]` (bool),
+`mask_ignored [B, H, W]` (bool: pixels of which nobody says what they are, where the
+source has such), `instances [B, H, W]` (object 0..N-1, -1 ground), `attributes` {name:
+`[B, N]`, -1 where there is no object}, `pixels_valid [B, H, W]` (padding added by a
 resize is False), `frame [B, 6]` (original to fitted pixels: `data.resize.Frame`).
 
 With `data.keypoints` in a config, training batches have the generic keypoints found
 beforehand (`data.detections`): `detected [B, P, 2]` pixels, `detected_score [B, P]`
 float32 (0: there is none) and, where the detector has them, `detected_descriptors
 [B, P, D]` float32 of unit length (zeros where there is no point).
+
+With `data.features`, batches have dense features extracted beforehand
+(`data.features`): `features` float32, or float16 where the files have that, `[B, h, w,
+D]` with h = w, laid on the picture, and `features_valid` bool `[B, h, w]`: False, and
+features 0, on padding.
 
 With `data.temporal_gap`, training batches of video frames have a frame further on and
 the optical flow to it (`data.temporal`): `later` uint8 `[B, H, W, 3]` and `flow`
@@ -94,8 +100,9 @@ class SweepResult(NamedTuple):
 class Sweep:
     """Pseudo-labels for every row of the data set, renewed every `every` steps.
 
-    `init(rows, labels)` gives the table of the first step, `labels` being that of the
-    phase before ({} in the first). `extract(state, batch, labels)` describes one batch,
+    `init(rows, labels, batch)` gives the table of the first step, `labels` being that of
+    the phase before ({} in the first), `batch` any batch, for its shapes.
+    `extract(state, batch, labels)` describes one batch,
     `labels` being the batch's rows of the table. `reduce(rows, state, key)` sees all
     rows at once, sharded by rows over the mesh axis 'data'; `rows['row_valid']` is
     False on the padding that fills the last shard. It runs before step 0, `every`,
@@ -105,7 +112,7 @@ class Sweep:
     """
 
     every: int
-    init: Callable[[int, Tree], Tree]
+    init: Callable[[int, Tree, Batch], Tree]
     extract: Callable[[State, Batch, Tree], Tree]
     reduce: Callable[[Tree, State, jax.Array], SweepResult]
     at_end: bool = False
@@ -134,7 +141,12 @@ class Phase:
 
 @runtime_checkable
 class Method(Protocol):
-    """A frozen record of pure functions; see `kpdiscovery.methods.tusk` for one."""
+    """A frozen dataclass of pure functions; see `kpdiscovery.methods.tusk` for one.
+
+    Some also have `baselines` {name: {field: value}}, the same network used otherwise,
+    which `kpd evaluate` measures too; and `reads`, names of batch fields that `predict`
+    takes as keyword arguments where a batch has them.
+    """
 
     metrics: tuple[str, ...]  # Names in metrics.PROTOCOLS.
     num_labels: int  # Keypoint labels are 0..num_labels-1.

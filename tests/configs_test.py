@@ -8,7 +8,7 @@ import re
 import jax
 import jax.numpy as jnp
 import pytest
-from kpdiscovery.configs import landmarks, weak_labels
+from kpdiscovery.configs import landmarks, parts, weak_labels
 
 from kpdiscovery import config, methods
 from kpdiscovery.types import UserError
@@ -19,13 +19,14 @@ def variants_of(name):
     module = importlib.import_module('kpdiscovery.configs.' + name.replace('/', '.'))
     source = inspect.getsource(module.get_config)
     own = re.findall(
-        r'(\w+)=(?:variants\.|landmarks\.|weak_labels\.)?\w+[,)]',
+        r'(\w+)=(?:variants\.|landmarks\.|weak_labels\.|parts\.)?\w+[,)]',
         source.split('apply(')[1],
     )
     # The variants that configs share are traced once.
     once = {
         'self_training/critters': landmarks.SHARED,
         'weight_map/critters': weak_labels.SHARED,
+        'feature_alignment/critters': parts.SHARED,
     }
     shared = once.get(name, ())
     return ['', *dict.fromkeys([*own, *shared])]
@@ -39,7 +40,7 @@ CASES = [
 @pytest.mark.parametrize('name', CASES)
 def test_every_phase_traces(name):
     settings = config.load(
-        name, ['method.reconstruction=mse'] if 'celeba' in name else []
+        name, ['method.reconstruction=mse'] if 'tusk/celeba' in name else []
     )
     size = settings.data.size
     if name.startswith('self_training'):
@@ -51,6 +52,8 @@ def test_every_phase_traces(name):
             settings.phases.locate.rounds = 2
     if 'num_classes' in settings.method:  # As `kpd train` counts them.
         settings.method.num_classes = settings.method.num_classes or 7
+    if settings.method.get('features', {}).get('backbone') == 'vgg16':
+        settings.method.features.weights = 'random'
     method = methods.build(settings.method)
     image = jax.ShapeDtypeStruct((2, size, size, 3), jnp.uint8)
     batch = {'image': image, 'index': jax.ShapeDtypeStruct((2,), jnp.int32)}
@@ -86,7 +89,7 @@ def generic_keypoints(points):
 
 def sweep(sweep, state, batch, labels, key):
     """State and table after a sweep over two rows; neither changes its shapes."""
-    labels = jax.eval_shape(functools.partial(sweep.init, 2), labels)
+    labels = jax.eval_shape(functools.partial(sweep.init, 2), labels, batch)
     rows = dict(jax.eval_shape(sweep.extract, state, batch, labels))
     rows['row_valid'] = jax.ShapeDtypeStruct((2,), bool)
     found = jax.eval_shape(sweep.reduce, rows, state, key)
@@ -118,6 +121,8 @@ def test_all_data_sets_of_the_paper_are_there():
     wanted = {'critters', 'cub', 'cars', 'flowers', 'tiny_imagenet', 'folder'}
     assert {f'weight_map/{name}' for name in wanted} <= set(config.names())
     assert {'lmpnet/critters', 'lmpnet/cub'} <= set(config.names())
+    wanted = {'vehicle_part', 'celeba', 'mafl', 'cub', 'critters', 'faces', 'folder'}
+    assert {f'feature_alignment/{name}' for name in wanted} <= set(config.names())
 
 
 def test_overrides_keep_types():

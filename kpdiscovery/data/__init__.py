@@ -108,6 +108,9 @@ READ_FILES = ('mnist_hard', 'folder')  # --data gives these their files.
 def build(data: Mapping[str, Any], *, split: str) -> Source:
     """The source named by a config's `data` section.
 
+    With `data.rows` the training split is thinned evenly to so many rows (`subset`),
+    with `data.features` rows have the dense features of that folder (`features`).
+
     Args:
         split: 'train', 'validation' or 'test'.
     """
@@ -118,9 +121,18 @@ def build(data: Mapping[str, Any], *, split: str) -> Source:
     if split not in SPLITS:
         raise UserError(f'split must be one of {SPLITS}, got {split!r}')
     try:
-        return SOURCES[data['source']](split, data)
+        source = SOURCES[data['source']](split, data)
     except TypeError as error:  # An option that the source does not have.
         raise UserError(f'data.options of {data["source"]}: {error}') from error
+    num = data.get('rows', 0) if split == 'train' else 0
+    if data.get('features', ''):
+        from kpdiscovery.data import features
+
+        how = data['resize']
+        return features.join(source, data['features'], split, resize=how, num=num)
+    from kpdiscovery.data.subset import thin
+
+    return thin(source, num)
 
 
 def point_to(data: Any, path: str) -> None:

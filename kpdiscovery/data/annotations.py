@@ -9,6 +9,8 @@ Arrays, one entry a picture unless said otherwise; only `files` is required:
     label           [N] int; class_names [classes] text.
     boxes           [M, 4] (x0, y0, x1, y1), pixel edges, x1 and y1 exclusive;
                     box_image [M]: the row a box belongs to (without it, M = N).
+    part_boxes      [P, 4], part_label [P] int: boxes of annotated parts, edges as above,
+                    and which part each is, from 0; part_image [P]: as box_image.
     masks           [N] text: names below the folder of pictures of the same size,
                     the object light and the rest dark ('': not annotated). Without it
                     FOLDER/masks/bird/1.png is the mask of FOLDER/bird/1.jpg, if there.
@@ -65,6 +67,8 @@ class Annotations:
             row |= fit_keypoints(given['keypoints'], given['visible'], frame, size)
         if 'boxes' in given:
             row |= fit_boxes(given['boxes'], given['boxes_valid'], frame, size)
+        if 'part_boxes' in given:
+            row |= fit_parts(given['part_boxes'], given['part_label'], frame, size)
         return row
 
 
@@ -91,6 +95,15 @@ def fit_boxes(boxes, valid, frame: resize.Frame, size: tuple[int, int]) -> Row:
     }
 
 
+def fit_parts(boxes, label, frame: resize.Frame, size: tuple[int, int]) -> Row:
+    """`fit_boxes` of parts, as `part_boxes` `[N, 4]` and `part_label` `[N]` int32."""
+    fitted = fit_boxes(boxes, label >= 0, frame, size)
+    return {
+        'part_boxes': fitted['boxes'],
+        'part_label': np.where(fitted['boxes_valid'], label, np.int32(-1)),
+    }
+
+
 def read_annotations(path: Any, found: Sequence[str]) -> Annotations:
     """Reads an annotation file; never a pickle.
 
@@ -107,6 +120,7 @@ def read_annotations(path: Any, found: Sequence[str]) -> Annotations:
     files = _match(path, arrays, found)
     count = len(files)
     fields = _points(path, arrays, count) | _boxes(path, arrays, count)
+    fields |= _parts(path, arrays, count)
     if 'label' in arrays:
         fields['label'] = _array(path, arrays, 'label', (count,)).astype(np.int32)
     order = np.array(sorted(range(count), key=lambda i: files[i]))
@@ -255,20 +269,49 @@ def _points(path, arrays, count):
 
 
 def _boxes(path, arrays, count):
-    """Boxes `[M, 4]` packed as `[N, most, 4]`, edges moved to pixel centres."""
     if 'boxes' not in arrays:
         return {}
-    total = None if 'box_image' in arrays else count
-    boxes = _array(path, arrays, 'boxes', (total, 4)).astype(np.float32)
-    image = arrays.get('box_image', np.arange(count))
+    packed, rows, places = _packed(path, arrays, 'boxes', 'box_image', count)
+    valid = np.zeros(packed.shape[:2], bool)
+    valid[rows, places] = True
+    return {'boxes': packed, 'boxes_valid': valid}
+
+
+def _parts(path, arrays, count):
+    """Boxes of parts and which part each is, -1 where there is none."""
+    if 'part_boxes' not in arrays:
+        return {}
+    packed, rows, places = _packed(path, arrays, 'part_boxes', 'part_image', count)
+    if 'part_label' not in arrays:
+        raise UserError(
+            f"{path}: 'part_boxes' needs 'part_label', the part of each box"
+        )
+    parts = _array(path, arrays, 'part_label', (len(rows),))
+    if (parts < 0).any():
+        raise UserError(f"{path}: 'part_label' must be >= 0, got {parts.min()}")
+    label = np.full(packed.shape[:2], -1, np.int32)
+    label[rows, places] = parts
+    return {'part_boxes': packed, 'part_label': label}
+
+
+def _packed(path, arrays, name, image_name, count):
+    """Boxes `[M, 4]` as `[N, most, 4]`, edges moved to pixel centres, and their places.
+
+    Returns:
+        The boxes, -1 where there is none, and row and place `[M]` of each.
+    """
+    total = None if image_name in arrays else count
+    boxes = _array(path, arrays, name, (total, 4)).astype(np.float32)
+    image = arrays.get(image_name, np.arange(count))
     if image.shape != (len(boxes),) or (image < 0).any() or (image >= count).any():
         raise UserError(
-            f"{path}: 'box_image' must name a row 0..{count - 1} for each box"
+            f'{path}: {image_name!r} must name a row 0..{count - 1} for each box'
         )
-    most = max(1, int(np.bincount(image, minlength=count).max()))
-    packed = np.full((count, most, 4), -1, np.float32)
-    valid = np.zeros((count, most), bool)
-    for row, box in zip(image, boxes, strict=True):
-        place = valid[row].sum()
-        packed[row, place], valid[row, place] = box - 0.5, True
-    return {'boxes': packed, 'boxes_valid': valid}
+    filled = np.zeros(count, np.int64)
+    places = np.zeros(len(boxes), np.int64)
+    for box, row in enumerate(image):
+        places[box] = filled[row]
+        filled[row] += 1
+    packed = np.full((count, max(1, int(filled.max())), 4), -1, np.float32)
+    packed[image, places] = boxes - 0.5
+    return packed, image, places

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from kpdiscovery.data.generated import Generated
-from kpdiscovery.data.joined import Joined
+from kpdiscovery.data.joined import Joined, plain
 from kpdiscovery.ops import suppression
 from kpdiscovery.types import Source, UserError
 
@@ -52,6 +52,7 @@ def detect(
     Raises:
         UserError: OpenCV is needed and missing.
     """
+    source = plain(source)  # Pictures are enough.
     total = min(len(source), rows or len(source))
     starts = range(0, total, _BATCH)
     bar = None if progress is None else not progress

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 
-from kpdiscovery.data.generated import Generated
-from kpdiscovery.data.joined import Joined
+from kpdiscovery.data.joined import Joined, drawn
 from kpdiscovery.types import Batch, Source, UserError
 
 Order = Callable[[int], np.ndarray]  # Batch number -> rows of the source, `[B]`.
@@ -62,8 +61,7 @@ class Feed:
         if not len(source):
             raise UserError('the source has no rows')
         self.source, self.batch_size, self.sharding = source, batch_size, sharding
-        base = source.source if isinstance(source, Joined) else source
-        self._generated = base if isinstance(base, Generated) else None
+        self._generated = drawn(source)
         if self._generated:
             everywhere = jax.sharding.NamedSharding(
                 sharding.mesh, jax.sharding.PartitionSpec()

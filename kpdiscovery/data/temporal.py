@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from kpdiscovery.data.classical import opencv
-from kpdiscovery.data.joined import Joined
 from kpdiscovery.types import Row, Source, UserError
 
 _NEEDED_BY = 'optical flow (data.temporal_gap)'
@@ -61,10 +60,8 @@ def prepare(source: Source, data: Any) -> Source | Temporal:
     gap = data.get('temporal_gap', 0)
     if not gap:
         return source
-    from kpdiscovery.data.folder import Folder  # Only folders need Pillow.
-
-    folder = source.source if isinstance(source, Joined) else source
-    if gap < 0 or not isinstance(folder, Folder):
+    folder: Any = source  # The one that has files, whatever is joined or left out.
+    if gap < 0 or not hasattr(folder, 'files'):
         raise UserError(
             'data.temporal_gap is a number of frames in a folder of video frames: got '
             f'{gap} of source {data["source"]!r}'

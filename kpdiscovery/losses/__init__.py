@@ -3,12 +3,14 @@
 from kpdiscovery.losses.classes import triplet, weight_map
 from kpdiscovery.losses.detectors import cell_cross_entropy, descriptor_hinge
 from kpdiscovery.losses.landmarks import contrastive_landmarks, heatmap_mse
+from kpdiscovery.losses.parts import coherence
 from kpdiscovery.losses.pixels import equivariance, squared_error
 from kpdiscovery.losses.prototypes import nearest_prototype, prototype_assignment
 from kpdiscovery.losses.sliced_wasserstein import random_directions, sliced_wasserstein
 
 __all__ = [
     'cell_cross_entropy',
+    'coherence',
     'contrastive_landmarks',
     'descriptor_hinge',
     'equivariance',

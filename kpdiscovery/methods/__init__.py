@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from kpdiscovery.methods.feature_alignment import FeatureAlignment
 from kpdiscovery.methods.lmpnet import LmpNet
 from kpdiscovery.methods.self_training import SelfTraining
 from kpdiscovery.methods.superpoint import SuperPoint
@@ -18,6 +19,7 @@ METHODS: dict[str, Any] = {
     'self_training': SelfTraining,
     'lmpnet': LmpNet,
     'weight_map': WeightMapping,
+    'feature_alignment': FeatureAlignment,
 }
 
 

@@ -15,8 +15,14 @@ def _rmsprop(rate, *, alpha=0.99, eps=1e-8, momentum=None):
     )
 
 
+def _adagrad(rate, *, initial=0.0, eps=1e-10):
+    """As torch has it: sums of squares that start from nothing."""
+    return optax.adagrad(rate, initial_accumulator_value=initial, eps=eps)
+
+
 _RESTARTS = ('lr_min', 'cycle', 'stairs')
 _ALGORITHMS = {
+    'adagrad': _adagrad,
     'adam': optax.adam,
     'adamw': optax.adamw,
     'rmsprop': _rmsprop,
@@ -32,11 +38,12 @@ def build(config: Mapping, steps: int) -> optax.GradientTransformation:
             (see below), `clip` (global norm), `l2` (times the parameters, added to
             their gradients), `accumulate` (steps whose gradients are averaged before
             they count; schedules count those), and any keyword of the optax function
-            (`b1`, ...; of rmsprop `alpha`, `eps`, `momentum`, as torch names them).
+            (`b1`, ...; of rmsprop `alpha`, `eps`, `momentum`, as torch names them; of
+            adagrad `initial`, the sum of squares it starts from, and `eps`).
 
     Decays: 'constant'; 'linear' or 'cosine', to zero at the last step; 'drops', to a
     tenth at the steps in `drops`; 'restarts', a cosine from `lr` to `lr_min` in `stairs`
-    steps, again every `cycle` steps.
+    steps, again every `cycle` steps; 'inverse', lr / (1 + `share` step).
     """
     options = dict(config)
     name, lr = options.pop('name'), options.pop('lr')
@@ -46,7 +53,7 @@ def build(config: Mapping, steps: int) -> optax.GradientTransformation:
         raise ValueError(
             f'optimizer name must be one of {sorted(_ALGORITHMS)}, got {name!r}'
         )
-    shape = {k: options.pop(k) for k in ('drops', *_RESTARTS) if k in options}
+    shape = {k: options.pop(k) for k in ('drops', 'share', *_RESTARTS) if k in options}
     decay = options.pop('decay', 'constant')
     rate = _schedule(lr, decay, warmup, -(-steps // accumulate), shape)
     chain = [_ALGORITHMS[name](rate, **options)]
@@ -68,6 +75,7 @@ def _schedule(lr, decay, warmup, steps, shape):
         'drops': lambda n: optax.piecewise_constant_schedule(
             lr, dict.fromkeys(shape['drops'], 0.1)
         ),
+        'inverse': lambda n: lambda step: lr / (1 + shape['share'] * step),
         'restarts': lambda n: _restarts(lr, **{k: shape[k] for k in _RESTARTS}),
     }
     if decay not in shapes:

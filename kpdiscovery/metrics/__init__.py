@@ -15,11 +15,24 @@ from kpdiscovery.metrics.annotated_sets import (
     check_landmarks,
     landmark_set,
 )
+from kpdiscovery.metrics.candidates import (
+    Candidates,
+    group_candidates,
+    group_part_boxes,
+    mean_part_sides,
+)
+from kpdiscovery.metrics.channel_precision import (
+    channel_average_precision,
+    channel_box_precision,
+    choose_channels,
+    chosen_precision,
+)
 from kpdiscovery.metrics.clusters import normalized_mutual_information
 from kpdiscovery.metrics.completion import complete_matrix
 from kpdiscovery.metrics.curves import cumulative_error, fraction_within
 from kpdiscovery.metrics.detectors import (
     average_precision,
+    average_precisions,
     match_greedily,
     near_share,
     repeatability,
@@ -68,6 +81,11 @@ from kpdiscovery.metrics.oks import (
     object_keypoint_similarity,
     oks_average_precision,
 )
+from kpdiscovery.metrics.part_detection import (
+    part_box_detection,
+    part_detection,
+    part_landmarks,
+)
 from kpdiscovery.metrics.pixel_precision import pixel_average_precision
 from kpdiscovery.metrics.protocols import PROTOCOLS, evaluate
 from kpdiscovery.metrics.prototypes import (
@@ -85,6 +103,7 @@ __all__ = [
     'PROTOCOLS',
     'Accuracy',
     'AveragePrecision',
+    'Candidates',
     'LandmarkSet',
     'Landmarks',
     'LinearMap',
@@ -96,10 +115,15 @@ __all__ = [
     'annotated_extent',
     'assign_regions',
     'average_precision',
+    'average_precisions',
     'backward_nme',
     'box_length',
     'by_label',
+    'channel_average_precision',
+    'channel_box_precision',
     'check_landmarks',
+    'choose_channels',
+    'chosen_precision',
     'complete_matrix',
     'contingency',
     'cumulative_error',
@@ -114,6 +138,8 @@ __all__ = [
     'fraction_within',
     'greedy_pck',
     'ground_truth_known_localization',
+    'group_candidates',
+    'group_part_boxes',
     'inclusive_overlap',
     'inter_ocular',
     'joint_distance',
@@ -130,12 +156,16 @@ __all__ = [
     'match_greedily',
     'match_landmarks',
     'max_box_accuracy',
+    'mean_part_sides',
     'mnist_hard',
     'near_share',
     'normalized_errors',
     'normalized_mutual_information',
     'object_keypoint_similarity',
     'oks_average_precision',
+    'part_box_detection',
+    'part_detection',
+    'part_landmarks',
     'pck',
     'pixel_average_precision',
     'point_accuracy',

@@ -48,6 +48,7 @@ class LandmarkSet(NamedTuple):
     sigmas: tuple[float, ...] = ()  # [T] for OKS; () where none make sense.
     pairs: tuple[tuple[int, int], ...] = ()  # (left, right) points.
     hidden: bool = False  # Points that are not visible have true positions too.
+    eyes: bool = False  # The lengths of its subsets are distances of the eyes.
 
 
 def landmark_set(name: str) -> LandmarkSet:
@@ -142,7 +143,7 @@ _SETS = (
     # 68 points in the usual order, left and right as seen in the picture.
     LandmarkSet(
         'faces68', 68, {'68': Subset(_all, _INNER_EYES), '5': _FIVE},
-        torso=_INNER_EYES, pairs=_FACE_PAIRS,
+        torso=_INNER_EYES, pairs=_FACE_PAIRS, eyes=True,
     ),
     # LS3D-W: the same points of faces in any pose, where eyes may fall together.
     LandmarkSet(
@@ -151,10 +152,11 @@ _SETS = (
     ),
     # MAFL, AFLW: eyes, nose, corners of the mouth.
     LandmarkSet(
-        'faces5', 5, {'5': Subset(_all, _EYES)}, torso=_EYES, pairs=((0, 1), (3, 4))
+        'faces5', 5, {'5': Subset(_all, _EYES)},
+        torso=_EYES, pairs=((0, 1), (3, 4)), eyes=True,
     ),
     # Cat Heads without the two ear tips; left eye, right eye and mouth come first.
-    _one_length('cats7', 7, _EYES, pairs=((0, 1),)),
+    _one_length('cats7', 7, _EYES, pairs=((0, 1),), eyes=True),
     # Human3.6M: the shoulders (chapter 5); torso from a shoulder to the other hip (own
     # choice, as for Penn), 0.3 of it in table 6.11.
     _one_length(

@@ -70,10 +70,33 @@ def average_precision(hits: Array, total: int) -> float:
     """
     if total < 1:
         raise ValueError(f'wanted something to find, got total {total}')
-    hits = np.asarray(hits, bool)
-    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+    return float(average_precisions(np.asarray(hits, bool)[:, None], [total])[0])
+
+
+def average_precisions(
+    hits: Array, total: Array, counted: Array | None = None, score: Array | None = None
+) -> Array:
+    """`average_precision` of the same n candidates for each of T things.
+
+    Args:
+        hits: `[n, T]` bool, best first.
+        total: `[T]`, how many there are to find.
+        counted: `[n, T]` or `[n, 1]` bool, candidates that are there; None for all.
+        score: `[n]`, falling: equal ones count together, so that their order does not
+            matter; None where none are equal.
+
+    Returns:
+        `[T]` float64 in [0, 1]; NaN where there is nothing to find.
+    """
+    hits, total = np.asarray(hits, bool), np.asarray(total)
+    counted = np.ones((len(hits), 1), bool) if counted is None else counted
+    precision = np.cumsum(hits, axis=0) / np.maximum(np.cumsum(counted, axis=0), 1)
+    if score is not None:
+        fall = -np.asarray(score)
+        precision = precision[np.searchsorted(fall, fall, side='right') - 1]
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    return float((envelope * hits).sum() / total)
+    area = (envelope * hits).sum(axis=0)
+    return np.where(total > 0, area / np.maximum(total, 1), np.nan)
 
 
 def repeatability(first: Array, second: Array, *, distance: float = 3.0) -> float:

@@ -59,12 +59,24 @@ def _slots(xy: Array, score: Array, label: Array, order: str) -> Array:
     if order not in ('x', 'score'):
         raise ValueError(f"order must be 'x' or 'score', got {order!r}")
     x, y = xy[..., 0], xy[..., 1]
-    keys = (y, x, label) if order == 'x' else (-np.asarray(score), label)
-    sequence = np.lexsort(keys, axis=-1)
+    return label * label.shape[1] + rank_in_label(
+        label, *((y, x) if order == 'x' else (-np.asarray(score),))
+    )
+
+
+def rank_in_label(label: Array, *keys: Array) -> Array:
+    """Place of every keypoint among those of its label in its picture, `[N, K]` from 0.
+
+    Args:
+        label: `[N, K]` int.
+        keys: `[N, K]` each, lowest first; the last decides, the others break its ties,
+            and then the order in the picture.
+    """
+    sequence = np.lexsort((*keys, label), axis=-1)
     placed = np.take_along_axis(label, sequence, 1)
     place = np.broadcast_to(np.arange(label.shape[1]), label.shape)
     first = np.diff(placed, axis=1, prepend=-1) != 0
-    rank = place - np.maximum.accumulate(np.where(first, place, 0), axis=1)
-    slot = np.empty(label.shape, np.int64)
-    np.put_along_axis(slot, sequence, placed * label.shape[1] + rank, 1)
-    return slot
+    start = np.maximum.accumulate(np.where(first, place, 0), axis=1)
+    rank = np.empty(label.shape, np.int64)
+    np.put_along_axis(rank, sequence, place - start, 1)
+    return rank

@@ -17,6 +17,11 @@ from kpdiscovery.metrics.landmark_hits import (
 )
 from kpdiscovery.metrics.landmark_nme import landmark_nme
 from kpdiscovery.metrics.landmarks import landmark_regression
+from kpdiscovery.metrics.part_detection import (
+    part_box_detection,
+    part_detection,
+    part_landmarks,
+)
 from kpdiscovery.metrics.prototypes import prototype_attributes
 from kpdiscovery.metrics.scenes import mnist_hard
 from kpdiscovery.metrics.segmentation import foreground_ari
@@ -53,6 +58,11 @@ PROTOCOLS: dict[str, MetricProtocol] = {
     'mnist_hard': MetricProtocol(
         mnist_hard, ('boxes', 'boxes_valid', 'attributes'), attributes=('digit',)
     ),
+    'part_box_detection': MetricProtocol(
+        part_box_detection, ('part_boxes', 'part_label'), fits=True
+    ),
+    'part_detection': MetricProtocol(part_detection, _POINTS, fits=True),
+    'part_landmarks': MetricProtocol(part_landmarks, _POINTS, fits=True),
     'prototype_attributes': MetricProtocol(
         prototype_attributes, ('instances', 'attributes'), prediction=('alphas',)
     ),
@@ -103,7 +113,7 @@ def _reason(protocol: MetricProtocol, split: Split | None) -> str:
     """Why the protocol cannot be run on a split; '' if it can."""
     if split is None:
         return 'needs pictures to fit on (config.evaluation.fit)'
-    points = split.truth.get('keypoints')
+    points = split.truth.get('keypoints') if 'keypoints' in protocol.truth else None
     if protocol.fits and points is not None and np.ndim(points) > 3:
         return 'needs points in a fixed order, the source has points of several objects'
     truth = _present(split.truth)

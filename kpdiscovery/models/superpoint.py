@@ -8,6 +8,7 @@ public weights.
 from __future__ import annotations
 
 import os
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from kpdiscovery.types import Tree
 
 STRIDE = 8
 CELL_CLASSES = STRIDE**2 + 1  # The pixels of a cell, and the dustbin: no point.
+PACKAGED = pathlib.Path(__file__).with_suffix('.safetensors')  # Our own weights.
 _TRUNK = ('1a', '1b', '2a', '2b', '3a', '3b', '4a', '4b')
 
 
@@ -85,6 +87,32 @@ class SuperPoint(nn.Module):
                 name=f'norm{name}',
             )(x)
         return x
+
+
+def of_variables(variables: Any) -> SuperPoint:
+    """The network that variables belong to."""
+    width = lambda name: variables['params'][f'conv{name}']['bias'].shape[0]
+    return SuperPoint(
+        tuple(width(f'{i}a') for i in (1, 2, 3, 4)),
+        width('Pa'),
+        width('Db'),
+        batch_norm='batch_stats' in variables,
+    )
+
+
+def trunk_features(variables: Any, gray: jax.Array) -> jax.Array:
+    """What both heads read: `[B, H, W, 1]` -> `[B, h, w, C]`, stride 8."""
+    model = of_variables(variables)
+    last = 'norm4b' if model.batch_norm else 'conv4b'
+    _, seen = model.apply(
+        variables,
+        gray,
+        describe=False,
+        capture_intermediates=lambda module, _: module.name == last,
+        mutable=['intermediates'],
+    )
+    features = seen['intermediates'][last]['__call__'][0]
+    return features if model.batch_norm else nn.relu(features)
 
 
 def table() -> dict[str, weights.Entry]:

@@ -108,6 +108,15 @@ def shapes(path: str | os.PathLike) -> dict[str, tuple[int, ...]]:
         return {key: tuple(file.get_slice(key).get_shape()) for key in keys}
 
 
+def is_ours(path: str | os.PathLike) -> bool:
+    """Whether a file has our own names, as `save` writes them without a table.
+
+    Raises:
+        UserError: as `shapes`.
+    """
+    return any(name.startswith('params/') for name in shapes(path))
+
+
 def save(
     path: str | os.PathLike,
     params: Tree,

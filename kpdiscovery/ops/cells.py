@@ -58,6 +58,18 @@ def whole(valid: jax.Array) -> jax.Array:
     return split(valid).all(axis=-1)
 
 
+def inside(valid: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """Cells (h, w) `size` that count: bool `[..., H, W]` -> `[..., h, w]`.
+
+    Those all of whose pixels do; where h does not divide H, whose middle does.
+    """
+    (height, width), (h, w) = valid.shape[-2:], size
+    if height % h == 0 and width % w == 0 and height // h == width // w:
+        return split(valid, stride=height // h).all(axis=-1)
+    middle = lambda n, of: ((jnp.arange(n) + 0.5) * of / n).astype(jnp.int32)
+    return valid[..., middle(h, height)[:, None], middle(w, width)[None]]
+
+
 def centers(height: int, width: int, *, stride: int = STRIDE) -> jax.Array:
     """Pixels (x, y) of the centres of h x w cells, `[h * w, 2]`."""
     grid = coordinates.pixel_grid(height, width).reshape(height * width, 2)

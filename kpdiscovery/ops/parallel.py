@@ -1,10 +1,16 @@
-"""The few places where a step must see the whole batch and not its device's share."""
+"""The few places where it matters that rows are split over devices."""
 
 from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
+
+AXIS = 'data'  # Of the mesh: rows are split over it.
 
 
 def gather_rows(x: jax.Array, axis_name: str | None) -> jax.Array:
@@ -42,3 +48,26 @@ def mean(tree, axis_name: str | None):
 def example_keys(key: jax.Array, index: jax.Array) -> jax.Array:
     """One key an example, independent of batch layout and device count: `[B]` keys."""
     return jax.vmap(jax.random.fold_in, (None, 0))(key, index)
+
+
+def over_rows(function: Callable, rows: Any, *whole: Any) -> tuple[Any, Any]:
+    """`function(rows, *whole, axis_name=...)` on every device, each with its own rows.
+
+    For what needs collectives of its own (k-means, mixtures, neighbours). Without a mesh
+    `axis_name` is None.
+
+    Args:
+        function: returns (what has a row for each of `rows`, what is the same on all
+            devices).
+        rows: leaves `[N, ...]`, split over the mesh axis.
+        whole: the same on all devices.
+    """
+    if jax.sharding.get_abstract_mesh().empty:
+        return function(rows, *whole, axis_name=None)
+    split, everywhere = PartitionSpec(AXIS), PartitionSpec()
+    return jax.shard_map(
+        functools.partial(function, axis_name=AXIS),
+        in_specs=(split, *[everywhere] * len(whole)),
+        out_specs=(split, everywhere),
+        check_vma=False,  # Loops start from constants.
+    )(rows, *whole)

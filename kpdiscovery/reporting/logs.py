@@ -46,6 +46,13 @@ def read_metrics(workdir: str | os.PathLike) -> dict[str, Any] | None:
         ) from None
 
 
+def columns(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The figures of metrics.json under the names of those they are of."""
+    others = {**metrics.get('baselines', {}), 'generic': metrics.get('generic')}
+    table = {'trained': metrics['metrics'], 'untrained': metrics['untrained']}
+    return table | {name: figures for name, figures in others.items() if figures}
+
+
 def read_labels(workdir: str | os.PathLike) -> tuple[Labels, np.ndarray | None]:
     """The first rows of the pseudo-labels by step, and the pictures of these rows.
 

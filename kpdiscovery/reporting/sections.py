@@ -33,10 +33,10 @@ def summary(seen: Seen, workdir: str | os.PathLike) -> Section:
         note = f'Not evaluated yet: kpd evaluate --workdir={workdir}'
         return Section('Summary', 'summary', note, [facts])
     pictures = f'{metrics.get("pictures", "?")} {metrics.get("split", "")} pictures'
-    start = (
-        ' and of the generic keypoints it began with' if metrics.get('generic') else ''
-    )
-    note = f'Figures on {pictures}, beside those of the same network before training{start}.'
+    note = f'Figures on {pictures}, beside those of the same network before training'
+    if others := [*metrics.get('baselines', {}), *filter(metrics.get, ['generic'])]:
+        note += f' and of {", ".join(others)}'
+    note += '.'
     return Section('Summary', 'summary', note, [facts, *_figures(metrics)])
 
 
@@ -108,13 +108,13 @@ def _facts(seen, workdir, metrics):
 
 def _figures(metrics):
     """Tables of what was measured and of what was not."""
-    columns = ['metrics', 'untrained', *filter(metrics.get, ['generic'])]
+    columns = logs.columns(metrics)
     rows = [
-        (name, *(_number(metrics.get(column, {}).get(name)) for column in columns))
-        for name in metrics.get('metrics', {})
+        (name, *(_number(figures.get(name)) for figures in columns.values()))
+        for name in metrics['metrics']
     ]
     if rows:
-        yield Table(rows, ('', 'trained', *columns[1:]))
+        yield Table(rows, ('', *columns))
     if metrics.get('skipped'):
         yield Table(list(metrics['skipped'].items()), ('skipped', 'because'))
 

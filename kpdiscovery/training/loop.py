@@ -167,7 +167,7 @@ class _Run:
         init = jax.jit(self.phases[number].init, out_shardings=self.everywhere)
         state = init(self._key(number, 0), self.first, old.state)
         sweeper = self.sweepers[number]
-        labels = sweeper.init(old.labels) if sweeper else old.labels
+        labels = sweeper.init(old.labels, self.first) if sweeper else old.labels
         return Snapshot(state, labels, self._no_best(number, state))
 
     def _abstract(self, number: int) -> Snapshot:

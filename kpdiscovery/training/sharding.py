@@ -7,9 +7,10 @@ from typing import Any
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from kpdiscovery.ops import parallel
 from kpdiscovery.types import UserError
 
-AXIS = 'data'
+AXIS = parallel.AXIS
 
 
 def make_mesh(count: int = -1) -> Mesh:

@@ -38,9 +38,9 @@ class Sweeper:
         placed = SweepResult(rows, everywhere, everywhere)
         self._reduce = jax.jit(sweep.reduce, donate_argnums=1, out_shardings=placed)
 
-    def init(self, labels: Tree) -> Tree:
+    def init(self, labels: Tree, batch: Any) -> Tree:
         """Table `[N_padded, ...]` of a phase's first step."""
-        return self._init(labels)
+        return self._init(labels, batch)
 
     def run(self, state: State, labels: Tree, key: jax.Array) -> SweepResult:
         """New labels, the state with what was found, and the health line."""

@@ -80,6 +80,46 @@ def test_boxes_are_cut_at_the_canvas_and_lost_beyond_it(tmp_path):
     np.testing.assert_array_equal(row['boxes'], [[-1] * 4, [-0.5, 1.5, 9.5, 7.5]])
 
 
+def test_part_boxes_are_packed_by_picture_with_their_parts(tmp_path):
+    notes = read(
+        tmp_path,
+        ('b.png', 'a.png', 'c.png'),
+        part_boxes=[[0, 0, 4, 10], [3, 2, 20, 8], [6, 0, 8, 2], [1, 2, 30, 30]],
+        part_image=[0, 0, 2, 0],
+        part_label=np.array([5, 0, 7, 2], np.int64),
+    )
+    assert notes.truth == ('part_boxes', 'part_label') and notes.files[1] == 'b.png'
+    # The crop keeps columns 5..14: nothing of the first part's box.
+    row = notes.row(1, resize.fit_frame((10, 20), (10, 10), 'crop'), (10, 10))
+    np.testing.assert_array_equal(
+        row['part_boxes'], [[-1] * 4, [-0.5, 1.5, 9.5, 7.5], [-0.5, 1.5, 9.5, 9.5]]
+    )
+    np.testing.assert_array_equal(row['part_label'], [-1, 0, 2])
+    assert row['part_boxes'].dtype == np.float32
+    assert row['part_label'].dtype == np.int32
+    row = notes.row(2, resize.fit_frame((5, 10), (10, 20), 'stretch'), (10, 20))
+    np.testing.assert_array_equal(row['part_boxes'][0], [11.5, -0.5, 15.5, 3.5])
+    np.testing.assert_array_equal(row['part_label'], [7, -1, -1])
+    row = notes.row(0, resize.fit_frame((5, 10), (10, 20), 'stretch'), (10, 20))
+    assert (row['part_boxes'] == -1).all() and (row['part_label'] == -1).all()
+
+
+def test_one_part_box_a_picture_beside_its_object(tmp_path):
+    boxes = np.array([[0, 0, 9, 9], [0, 0, 9, 9]])
+    notes = read(tmp_path, boxes=boxes, part_boxes=boxes - 0.5, part_label=[3, 1])
+    assert notes.truth == ('boxes', 'boxes_valid', 'part_boxes', 'part_label')
+    row = notes.row(1, resize.fit_frame((10, 10), (10, 10), 'stretch'), (10, 10))
+    np.testing.assert_array_equal(row['boxes'], [[-0.5, -0.5, 8.5, 8.5]])
+    np.testing.assert_array_equal(row['part_boxes'], [[-0.5, -0.5, 8, 8]])
+    np.testing.assert_array_equal(row['part_label'], [1])
+    none = read(
+        tmp_path, part_boxes=np.zeros((0, 4)), part_image=np.zeros(0, int),
+        part_label=np.zeros(0, int),
+    )  # fmt: skip
+    assert none.fields['part_boxes'].shape == (2, 1, 4)
+    assert (none.fields['part_label'] == -1).all()
+
+
 def test_names_compare_after_normalisation(tmp_path):
     found = ['u\u0308/a.png']  # As a Mac spells it.
     notes = annotations.read_annotations(
@@ -106,6 +146,20 @@ def test_names_compare_after_normalisation(tmp_path):
         ({'boxes': np.zeros((3, 4))}, r"'boxes' must be \[2, 4\]"),
         ({'boxes': np.zeros((3, 4)), 'box_image': [0, 1]}, "'box_image' must name"),
         ({'boxes': np.zeros((1, 4)), 'box_image': [2]}, r'a row 0\.\.1'),
+        ({'part_boxes': np.zeros((3, 4))}, r"'part_boxes' must be \[2, 4\]"),
+        ({'part_boxes': np.zeros((2, 4))}, "'part_boxes' needs 'part_label'"),
+        (
+            {'part_boxes': np.zeros((2, 4)), 'part_label': [1]},
+            r"'part_label' must be \[2\], got \[1\]",
+        ),
+        (
+            {'part_boxes': np.zeros((2, 4)), 'part_label': [1, -1]},
+            "'part_label' must be >= 0, got -1",
+        ),
+        (
+            {'part_boxes': np.zeros((1, 4)), 'part_image': [2], 'part_label': [0]},
+            r"'part_image' must name a row 0\.\.1",
+        ),
         ({'split': ['train']}, r"'split' must be \[2\]"),
         ({'identity': [1, 2, 3]}, "'identity' must be"),
         ({'label': np.array([{}, {}])}, 'not an .npz of plain arrays'),

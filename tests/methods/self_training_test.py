@@ -117,7 +117,7 @@ def test_eight_devices_make_the_labels_of_one(chapter, source):
             state = jax.device_put(start, sharding.replicated(mesh))
             for phase in phases:
                 sweeper = Sweeper(phase.sweep, feed)
-                table = sweeper.init(table)
+                table = sweeper.init(table, {})
                 table, state, scalars = sweeper.run(state, table, jax.random.key(3))
                 found.append(
                     jax.device_get((table, state.variables['clusters'], scalars))

@@ -43,7 +43,7 @@ def _parts(settings, batch):
     for phase in phases:
         state = shapes(functools.partial(phase.init, before=state), key, batch)
         if phase.sweep:
-            table = shapes(functools.partial(phase.sweep.init, CHIPS), table)
+            table = shapes(functools.partial(phase.sweep.init, CHIPS), table, batch)
             asked = state, batch, table
             yield f'{phase.name} extract', phase.sweep.extract, asked, (0, 1, 1)
             rows = dict(shapes(phase.sweep.extract, *asked))

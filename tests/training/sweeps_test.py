@@ -25,8 +25,8 @@ def count_visits(rows, state, key):
     return SweepResult(labels, state.replace(variables=sweeps), scalars)
 
 
-def tables(rows, labels):
-    del labels
+def tables(rows, labels, batch):
+    del labels, batch
     zeros = jnp.zeros(rows, jnp.int32)
     return {'count': zeros, 'index': zeros, 'mean': jnp.zeros(rows)}
 
@@ -38,7 +38,7 @@ def sweep(source, devices, batch_size, rounds=2, **options):
         sweeper = Sweeper(
             Sweep(1, tables, remember_rows, count_visits, **options), feed
         )
-        labels = sweeper.init({})
+        labels = sweeper.init({}, {})
         state = State(jnp.ones((), jnp.int32), {'sweeps': jnp.zeros(())}, {})
         for _ in range(rounds):
             labels, state, scalars = sweeper.run(state, labels, jax.random.key(0))

@@ -82,8 +82,8 @@ class Toy:
         variables = {**state.variables, 'color': color}
         return State(state.step + 1, variables, {'net': opt}), {'loss': value}
 
-    def _tables(self, rows, labels):
-        del labels
+    def _tables(self, rows, labels, batch):
+        del labels, batch
         return {'bright': jnp.zeros(rows, jnp.int32)}
 
     def _extract(self, state, batch, labels):

@@ -34,7 +34,7 @@ def sweep(name: str, mesh: Mesh) -> dict[str, np.ndarray]:
     with jax.set_mesh(mesh):
         feed = Feed(SOURCES[name](), 16, sharding.by_rows(mesh))
         sweeper = Sweeper(Sweep(1, _tables, _extract, _reduce), feed)
-        labels = sweeper.init({})
+        labels = sweeper.init({}, {})
         state = State(jnp.zeros((), jnp.int32), {'centroids': jnp.zeros((5, 3))}, {})
         for turn in range(2):
             labels, state, scalars = sweeper.run(state, labels, jax.random.key(turn))
@@ -42,8 +42,8 @@ def sweep(name: str, mesh: Mesh) -> dict[str, np.ndarray]:
         return multihost_utils.process_allgather(found, tiled=True)
 
 
-def _tables(rows, labels):
-    del labels
+def _tables(rows, labels, batch):
+    del labels, batch
     whole = jnp.zeros(rows, jnp.int32)
     return {'cluster': whole, 'second': whole, 'index': whole, 'turn': whole,
             'near': jnp.zeros((rows, 4))}  # fmt: skip

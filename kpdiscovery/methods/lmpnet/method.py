@@ -46,6 +46,7 @@ class LmpNet:
     fusion: str = 'proposals'  # Of both nets; 'lists' of keypoints; 'first' net alone.
 
     metrics = ('classification', 'greedy_pck', 'feature_entropy')
+    baselines: ClassVar = {'without_mask_out': {'fusion': 'first'}}
     sections: ClassVar = {'network': Network, 'crops': Crops}
 
     def __post_init__(self):

@@ -15,20 +15,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec
 
 from kpdiscovery.methods.self_training import clustering, network
 from kpdiscovery.methods.self_training.health import advise, health, old_labels
-from kpdiscovery.ops import coordinates, heatmaps, suppression, vectors
+from kpdiscovery.ops import coordinates, heatmaps, parallel, suppression, vectors
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.types import Batch, Keypoints, State, Sweep, SweepResult, Tree
 
 LABELS = ('label', 'mirror', 'landmark', 'mirror_landmark')
-_AXIS = 'data'  # Of the mesh: rows are split over it.
 
 
-def empty(points: int, rows: int, before: Tree) -> Tree:
+def empty(points: int, rows: int, before: Tree, batch: Batch) -> Tree:
     """The table a phase starts with: that of the phase before, or one without labels."""
+    del batch
     if before:
         return before
     table = {'xy': jnp.zeros((rows, points, 2)), 'score': jnp.zeros((rows, points))}
@@ -150,19 +149,15 @@ def over_rows(label):
     `label` returns (table, what to keep under `clusters`, scalars).
     """
 
+    def split(*arguments, axis_name):
+        table, *whole = label(*arguments, axis_name=axis_name)
+        return table, whole
+
     def reduce(rows: Tree, state: State, key: jax.Array) -> SweepResult:
         clusters = state.variables.get('clusters', {})
-        arguments = (rows, clusters, state.step, key)
-        if jax.sharding.get_abstract_mesh().empty:
-            table, found, scalars = label(*arguments, axis_name=None)
-        else:
-            split, whole = PartitionSpec(_AXIS), PartitionSpec()
-            table, found, scalars = jax.shard_map(
-                functools.partial(label, axis_name=_AXIS),
-                in_specs=(split, whole, whole, whole),
-                out_specs=(split, whole, whole),
-                check_vma=False,  # The Hungarian method's loops start from constants.
-            )(*arguments)
+        table, (found, scalars) = parallel.over_rows(
+            split, rows, clusters, state.step, key
+        )
         if found:  # A checkpoint does not remember an empty dict.
             kept = {**state.variables, 'clusters': {**clusters, **found}}
             state = dataclasses.replace(state, variables=kept)

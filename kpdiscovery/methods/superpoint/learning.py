@@ -32,7 +32,7 @@ def init(method, update, key: jax.Array, batch: Batch, before: State | None) -> 
     elif method.weights:
         net = _read(method)
     else:
-        gray = method.gray(image_ops.as_float(batch['image'][:1]))
+        gray = image_ops.to_gray(image_ops.as_float(batch['image'][:1]))
         net = method.model.init(key, gray[..., None])
     return State(
         jnp.zeros((), jnp.int32), {'net': net}, {'net': update.init(net['params'])}
@@ -42,7 +42,7 @@ def init(method, update, key: jax.Array, batch: Batch, before: State | None) -> 
 def step(method, update, describe: bool, state, batch: Batch, labels, key: jax.Array):
     """One step on pictures seen through a random homography each, and if `describe`
     also on the pictures themselves and on how the two views' descriptors agree."""
-    gray = method.gray(image_ops.as_float(batch['image']))
+    gray = image_ops.to_gray(image_ops.as_float(batch['image']))
     xy, there = _points(batch, labels)
     keys = parallel.example_keys(key, batch['index'])
     seen = jax.vmap(functools.partial(_views, method))(keys, gray, xy, there)
@@ -125,9 +125,9 @@ def _descriptors(method, coarse, valid, warp):
 # Pseudo-labels.
 
 
-def no_labels(method, rows: int, labels):
+def no_labels(method, rows: int, labels, batch):
     """The table before the first sweep: no picture has points."""
-    del labels
+    del labels, batch
     k = method.pseudo_keypoints
     return {'xy': jnp.zeros((rows, k, 2)), 'score': jnp.zeros((rows, k))}
 
@@ -135,7 +135,7 @@ def no_labels(method, rows: int, labels):
 def extract(method, state: State, batch: Batch, labels):
     """Points of homographic adaptation, the same for a row whenever it is asked."""
     del labels
-    gray = method.gray(image_ops.as_float(batch['image']))
+    gray = image_ops.to_gray(image_ops.as_float(batch['image']))
     keys = parallel.example_keys(jax.random.key(0), batch['index'])
     detect = functools.partial(method.detect, state.variables)
     heat = adapt(detect, keys, gray, method.adaptation, count=method.adaptations)

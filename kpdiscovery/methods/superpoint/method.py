@@ -14,9 +14,9 @@ from kpdiscovery.methods.superpoint import learning
 from kpdiscovery.methods.superpoint.augmentation import Photometric, Views
 from kpdiscovery.models import superpoint
 from kpdiscovery.ops import cells, heatmaps, suppression
+from kpdiscovery.ops import images as image_ops
 from kpdiscovery.types import Keypoints, Phase, Prediction, Sweep
 
-_LUMA = (0.299, 0.587, 0.114)
 _KINDS = ('shapes', 'adapt', 'describe')  # Of phases, in the order they run.
 
 
@@ -92,7 +92,7 @@ class SuperPoint:
         Of sides that 8 does not divide, the last pixels have no points.
         """
         h, w = (side // cells.STRIDE * cells.STRIDE for side in images.shape[1:3])
-        gray = self.gray(images)[:, :h, :w]
+        gray = image_ops.to_gray(images)[:, :h, :w]
         out: Any = self.model.apply(variables['net'], gray[..., None])
         logits, coarse = out
         keypoints = self.peaks(cells.to_heatmap(logits), self._predicted)
@@ -115,11 +115,6 @@ class SuperPoint:
         model: Any = self.model
         logits, _ = model.apply(variables['net'], gray[..., None], describe=False)
         return cells.to_heatmap(logits)
-
-    def gray(self, images: jax.Array) -> jax.Array:
-        """`[..., 3]` to gray levels."""
-        luma = jnp.array(_LUMA, images.dtype).reshape((1,) * (images.ndim - 1) + (3,))
-        return jnp.sum(images * luma, axis=-1)
 
     @property
     def model(self) -> superpoint.SuperPoint:

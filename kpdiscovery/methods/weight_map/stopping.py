@@ -33,8 +33,8 @@ def while_training(method, section) -> dict[str, Any]:
     return {'sweep': sweep, 'keep_best': 'score'}
 
 
-def _blank(rows: int, labels: Tree) -> Tree:
-    del labels
+def _blank(rows: int, labels: Tree, batch: Batch) -> Tree:
+    del labels, batch
     return {
         'map': jnp.zeros((rows, THUMBNAIL, THUMBNAIL)),
         'box': jnp.zeros((rows, 4)),

@@ -1,0 +1,1 @@
+"""Part discovery by feature alignment: a config a data set."""

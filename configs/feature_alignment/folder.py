@@ -1,0 +1,18 @@
+"""Parts of your own pictures of one kind of object, no annotation needed.
+
+    kpd train --config=feature_alignment/folder:cpu --data=FOLDER --workdir=DIR
+
+`:cpu` needs no weights of others. Features extracted elsewhere (DINO, say):
+`--config.data.features=FOLDER --config.method.features.backbone=given`.
+"""
+
+from kpdiscovery.configs import parts, variants
+
+
+def get_config(arg: str = ''):
+    c = parts.base(data={'source': 'folder'}, evaluation={})
+    return variants.apply(c, arg, **parts.SHARED, cpu=cpu)
+
+
+def cpu(c):
+    parts.small(c, pictures=1_000, passes=6)

@@ -1,0 +1,72 @@
+"""What the configs of part discovery by feature alignment share.
+
+The paper states the short side, channels, pool, threshold, transform and optimiser; the
+rest is our recommendation (10 passes over 2,000 pictures, pools renewed after every two).
+"""
+
+from kpdiscovery.configs import variants
+
+
+def base(data: dict, evaluation: dict, *, pictures: int = 2_000, **method):
+    """Parts of 224 px pictures, from VGG-16's pool4: 14 x 14 cells.
+
+    Give the features with `--config.method.features.weights=FILE` (kpd doctor weights).
+    `pictures` are looked at of the training split.
+    """
+    batch = 8
+    epoch = pictures // batch
+    adagrad = {'name': 'adagrad', 'lr': 5e-3, 'decay': 'inverse', 'share': 0.1}
+    return variants.base(
+        data={
+            'size': 224, 'resize': 'pad', 'batch_size': batch, 'rows': pictures,
+            'features': '', **data,
+        },
+        method={'name': 'feature_alignment', **method},
+        phases={
+            'dictionary': {'steps': 1},
+            'align': {'steps': 10 * epoch, 'pools_every': 2 * epoch, 'optimizer': adagrad},
+        },
+        evaluation={'fit': pictures, 'test': 100_000, **evaluation},
+    )  # fmt: skip
+
+
+def translation(c):
+    """Table 7: the transforms."""
+    c.method.transform = 'translation'
+
+
+def homography(c):
+    c.method.transform = 'homography'
+
+
+def no_transform(c):
+    c.method.transform = 'none'
+
+
+SHARED = {
+    'translation': translation, 'homography': homography, 'no_transform': no_transform,
+}  # fmt: skip
+
+
+def small(c, *, pictures: int, passes: int):
+    """64 parts from our own SuperPoint's trunk at 128 px, for two CPU cores."""
+    epoch = pictures // c.data.batch_size
+    c.data.update(size=128, rows=pictures)
+    c.method.update(num_parts=64, neighbours=10, hypotheses=200, features=SUPERPOINT)
+    c.phases.align.update(steps=passes * epoch, pools_every=max(passes // 3, 1) * epoch)
+    c.evaluation.fit = min(c.evaluation.fit, pictures)
+
+
+SUPERPOINT = {'backbone': 'superpoint', 'map': 'trunk'}
+
+
+def smoke(c):
+    """Two steps of few parts: proves that the pieces fit."""
+    c.data.update(size=64, batch_size=8)
+    c.method.update(
+        num_parts=4, neighbours=2, hypotheses=8, matches=16, em_iterations=3, border=1,
+        peaks=2, block=8, features=SUPERPOINT,
+    )  # fmt: skip
+    c.phases.align.update(steps=2, pools_every=1)
+    c.run.update(log_every=1, checkpoint_every=1)
+    c.evaluation.update(fit=16, test=16, batch_size=8)

@@ -1,0 +1,58 @@
+"""Loss of part maps that should agree once they are aligned."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+_LEAST = 1e-12  # Probability.
+
+
+def coherence(
+    maps: jax.Array,
+    labels: jax.Array,
+    counts: jax.Array,
+    valid: jax.Array,
+    *,
+    each: bool = False,
+) -> jax.Array:
+    """Negative log-likelihood of labels under the mean of aligned part maps.
+
+    With n maps O_j that count and a label y of each cell:
+    `mean over cells of -log((1 / n) sum_j O_j[y])`.
+
+    Args:
+        maps: `[..., k, h, w, C]` probabilities over the channels.
+        labels: `[..., h, w]` int32 in 0..C-1.
+        counts: `[..., k]` bool, maps that there are.
+        valid: `[..., h, w]` bool, cells that count.
+        each: the mean of every map's own negative log-likelihood instead.
+
+    Returns:
+        `[...]` float32, 0 where no map or no cell counts.
+
+    Source: Guo et al. 2020, section 3.2.4.
+
+    >>> maps = jnp.array([[[[0.9, 0.1]]], [[[0.5, 0.5]]]])  # k 2, one cell.
+    >>> yes = jnp.ones
+    >>> float(coherence(maps, jnp.zeros((1, 1), int), yes(2, bool), yes((1, 1), bool)))
+    0.35667...
+    """
+    _check(maps, labels, counts, valid)
+    weight = counts / jnp.maximum(counts.sum(axis=-1, keepdims=True), 1)
+    chosen = jnp.take_along_axis(maps, labels[..., None, :, :, None], axis=-1)[..., 0]
+    mean = lambda x: jnp.einsum('...khw,...k->...hw', x, weight)
+    log = lambda p: -jnp.log(jnp.maximum(p, _LEAST))
+    loss = mean(log(chosen)) if each else log(mean(chosen))
+    counted = valid & counts.any(axis=-1)[..., None, None]
+    total = jnp.where(counted, loss, 0).sum(axis=(-2, -1))
+    return total / jnp.maximum(counted.sum(axis=(-2, -1)), 1)
+
+
+def _check(maps, labels, counts, valid):
+    *lead, k, h, w, _ = maps.shape
+    wanted = {'labels': (*lead, h, w), 'counts': (*lead, k), 'valid': (*lead, h, w)}
+    given = {'labels': labels, 'counts': counts, 'valid': valid}
+    for name, array in given.items():
+        if array.shape != wanted[name]:
+            raise ValueError(f'{name} must be {wanted[name]}, got {array.shape}')

@@ -1,0 +1,6 @@
+"""Part discovery via feature alignment (Guo, Bai, Zhang, Kortylewski, Yuille 2020)."""
+
+from kpdiscovery.methods.feature_alignment.features import Features
+from kpdiscovery.methods.feature_alignment.method import FeatureAlignment
+
+__all__ = ['FeatureAlignment', 'Features']

@@ -1,0 +1,110 @@
+"""Frozen dense features of pictures: a published network's, one of ours, or a file's."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from kpdiscovery.models import backbones, superpoint, weights
+from kpdiscovery.ops import cells, precision, vectors
+from kpdiscovery.ops import images as image_ops
+from kpdiscovery.types import Batch
+
+GIVEN = 'given'
+_SUPERPOINT = ('trunk', 'descriptor')
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """Where features come from; a config section.
+
+    `backbone` is a name in `models.backbones.NAMES`, 'superpoint' (gray pictures, stride
+    8; '' are the packaged weights), or 'given': the batch field `features`.
+    """
+
+    backbone: str = 'vgg16'
+    map: str = 'pool4'  # Of the backbone; of SuperPoint 'trunk' or 'descriptor'.
+    weights: str = ''  # Safetensors, or the workdir of a classifier; 'random'.
+    width: int = 64  # Channels of the first convolution; pretrained weights need 64.
+    last_stride: int = 2  # 1: a ResNet's last stage at twice the resolution.
+    small_stem: bool = False  # ResNets for pictures of about 64 pixels.
+    dtype: str = 'float32'  # Of convolutions.
+
+    def __post_init__(self):
+        if self.backbone == GIVEN:
+            return
+        maps: tuple[str, ...] = _SUPERPOINT
+        if self.backbone != 'superpoint':
+            maps = tuple(self._build().channels)
+        if self.map not in maps:
+            raise ValueError(f'features.map must be one of {maps}, got {self.map!r}')
+
+    def init(self, key: jax.Array, images: jax.Array) -> Any:
+        """The network's variables; of pictures `[1, H, W, 3]`.
+
+        Raises:
+            ValueError: weights are needed and not named.
+            UserError: as the loaders.
+        """
+        if self.backbone == 'superpoint':
+            return superpoint.load(self.weights or superpoint.PACKAGED)[1]
+        if not self.weights:
+            raise ValueError(
+                f'features of {self.backbone} need features.weights=FILE.safetensors '
+                '(kpd doctor weights), the workdir of a classifier of ours, or random'
+            )
+        network = self._build()
+        if self.weights == 'random':
+            return network.init(key, images)
+        if weights.is_ours(self.weights):
+            like = jax.eval_shape(network.init, key, images)
+            return weights.load(self.weights, None, like)
+        return backbones.load(self.weights, network)
+
+    def extract(self, variables: Any, images: jax.Array) -> jax.Array:
+        """Features of pictures `[B, H, W, 3]` in [0, 1]: `[B, h, w, D]` float32."""
+        if self.backbone == 'superpoint':
+            gray = image_ops.to_gray(images)[..., None]
+            if self.map == 'trunk':
+                return superpoint.trunk_features(variables, gray)
+            out: Any = superpoint.of_variables(variables).apply(variables, gray)
+            return out[1]
+        maps: Any = self._build().apply(variables, images)
+        return precision.full(maps[self.map])
+
+    def _build(self) -> backbones.Backbone:
+        return backbones.build(
+            self.backbone,
+            width=self.width,
+            last_stride=self.last_stride,
+            small_stem=self.small_stem,
+            taps=(self.map,) if self.backbone == 'vgg16' else (),
+            dtype=jnp.dtype(self.dtype),
+        )
+
+
+def of_batch(features: Features, variables: Any, batch: Batch):
+    """Features `[B, h, w, D]` of unit length, and the cells `[B, h, w]` bool that count.
+
+    Cells on a picture's padding do not count, nor do those whose given features are
+    marked as not valid. Vectors of zeros stay zero.
+
+    Raises:
+        ValueError: features are to be given and the batch has none, or the other way
+            round.
+    """
+    if (features.backbone == GIVEN) != ('features' in batch):
+        raise ValueError(
+            "features.backbone='given' goes with data.features=FOLDER, and only with it"
+        )
+    if features.backbone == GIVEN:
+        found = precision.full(batch['features'])
+        valid = batch.get('features_valid', jnp.ones(found.shape[:-1], bool))
+        return vectors.normalize(found), valid
+    images = image_ops.as_float(batch['image'])
+    found = features.extract(variables['features'], images)
+    valid = batch.get('pixels_valid', jnp.ones(images.shape[:3], bool))
+    return vectors.normalize(found), cells.inside(valid, (found.shape[1], found.shape[2]))

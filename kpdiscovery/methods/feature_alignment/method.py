@@ -1,0 +1,210 @@
+"""Part discovery by feature alignment as a method: a dictionary of parts, then the parts."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from kpdiscovery import losses
+from kpdiscovery.methods import classification, optimizers
+from kpdiscovery.methods.feature_alignment import aligning, parts, pools
+from kpdiscovery.methods.feature_alignment.features import GIVEN, Features, of_batch
+from kpdiscovery.ops import coordinates, heatmaps, parallel
+from kpdiscovery.ops import images as image_ops
+from kpdiscovery.ops.alignment import MODELS
+from kpdiscovery.types import Batch, Keypoints, Phase, Prediction, State
+
+_PHASES = ('dictionary', 'align')
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureAlignment:
+    """Parts of objects of one kind, as channels over the cells of frozen features.
+
+    Attributes are the fields of `config.method`; those that the paper leaves open have
+    the defaults of our recommendation. Phases: `dictionary` (features of all pictures
+    and a mixture of von Mises-Fisher distributions over them: the parts "by clustering
+    only"), `align` (training by what the aligned maps of similar pictures agree on).
+    """
+
+    features: Features = Features()
+    num_parts: int = 512
+    kappa: float = 30.0  # Concentration of the parts; 1 / temperature of the softmax.
+    per_image: int = 20  # Features a picture that the dictionary is learnt from.
+    border: int = 3  # Cells at the border of maps that it is not learnt from.
+    em_iterations: int = 150
+    neighbours: int = 15
+    block: int = 64  # Pictures compared at a time; on a TPU 128 to 256.
+    threshold: float = 0.6  # Cosine of matches.
+    matches: int = 256  # Of a pair of pictures, the best.
+    transform: str = 'affine'  # 'none', 'translation', 'homography'.
+    hypotheses: int = 500
+    tolerance: float = 1.0  # Cells.
+    minimum: int = 3  # Matches of a transform that is more than a translation.
+    cap: int = 3  # Cells a part may label in a picture.
+    radius: int = 0  # Cells around a part's own that it may not label.
+    loss: str = 'averaged'  # 'each': of every map by itself.
+    parts: str = 'trained'  # To predict with: 'dictionary' is clustering only.
+    peaks: int = 5  # Points a part at most, in a prediction.
+    min_confidence: float = 0.3  # Of points that are valid.
+
+    metrics = ('part_detection', 'part_landmarks', 'landmark_nme')
+    baselines: ClassVar = {'clustering': {'parts': 'dictionary'}}
+    reads = ('features', 'features_valid', 'pixels_valid')
+    sections: ClassVar = {'features': Features}
+
+    def __post_init__(self):
+        allowed = {
+            'transform': MODELS,
+            'loss': ('averaged', 'each'),
+            'parts': ('trained', 'dictionary'),
+        }
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                raise ValueError(
+                    f'{name} must be one of {values}, got {getattr(self, name)!r}'
+                )
+        for name in ('num_parts', 'neighbours', 'peaks', 'per_image', 'matches'):
+            if getattr(self, name) < 1:
+                raise ValueError(f'{name} must be at least 1')
+
+    @property
+    def num_labels(self) -> int:
+        return self.num_parts
+
+    def phases(self, config) -> tuple[Phase, ...]:
+        build = {'dictionary': self._dictionary, 'align': self._align}
+        return classification.in_order(
+            _PHASES, config['phases'], lambda name, section: build[name](section)
+        )
+
+    def maps(self, variables: Any, images: jax.Array, **fields) -> jax.Array:
+        """Part maps `[B, h, w, C]`, the background last, of pictures in [0, 1]."""
+        features, valid = of_batch(
+            self.features, variables, {'image': images, **fields}
+        )
+        name = 'parts' if self.parts == 'trained' else 'dictionary'
+        return parts.part_maps(
+            variables[name]['directions'], features, valid, kappa=self.kappa
+        )
+
+    def predict(self, variables: Any, images: jax.Array, **fields) -> Prediction:
+        """The highest peaks of every part, in pixels; labels are parts.
+
+        Keyword arguments are the batch fields in `reads`, as far as there are any.
+        """
+        maps = self.maps(variables, images, **fields)
+        channels = jnp.moveaxis(maps[..., :-1], -1, 1)
+        stride = images.shape[1] / maps.shape[1]
+        found = heatmaps.top_k_keypoints(channels, self.peaks, window=3)
+        flat = lambda leaf: leaf.reshape(len(leaf), -1, *leaf.shape[3:])
+        label = jnp.broadcast_to(
+            jnp.arange(self.num_parts)[None, :, None], found.label.shape
+        )
+        return Prediction(
+            Keypoints(
+                coordinates.cell_to_pixel(flat(found.xy), stride),
+                flat(found.score),
+                flat(label),
+                flat(found.score) > self.min_confidence,
+            )
+        )
+
+    def feature_shape(self, batch: Batch) -> tuple[int, int, int]:
+        """(h, w, D) of a picture's features."""
+        variables = jax.eval_shape(self._network, jax.random.key(0), batch)
+        look = lambda variables, batch: of_batch(self.features, variables, batch)[0]
+        return jax.eval_shape(look, variables, batch).shape[1:]
+
+    def _dictionary(self, section):
+        steps = section['steps']
+        sweep = pools.dictionary_sweep(self, steps)
+        return Phase('dictionary', steps, self._start, self._look, sweep)
+
+    def _align(self, section):
+        update = optimizers.build(section['optimizer'], section['steps'])
+        return Phase(
+            'align',
+            section['steps'],
+            functools.partial(self._inherit, update),
+            functools.partial(self._step, update),
+            pools.pool_sweep(self, section['pools_every']),
+        )
+
+    def _start(self, key, batch: Batch, before: State | None) -> State:
+        """The network of the features, and parts in random directions."""
+        del before
+        own, drawn = jax.random.split(key)
+        variables = self._network(own, batch)
+        shape = (self.num_parts + 1, self.feature_shape(batch)[-1])
+        directions = jax.random.normal(drawn, shape)
+        for name in ('parts', 'dictionary'):
+            variables[name] = {'directions': directions}
+        return State(jnp.zeros((), jnp.int32), variables, {})
+
+    def _network(self, key, batch) -> dict[str, Any]:
+        if self.features.backbone == GIVEN:
+            return {}
+        images = image_ops.as_float(batch['image'][:1])
+        return {'features': self.features.init(key, images)}
+
+    def _look(self, state: State, batch: Batch, labels, key):
+        """Nothing is learnt in steps: how well the dictionary explains a batch."""
+        del key
+        rows = labels['features'][batch['index']]
+        valid = labels['valid'][batch['index']]
+        maps = self._maps(state.variables['parts'], rows, valid)
+        surprise = -jnp.log(maps.max(axis=-1))
+        loss = jnp.where(valid, surprise, 0).sum() / jnp.maximum(valid.sum(), 1)
+        return dataclasses.replace(state, step=state.step + 1), {'loss': loss}
+
+    def _inherit(self, update, key, batch, before: State | None) -> State:
+        del key, batch
+        if before is None:
+            raise ValueError('phase align needs the phase dictionary before it')
+        opt = {'parts': update.init(before.variables['parts'])}
+        return State(jnp.zeros((), jnp.int32), before.variables, opt)
+
+    def _step(self, update, state: State, batch: Batch, labels, key: jax.Array):
+        """One step on the pictures of a batch, each with its pool."""
+        index = batch['index']
+        pool = labels['neighbours'][index]
+        there = pool >= 0
+        around = jnp.concatenate([index[:, None], jnp.maximum(pool, 0)], axis=1)
+        rows, valid = labels['features'][around], labels['valid'][around]
+        keys = parallel.example_keys(key, index)
+        layer = state.variables['parts']
+
+        def objective(layer):
+            maps = self._maps(layer, rows, valid)
+            each, terms = jax.vmap(self._loss)(keys, maps, there, valid[:, 0])
+            return each.mean(), jax.tree.map(jnp.mean, terms)
+
+        (loss, terms), grads = jax.value_and_grad(objective, has_aux=True)(layer)
+        change, opt = update.update(grads, state.opt['parts'], layer)
+        variables = {**state.variables, 'parts': optax.apply_updates(layer, change)}
+        state = State(state.step + 1, variables, {'parts': opt})
+        return state, {'loss': loss, **terms}
+
+    def _loss(self, key, maps, there, valid):
+        """One picture: maps `[1 + k, h, w, C]`, its own first, and its pool's."""
+        aligned = aligning.align(self, key, maps[0], maps[1:])
+        labels = aligning.agree(self, aligned.maps, there, valid)
+        both = jnp.concatenate([maps[:1], aligned.maps])
+        counts = jnp.concatenate([jnp.ones(1, bool), there])
+        loss = losses.coherence(both, labels, counts, valid, each=self.loss == 'each')
+        share = lambda x: jnp.where(there, x, 0).sum() / jnp.maximum(there.sum(), 1)
+        terms = {
+            'matches': share(aligned.matches.valid.sum(axis=1)),
+            'inliers': share(aligned.transforms.inliers.sum(axis=1)),
+            'foreground': (labels < self.num_parts).mean(),
+        }
+        return loss, terms
+
+    def _maps(self, layer, features, valid):
+        return parts.part_maps(layer['directions'], features, valid, kappa=self.kappa)

@@ -1,0 +1,111 @@
+"""The label table: features of every picture, and the pictures most like it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from kpdiscovery.methods.feature_alignment import parts
+from kpdiscovery.methods.feature_alignment.features import of_batch
+from kpdiscovery.ops import divergences, parallel
+from kpdiscovery.types import Batch, State, Sweep, SweepResult, Tree
+
+_STORED = jnp.bfloat16  # Of unit vectors: half the memory of a data set.
+
+
+def dictionary_sweep(method, steps: int) -> Sweep:
+    """Features of all pictures into the table, then the parts that they are made of."""
+    return Sweep(
+        steps,
+        functools.partial(_blank, method),
+        functools.partial(_describe, method),
+        functools.partial(_learn, method),
+    )
+
+
+def pool_sweep(method, every: int) -> Sweep:
+    """Pools of similar pictures, by the part maps as they are now."""
+    return Sweep(
+        every,
+        functools.partial(_with_pools, method),
+        lambda state, batch, labels: labels,
+        functools.partial(_pool, method),
+    )
+
+
+def _blank(method, rows: int, labels: Tree, batch: Batch) -> Tree:
+    del labels
+    h, w, d = method.feature_shape(batch)
+    return {
+        'features': jnp.zeros((rows, h, w, d), _STORED),
+        'valid': jnp.zeros((rows, h, w), bool),
+    }
+
+
+def _describe(method, state: State, batch: Batch, labels: Tree) -> Tree:
+    del labels
+    features, valid = of_batch(method.features, state.variables, batch)
+    return {'features': features.astype(_STORED), 'valid': valid}
+
+
+def _learn(method, rows: Any, state: State, key: jax.Array) -> SweepResult:
+    table = {name: rows[name] for name in ('features', 'valid')}
+
+    def fit(rows, key, axis_name):
+        return {}, parts.learn_dictionary(method, rows, key, axis_name=axis_name)
+
+    _, (directions, scalars) = parallel.over_rows(fit, rows, key)
+    variables = {
+        **state.variables,
+        'parts': {'directions': directions},
+        'dictionary': {'directions': directions},
+    }
+    return SweepResult(table, dataclasses.replace(state, variables=variables), scalars)
+
+
+def _with_pools(method, rows: int, labels: Tree, batch: Batch) -> Tree:
+    del batch
+    k = method.neighbours
+    return {
+        **labels,
+        'neighbours': jnp.full((rows, k), -1, jnp.int32),
+        'divergences': jnp.full((rows, k), jnp.inf),
+    }
+
+
+def _pool(method, rows: Any, state: State, key: jax.Array) -> SweepResult:
+    del key
+    found = functools.partial(_nearest, method)
+    table, scalars = parallel.over_rows(
+        found, rows, state.variables['parts']['directions']
+    )
+    kept = {name: rows[name] for name in ('features', 'valid')}
+    return SweepResult({**kept, **table}, state, scalars)
+
+
+def _nearest(method, rows, directions, *, axis_name):
+    """The pictures of least Jensen-Shannon divergence to each."""
+    n, h, w, d = rows['features'].shape
+    features = rows['features'].reshape(n, h * w, d)
+    cells = rows['valid'].reshape(n, h * w)
+    maps = parts.part_maps(directions, features, cells, kappa=method.kappa)
+    found = divergences.most_similar(
+        maps, method.neighbours, valid=rows['row_valid'], cell_valid=cells,
+        block=method.block, axis_name=axis_name,
+    )  # fmt: skip
+    total = lambda x: x if axis_name is None else jax.lax.psum(x, axis_name)
+    mean = lambda x, where: (
+        total(jnp.where(where, x, 0).sum()) / jnp.maximum(total(where.sum()), 1)
+    )
+    there = found.indices >= 0
+    ground = maps.argmax(axis=-1) == maps.shape[-1] - 1
+    scalars = {
+        'divergence': mean(found.distances, there),
+        'neighbours': mean(there.sum(axis=1), rows['row_valid']),
+        'background': mean(ground, cells & rows['row_valid'][:, None]),
+    }
+    return {'neighbours': found.indices, 'divergences': found.distances}, scalars

@@ -1,0 +1,246 @@
+"""Part maps, the dictionary and the alignment of feature_alignment, by hand and numpy."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from kpdiscovery.methods.feature_alignment import (
+    FeatureAlignment,
+    Features,
+    aligning,
+    parts,
+)
+from kpdiscovery.ops import parallel
+
+METHOD = FeatureAlignment(
+    features=Features(backbone='given'), num_parts=4, border=1, per_image=6,
+    em_iterations=20, hypotheses=50, matches=32,
+)  # fmt: skip
+GROUND = 4  # Of five channels.
+
+
+def unit(x):
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+# Part maps.
+
+
+def test_part_maps_are_a_softmax_of_cosines(rng):
+    directions, features = rng.normal(size=(5, 8)), unit(rng.normal(size=(2, 3, 8)))
+    got = parts.part_maps(
+        jnp.asarray(directions), jnp.asarray(features), jnp.ones((2, 3), bool), kappa=30
+    )
+    power = np.exp(30 * features @ unit(directions).T)
+    np.testing.assert_allclose(got, power / power.sum(-1, keepdims=True), rtol=2e-4)
+
+
+def test_a_cell_that_does_not_count_is_background(rng):
+    features = jnp.asarray(unit(rng.normal(size=(2, 8))))
+    valid = jnp.array([True, False])
+    got = parts.part_maps(jnp.asarray(rng.normal(size=(5, 8))), features, valid, kappa=3)
+    assert got[1].tolist() == [0, 0, 0, 0, 1]
+    assert got[0].max() < 1
+
+
+def test_features_of_zeros_belong_to_every_channel_alike(rng):
+    directions = jnp.asarray(rng.normal(size=(5, 8)))
+    got = parts.part_maps(directions, jnp.zeros((1, 8)), jnp.ones(1, bool), kappa=30)
+    np.testing.assert_allclose(got, np.full((1, 5), 0.2), rtol=1e-6)
+
+
+# The dictionary.
+
+
+def test_cells_at_the_border_are_dropped():
+    valid = jnp.ones((1, 4, 6), bool).at[0, 2, 2].set(False)
+    kept = np.asarray(parts.inner(valid, 1)[0])
+    assert kept[1:3, 1:5].sum() == kept.sum() == 7
+    assert not kept[2, 2]
+    with pytest.raises(ValueError, match='border=2 leaves nothing of maps of 4 x 6'):
+        parts.inner(valid, 2)
+
+
+def test_a_picture_gives_different_cells_or_all_it_has(rng):
+    features = jnp.arange(2 * 9, dtype=jnp.float32).reshape(2, 3, 3, 1)
+    allowed = jnp.ones((2, 3, 3), bool).at[1].set(False).at[1, 0, :2].set(True)
+    rows, counts = parts.sample_cells(
+        jax.random.key(0), features, allowed, 4, axis_name=None
+    )
+    rows, counts = rows.reshape(2, 4), counts.reshape(2, 4)
+    assert counts.tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
+    assert len(set(rows[0].tolist())) == 4
+    assert sorted(rows[1, :2].tolist()) == [9, 10]
+
+
+def table_of(rng, pictures=16, kinds=4):
+    """Features near one of four directions, and the directions."""
+    centres = unit(rng.normal(size=(kinds, 8)))
+    kind = rng.integers(0, kinds, (pictures, 6, 6))
+    features = unit(centres[kind] + 0.05 * rng.normal(size=(pictures, 6, 6, 8)))
+    table = {
+        'features': features.astype(np.float32),
+        'valid': np.ones((pictures, 6, 6), bool),
+        'row_valid': np.ones(pictures, bool),
+    }
+    return table, centres
+
+
+def test_the_dictionary_finds_what_features_are_made_of(rng):
+    table, centres = table_of(rng)
+    directions, scalars = parts.learn_dictionary(
+        METHOD, table, jax.random.key(0), axis_name=None
+    )
+    cosines = np.asarray(directions[:GROUND]) @ centres.T
+    np.testing.assert_allclose(cosines.max(axis=0), 1, atol=0.01)
+    ground = unit(table['features'].sum(axis=(0, 1, 2)))
+    np.testing.assert_allclose(directions[GROUND], ground, atol=1e-5)
+    assert scalars['features'] == 16 * 6
+
+
+def test_cells_and_rows_that_do_not_count_teach_nothing(rng):
+    table, _ = table_of(rng)
+    learn = lambda t: parts.learn_dictionary(
+        METHOD, t, jax.random.key(0), axis_name=None
+    )
+    table['valid'][:, :, 4:] = False
+    table['row_valid'][12:] = False
+    want, _ = learn(table)
+    table['features'][:, :, 4:] = 7.0
+    table['features'][12:] = -3.0
+    np.testing.assert_allclose(learn(table)[0], want, atol=1e-6)
+
+
+def test_fewer_kinds_of_features_than_parts(rng):
+    """Empty clusters: parts double or idle, nothing is lost or not finite."""
+    table, centres = table_of(rng, kinds=2)
+    directions, scalars = parts.learn_dictionary(
+        METHOD, table, jax.random.key(0), axis_name=None
+    )
+    assert jnp.isfinite(directions).all()
+    np.testing.assert_allclose(jnp.linalg.norm(directions, axis=-1), 1, rtol=1e-5)
+    cosines = np.asarray(directions[:GROUND]) @ centres.T
+    np.testing.assert_allclose(cosines.max(axis=0), 1, atol=0.01)
+    assert scalars['rare_parts'] >= 0
+
+
+def test_the_dictionary_does_not_depend_on_the_number_of_devices(rng):
+    table, _ = table_of(rng)
+
+    def learn(devices):
+        mesh = Mesh(jax.devices()[:devices], ('data',), axis_types=(AxisType.Auto,))
+        with jax.set_mesh(mesh):
+            rows = jax.device_put(table, NamedSharding(mesh, PartitionSpec('data')))
+            fit = lambda rows, key, axis_name: (
+                {}, parts.learn_dictionary(METHOD, rows, key, axis_name=axis_name)
+            )  # fmt: skip
+            over = functools.partial(parallel.over_rows, fit)
+            return jax.jit(over)(rows, jax.random.key(0))[1]
+
+    (one, health), (eight, health8) = learn(1), learn(8)
+    np.testing.assert_allclose(eight, one, atol=1e-5)
+    assert health8['features'] == health['features']
+
+
+# Alignment.
+
+
+def scene(cells, size=8, channels=5):
+    """A map `[size, size, channels]` with parts at {channel: (x, y)}, else background."""
+    maps = np.full((size, size, channels), 0.01)
+    maps[..., -1] = 1
+    for channel, (x, y) in cells.items():
+        maps[y, x] = 0.01
+        maps[y, x, channel] = 1
+    return jnp.asarray(maps / maps.sum(-1, keepdims=True), jnp.float32)
+
+
+PLACES = {0: (1, 1), 1: (4, 1), 2: (1, 5), 3: (4, 4)}
+
+
+@pytest.mark.parametrize('transform', ['translation', 'affine', 'homography'])
+def test_a_shifted_neighbour_comes_back(transform):
+    method = FeatureAlignment(
+        features=METHOD.features, num_parts=4, transform=transform, hypotheses=200
+    )
+    own = scene(PLACES)
+    other = scene({c: (x + 2, y + 1) for c, (x, y) in PLACES.items()})
+    got = aligning.align(method, jax.random.key(0), own, other[None])
+    assert got.matches.valid.sum() == got.transforms.inliers.sum() == 4
+    for channel, (x, y) in PLACES.items():
+        assert got.maps[0, y, x].argmax() == channel
+        assert got.maps[0, y, x, channel] > 0.9
+    # What moved in from beyond the neighbour's border is background, and nothing else.
+    np.testing.assert_allclose(got.maps[0, -1, :, GROUND], 1, atol=0.05)
+
+
+def test_without_a_transform_neighbours_stay():
+    method = FeatureAlignment(
+        features=METHOD.features, num_parts=4, transform='none', hypotheses=5
+    )
+    other = scene({c: (x + 2, y + 1) for c, (x, y) in PLACES.items()})
+    got = aligning.align(method, jax.random.key(0), scene(PLACES), other[None])
+    np.testing.assert_allclose(got.maps[0], other, atol=1e-5)
+
+
+def test_nothing_to_match_moves_nothing():
+    """No cell above the threshold, or nothing but background, is no error."""
+    own = scene(PLACES)
+    for other in (scene({}), jnp.full((8, 8, 5), 0.2)):
+        got = aligning.align(METHOD, jax.random.key(0), own, other[None])
+        assert not got.matches.valid.any() and not got.transforms.inliers.any()
+        np.testing.assert_allclose(got.maps[0], other, atol=1e-5)
+        np.testing.assert_array_equal(got.transforms.matrix[0], np.eye(3))
+
+
+def test_one_match_is_a_translation():
+    own, other = scene({0: (1, 1)}), scene({0: (3, 2)})
+    got = aligning.align(METHOD, jax.random.key(0), own, other[None])
+    np.testing.assert_allclose(
+        got.transforms.matrix[0], [[1, 0, -2], [0, 1, -1], [0, 0, 1]], atol=1e-5
+    )
+
+
+def test_moving_by_what_cannot_be_inverted_moves_nothing():
+    maps = scene(PLACES)
+    np.testing.assert_array_equal(aligning.move(maps, jnp.zeros((3, 3))), maps)
+
+
+def test_moved_maps_are_between_their_cells():
+    """Half a cell to the right: each cell is the mean of two."""
+    maps = scene(PLACES)
+    matrix = jnp.eye(3).at[0, 2].set(0.5)
+    got = aligning.move(maps, matrix)
+    want = (maps[:, :-1] + maps[:, 1:]) / 2
+    np.testing.assert_allclose(got[:, 1:], want, atol=1e-6)
+
+
+def test_neighbours_agree_on_parts():
+    """Algorithm 1 on the mean of those that count."""
+    moved = jnp.stack([scene(PLACES), scene(PLACES), scene({0: (6, 6)})])
+    counts, valid = jnp.array([True, True, False]), jnp.ones((8, 8), bool)
+    labels = aligning.agree(METHOD, moved, counts, valid)
+    for channel, (x, y) in PLACES.items():
+        assert labels[y, x] == channel
+    assert (labels == GROUND).sum() >= 64 - 3 * 4
+    hidden = aligning.agree(METHOD, moved, counts, valid.at[1, 1].set(False))
+    assert hidden[1, 1] == GROUND
+    nobody = aligning.agree(METHOD, moved, ~counts & False, valid)
+    assert (nobody == GROUND).all()
+
+
+def test_gradients_flow_through_moved_maps_only():
+    own = scene(PLACES)
+    other = scene({c: (x + 1, y) for c, (x, y) in PLACES.items()})
+
+    def seen(own, other):
+        got = aligning.align(METHOD, jax.random.key(0), own, other[None])
+        return (got.maps**2).sum()
+
+    of_own, of_other = jax.grad(seen, argnums=(0, 1))(own, other)
+    assert not of_own.any()
+    assert jnp.isfinite(of_other).all() and of_other.any()

@@ -1,0 +1,294 @@
+"""Part discovery by feature alignment: both phases on critters, and on given features."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpdiscovery import config, data, evaluate, inference, methods
+from kpdiscovery.data.joined import Joined
+from kpdiscovery.methods.feature_alignment import FeatureAlignment, Features
+from kpdiscovery.methods.feature_alignment.features import of_batch
+from kpdiscovery.models import backbones, superpoint, weights
+from kpdiscovery.training import loop
+from kpdiscovery.types import Method, UserError
+
+GIVEN = Features(backbone='given')
+
+
+def settings(*overrides):
+    return config.load(
+        'feature_alignment/critters:smoke', ['mesh.data=2', 'data.size=48', *overrides]
+    )
+
+
+def train(settings, source, workdir, **options):
+    method = methods.build(settings.method)
+    return loop.train(method, settings.to_dict(), source, workdir, **options)
+
+
+class Pictures:
+    """Grey pictures that hold their number."""
+
+    truth = ()
+
+    def __init__(self, length=24, size=48):
+        self.length, self.size = length, size
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        image = np.full((self.size, self.size, 3), index, np.uint8)
+        return {'image': image, 'index': np.int32(index)}
+
+
+def with_features(length=24, width=8, **fields):
+    """Pictures whose given features are two squares, each of one kind, anywhere."""
+    rng = np.random.default_rng(0)
+    kinds = np.eye(width)[:3]
+    features = np.tile(kinds[2], (length, 6, 6, 1))
+    for row, (x, y) in zip(features, rng.integers(0, 4, (length, 2)), strict=True):
+        row[y, x : x + 2], row[y + 1, x : x + 2] = kinds[0], kinds[1]
+    features = features + 0.01 * rng.normal(size=features.shape)
+    return Joined(Pictures(length), {'features': features.astype(np.float16), **fields})
+
+
+def on_given(*overrides):
+    return settings('method.features.backbone=given', 'mesh.data=1', *overrides)
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """A run of two steps of alignment, and where it lies."""
+    workdir, wanted = tmp_path_factory.mktemp('parts'), settings('run.keep=9')
+    outcome = train(wanted, data.build(wanted.data, split='train'), workdir)
+    assert outcome.finished
+    return outcome, workdir
+
+
+def test_is_a_method_and_checks_its_options():
+    assert isinstance(FeatureAlignment(), Method)
+    for options, message in [
+        ({'transform': 'rigid'}, "transform must be one of .*got 'rigid'"),
+        ({'loss': 'sum'}, "loss must be one of .*got 'sum'"),
+        ({'parts': 'all'}, "parts must be one of .*got 'all'"),
+        ({'neighbours': 0}, 'neighbours must be at least 1'),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            FeatureAlignment(**options)
+    with pytest.raises(ValueError, match=r"map must be one of .*relu1_2.*got 'stage4'"):
+        Features(map='stage4')
+    with pytest.raises(ValueError, match=r'map must be one of .*trunk'):
+        Features(backbone='superpoint')
+
+
+# Training.
+
+
+def test_alignment_changes_the_parts_and_nothing_else(trained):
+    outcome, workdir = trained
+    before = inference.load(workdir, step=1).variables
+    after = outcome.variables
+    np.testing.assert_array_equal(
+        before['dictionary']['directions'], after['dictionary']['directions']
+    )
+    np.testing.assert_array_equal(
+        before['parts']['directions'], before['dictionary']['directions']
+    )
+    assert (before['parts']['directions'] != after['parts']['directions']).any()
+    jax.tree.map(np.testing.assert_array_equal, before['features'], after['features'])
+
+
+def test_a_stopped_run_goes_on_bit_for_bit(trained, tmp_path):
+    outcome, _ = trained
+    source = data.build(settings().data, split='train')
+    stopped = train(settings(), source, tmp_path, max_seconds=0)
+    assert not stopped.finished
+    again = train(settings(), source, tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, again.variables, outcome.variables)
+
+
+def test_the_number_of_devices_changes_little(trained, tmp_path):
+    outcome, _ = trained
+    wanted = settings('mesh.data=8')
+    other = train(wanted, data.build(wanted.data, split='train'), tmp_path)
+    np.testing.assert_allclose(
+        other.variables['parts']['directions'],
+        outcome.variables['parts']['directions'],
+        atol=1e-3,
+    )
+
+
+def test_alignment_teaches_what_neighbours_agree_on(tmp_path):
+    """On two squares anywhere the loss falls, and parts stay where they belong."""
+    wanted = on_given(
+        'phases.align.steps=40', 'phases.align.pools_every=20', 'run.log_every=1',
+        'run.checkpoint_every=100', 'method.hypotheses=50', 'method.em_iterations=20',
+        'method.kappa=10.0',
+    )  # fmt: skip
+    train(wanted, with_features(), tmp_path)
+    from kpdiscovery.reporting import logs
+
+    curve = list(logs.read_curves(tmp_path)['align']['loss'].values())
+    assert np.mean(curve[-5:]) < 0.8 * np.mean(curve[:5])
+
+
+def test_fewer_pictures_than_a_pool_has(tmp_path):
+    """Places stay empty; training goes on."""
+    wanted = on_given('method.neighbours=12', 'data.batch_size=4')
+    outcome = train(wanted, with_features(length=5), tmp_path)
+    assert outcome.finished
+    assert np.isfinite(outcome.variables['parts']['directions']).all()
+
+
+def test_a_picture_without_features(tmp_path):
+    source = with_features()
+    source.fields['features'][3] = 0
+    outcome = train(on_given(), source, tmp_path)
+    assert np.isfinite(outcome.variables['parts']['directions']).all()
+
+
+def test_cells_that_do_not_count_change_nothing(tmp_path):
+    valid = np.ones((24, 6, 6), bool)
+    valid[:, :, 5] = False
+    found = []
+    for value in (0, 5):
+        source = with_features(features_valid=valid)
+        source.fields['features'][:, :, 5] = value
+        outcome = train(on_given(), source, tmp_path / str(value))
+        found.append(outcome.variables['parts']['directions'])
+    np.testing.assert_allclose(*found, atol=1e-5)
+
+
+def test_alignment_needs_the_dictionary():
+    wanted = settings()
+    del wanted.phases['dictionary']
+    with pytest.raises(UserError, match='align needs the phase dictionary before it'):
+        train(wanted, Pictures(), '/nowhere')
+
+
+# Prediction.
+
+
+def test_predictions_are_the_peaks_of_every_part(trained):
+    _, workdir = trained
+    loaded = inference.load(workdir)
+    source = data.build(loaded.config.data, split='test')
+    got = inference.predict_rows(loaded, source, 6, batch_size=3).prediction.keypoints
+    assert got.xy.shape == (6, 8, 2)  # Four parts, two peaks each.
+    assert got.label.tolist() == [[0, 0, 1, 1, 2, 2, 3, 3]] * 6
+    assert ((got.xy >= -0.5) & (got.xy <= 47.5)).all()
+    assert (got.score[:, ::2] >= got.score[:, 1::2]).all()
+
+
+def test_a_peak_is_in_the_middle_of_its_cell():
+    method = FeatureAlignment(features=GIVEN, num_parts=2, peaks=1)
+    features = np.zeros((1, 6, 6, 3), np.float32)
+    features[..., 2] = 1
+    features[0, 1, 4] = (1, 0, 0)
+    features[0, 5, 0] = (0, 1, 0)
+    variables = {'parts': {'directions': jnp.eye(3)}}
+    got = method.predict(variables, jnp.zeros((1, 48, 48, 3)), features=features)
+    assert got.keypoints.xy[0].tolist() == [[35.5, 11.5], [3.5, 43.5]]
+    assert got.keypoints.valid.all()
+
+
+def test_clustering_only_is_a_baseline_of_the_evaluation(trained, monkeypatch):
+    wanted = settings()
+    source = data.build(wanted.data, split='train')
+    monkeypatch.setattr(data, 'build', lambda *args, **options: source)
+    found = evaluate.evaluate(inference.load(trained[1]))
+    assert set(found['baselines']) == {'clustering'}
+    for column in (found['metrics'], found['baselines']['clustering']):
+        assert {'part_ap_l2_image', 'part_error_image'} <= set(column)
+
+
+def test_prediction_with_given_features(tmp_path):
+    outcome = train(on_given(), with_features(), tmp_path)
+    loaded = inference.load(tmp_path)
+    got = inference.predict_rows(loaded, with_features(), 4, batch_size=2).prediction
+    maps = loaded.method.maps(
+        outcome.variables, jnp.zeros((4, 48, 48, 3)),
+        features=with_features().fields['features'][:4],
+    )  # fmt: skip
+    best = np.asarray(maps[..., :-1]).max(axis=(1, 2))
+    np.testing.assert_allclose(got.keypoints.score[:, ::2], best, rtol=1e-5)
+
+
+def test_features_given_or_not_must_agree_with_the_config(tmp_path):
+    with pytest.raises(UserError, match='goes with data.features=FOLDER'):
+        train(on_given(), Pictures(), tmp_path / 'a')
+    with pytest.raises(UserError, match='goes with data.features=FOLDER'):
+        train(settings('mesh.data=1'), with_features(), tmp_path / 'b')
+
+
+def test_features_of_another_width_are_told(tmp_path):
+    train(on_given(), with_features(), tmp_path)
+    loaded = inference.load(tmp_path)
+    with pytest.raises(UserError, match=r'features have 5 channels.*learnt from 8'):
+        inference.predict_rows(loaded, with_features(width=5), 4, batch_size=2)
+
+
+# Features from networks.
+
+
+@pytest.fixture
+def images(rng):
+    return jnp.asarray(rng.uniform(size=(2, 32, 32, 3)), jnp.float32)
+
+
+def test_features_of_vgg_come_from_a_file(images, tmp_path):
+    plain = Features(width=4)
+    with pytest.raises(ValueError, match='vgg16 need features.weights=FILE'):
+        plain.init(jax.random.key(0), images[:1])
+    random = dataclasses.replace(plain, weights='random')
+    variables = random.init(jax.random.key(0), images[:1])
+    got = of_batch(random, {'features': variables}, {'image': images})[0]
+    assert got.shape == (2, 2, 2, 32)
+    np.testing.assert_allclose(jnp.linalg.norm(got, axis=-1), 1, rtol=1e-5)
+    weights.save(tmp_path / 'own.safetensors', variables)
+    loaded = dataclasses.replace(plain, weights=str(tmp_path / 'own.safetensors'))
+    again = loaded.init(jax.random.key(1), images[:1])
+    jax.tree.map(np.testing.assert_array_equal, again, variables)
+
+
+def test_features_of_a_resnet_are_its_maps(images):
+    features = Features('resnet18', 'stage3', 'random', width=4, small_stem=True)
+    variables = features.init(jax.random.key(0), images[:1])
+    network = backbones.build('resnet18', width=4, small_stem=True)
+    want = network.apply(variables, images)['stage3']
+    np.testing.assert_array_equal(features.extract(variables, images), want)
+
+
+@pytest.mark.parametrize('batch_norm', [True, False])
+def test_features_of_superpoint(images, tmp_path, batch_norm):
+    model = superpoint.SuperPoint((4, 4, 4, 6), 8, 12, batch_norm)
+    gray = jnp.zeros((1, 16, 16, 1))
+    variables = model.init(jax.random.key(0), gray)
+    assert superpoint.of_variables(variables) == model
+    trunk = Features('superpoint', 'trunk').extract(variables, images)
+    assert trunk.shape == (2, 4, 4, 6)
+    described = Features('superpoint', 'descriptor').extract(variables, images)
+    assert described.shape == (2, 4, 4, 12)
+    # The heads read the trunk: a detector head of ones on it gives its convolution.
+    logits, _ = model.apply(variables, 0.3 + 0 * images[..., :1])
+    same = superpoint.trunk_features(variables, 0.3 + 0 * images[..., :1])
+    assert same.shape[:3] == logits.shape[:3]
+
+
+def test_our_own_superpoint_is_there_without_a_file(images):
+    features = Features('superpoint', 'trunk')
+    got = features.extract(features.init(jax.random.key(0), images[:1]), images)
+    assert got.shape[:3] == (2, 4, 4)
+    assert jnp.isfinite(got).all()
+
+
+def test_cells_on_padding_do_not_count(images):
+    features = Features('superpoint', 'trunk')
+    variables = {'features': features.init(jax.random.key(0), images[:1])}
+    padded = jnp.ones((2, 32, 32), bool).at[:, 20:].set(False)
+    _, valid = of_batch(features, variables, {'image': images, 'pixels_valid': padded})
+    assert valid[0, :, 0].tolist() == [True, True, False, False]

@@ -19,6 +19,7 @@ from kpdiscovery.ops import images as image_ops
 from kpdiscovery.training import checkpoints, loop, sharding
 from kpdiscovery.types import Prediction, Source, Split, UserError
 
+_SEEN = ('image', 'features', 'features_valid')  # What is predicted from.
 _HEAVY = ('reconstruction', 'descriptors')
 
 
@@ -96,7 +97,7 @@ def predict_rows(
         prediction: Any = predict_images(trained, batch['image'], batch)
         if not heavy:
             prediction = dataclasses.replace(prediction, **dict.fromkeys(_HEAVY))
-        truth = {name: value for name, value in batch.items() if name != 'image'}
+        truth = {name: value for name, value in batch.items() if name not in _SEEN}
         parts.append((prediction, jax.device_get(truth)))
     size = tuple(batch['image'].shape[1:3])
     prediction, truth = _stack(parts, count)

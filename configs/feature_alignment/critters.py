@@ -1,6 +1,6 @@
 """Parts of critters: crops of drawn animals, 12 true keypoints.
 
-    kpd train --config=feature_alignment/critters:cpu --workdir=DIR
+kpd train --config=feature_alignment/critters:cpu --workdir=DIR
 """
 
 from kpdiscovery.configs import parts, variants

@@ -107,4 +107,6 @@ def of_batch(features: Features, variables: Any, batch: Batch):
     images = image_ops.as_float(batch['image'])
     found = features.extract(variables['features'], images)
     valid = batch.get('pixels_valid', jnp.ones(images.shape[:3], bool))
-    return vectors.normalize(found), cells.inside(valid, (found.shape[1], found.shape[2]))
+    return vectors.normalize(found), cells.inside(
+        valid, (found.shape[1], found.shape[2])
+    )

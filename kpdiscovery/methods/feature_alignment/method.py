@@ -53,7 +53,7 @@ class FeatureAlignment:
     peaks: int = 5  # Points a part at most, in a prediction.
     min_confidence: float = 0.3  # Of points that are valid.
 
-    metrics = ('part_detection', 'part_landmarks', 'landmark_nme')
+    metrics = ('part_detection', 'part_box_detection', 'part_landmarks', 'landmark_nme')
     baselines: ClassVar = {'clustering': {'parts': 'dictionary'}}
     reads = ('features', 'features_valid', 'pixels_valid')
     sections: ClassVar = {'features': Features}
@@ -88,10 +88,13 @@ class FeatureAlignment:
         features, valid = of_batch(
             self.features, variables, {'image': images, **fields}
         )
-        name = 'parts' if self.parts == 'trained' else 'dictionary'
-        return parts.part_maps(
-            variables[name]['directions'], features, valid, kappa=self.kappa
-        )
+        layer = variables['parts' if self.parts == 'trained' else 'dictionary']
+        width, own = features.shape[-1], layer['directions'].shape[-1]
+        if width != own:
+            raise ValueError(
+                f'the features have {width} channels, the parts were learnt from {own}'
+            )
+        return self._maps(layer, features, valid)
 
     def predict(self, variables: Any, images: jax.Array, **fields) -> Prediction:
         """The highest peaks of every part, in pixels; labels are parts.

@@ -70,6 +70,7 @@ def _rooms():
     """What needs the report extra, imported late."""
     try:
         from kpdiscovery.reporting import (
+            feature_alignment,
             landmarks,
             lmpnet,
             page,
@@ -84,6 +85,7 @@ def _rooms():
         need = 'pip install kpdiscovery[report]'
         raise UserError(f'the report needs {error.name}: {need}') from None
     own = {
+        'feature_alignment': feature_alignment.sections,
         'self_training': landmarks.sections,
         'tusk': tusk.sections,
         'lmpnet': lmpnet.sections,

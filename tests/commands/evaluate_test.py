@@ -7,6 +7,7 @@ from PIL import Image
 from kpdiscovery import config, evaluate, inference, metrics
 from kpdiscovery.data import detections
 from kpdiscovery.types import UserError
+from tests.methods.weak_labels import Squares
 
 
 class Pictures:
@@ -95,3 +96,21 @@ def test_the_start_is_measured_too(monkeypatch):
     assert figures['landmarks_found'] == 100
     settings.data.keypoints = ''
     assert evaluate._generic(trained, sources, splits) == {}
+
+
+def test_the_network_used_otherwise_is_measured_too(monkeypatch):
+    """As its method names it; what is the same is not measured twice."""
+    source = Squares(12)
+    monkeypatch.setattr(evaluate.data, 'build', lambda *args, **options: source)
+    settings = config.load('lmpnet/critters:smoke', ['method.num_classes=3'])
+    trained = inference.untrained(settings, source)
+    result = evaluate.evaluate(trained)
+    assert set(result['baselines']) == {'without_mask_out'}
+    heads, *lines = evaluate.table(result).splitlines()
+    assert heads.split() == ['trained', 'untrained', 'without_mask_out']
+    assert {len(line.split()) for line in lines} == {4}
+    same = inference.untrained(
+        config.load('lmpnet/critters:smoke',
+                    ['method.num_classes=3', 'method.fusion=first']), source
+    )  # fmt: skip
+    assert evaluate.evaluate(same)['baselines'] == {}

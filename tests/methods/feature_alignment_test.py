@@ -12,6 +12,7 @@ from kpdiscovery.data.joined import Joined
 from kpdiscovery.methods.feature_alignment import FeatureAlignment, Features
 from kpdiscovery.methods.feature_alignment.features import of_batch
 from kpdiscovery.models import backbones, superpoint, weights
+from kpdiscovery.reporting import logs
 from kpdiscovery.training import loop
 from kpdiscovery.types import Method, UserError
 
@@ -130,8 +131,6 @@ def test_alignment_teaches_what_neighbours_agree_on(tmp_path):
         'method.kappa=10.0',
     )  # fmt: skip
     train(wanted, with_features(), tmp_path)
-    from kpdiscovery.reporting import logs
-
     curve = list(logs.read_curves(tmp_path)['align']['loss'].values())
     assert np.mean(curve[-5:]) < 0.8 * np.mean(curve[:5])
 
@@ -273,10 +272,16 @@ def test_features_of_superpoint(images, tmp_path, batch_norm):
     assert trunk.shape == (2, 4, 4, 6)
     described = Features('superpoint', 'descriptor').extract(variables, images)
     assert described.shape == (2, 4, 4, 12)
-    # The heads read the trunk: a detector head of ones on it gives its convolution.
-    logits, _ = model.apply(variables, 0.3 + 0 * images[..., :1])
-    same = superpoint.trunk_features(variables, 0.3 + 0 * images[..., :1])
-    assert same.shape[:3] == logits.shape[:3]
+    bent = lambda name: {
+        **variables,
+        'params': {**variables['params'], name: jax.tree.map(
+            lambda leaf: leaf + 0.5, variables['params'][name])},
+    }  # fmt: skip
+    see = lambda v: Features('superpoint', 'trunk').extract(v, images)
+    np.testing.assert_array_equal(see(bent('convPa')), trunk)  # Of a head.
+    assert (see(bent('conv4b')) != trunk).any()
+    if not batch_norm:
+        assert (trunk >= 0).all() and trunk.any()
 
 
 def test_our_own_superpoint_is_there_without_a_file(images):

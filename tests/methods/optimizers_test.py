@@ -24,6 +24,15 @@ def test_sgd_by_hand():
     np.testing.assert_allclose(path, [(-0.5, -1), (-1, -1)])
 
 
+def test_adagrad_with_torchs_decay():
+    """The reference's step factors 1, .909091, .833333, .769231, over roots of sums."""
+    config = {'name': 'adagrad', 'lr': 0.5, 'decay': 'inverse', 'share': 0.1}
+    path = walk(config, 9, [(3.0, -0.2)] * 4)
+    rate = 0.5 * np.array([1, 0.909091, 0.833333, 0.769231])
+    want = np.cumsum(rate / np.sqrt([1, 2, 3, 4]))
+    np.testing.assert_allclose(path, np.stack([-want, want], axis=1), rtol=1e-5)
+
+
 def test_adam_by_its_formula(rng):
     gradients = rng.normal(size=(4, 2))
     m = v = x = np.zeros(2)

@@ -107,3 +107,13 @@ def test_jit_and_vmap(rng):
     logits = jnp.asarray(rng.normal(size=(3, 2, 2, 65)), jnp.float32)
     want = cells.to_heatmap(logits)
     np.testing.assert_allclose(jax.jit(jax.vmap(cells.to_heatmap))(logits), want, 1e-6)
+
+
+def test_cells_inside():
+    """All of a cell's pixels must count; where cells are no whole pixels, its middle."""
+    valid = jnp.ones((8, 12), bool).at[:, 5:].set(False)
+    assert cells.inside(valid, (2, 3)).tolist() == [[True, False, False]] * 2
+    assert cells.inside(valid, (8, 12)).tolist() == valid.tolist()
+    assert cells.inside(valid, (3, 5)).tolist() == [[True, True, False, False, False]] * 3
+    both = jnp.stack([valid, ~valid])
+    assert cells.inside(both, (2, 3)).shape == (2, 2, 3)

@@ -12,7 +12,7 @@ from kpdiscovery.methods.lmpnet import LmpNet, keypoints
 from kpdiscovery.models import backbones
 from kpdiscovery.models.classifier import Classifier
 from kpdiscovery.models.vgg import IMAGENET_MEAN
-from kpdiscovery.types import Keypoints, Method, UserError
+from kpdiscovery.types import Keypoints, Method, State, UserError
 from tests.methods.weak_labels import Squares, Unlabelled, train
 
 LONELY = [2] + [0, 1] * 11 + [0]
@@ -45,6 +45,7 @@ def test_is_a_method_and_checks_its_options():
     for options, message in [
         ({'pooling': 'mean'}, "pooling must be one of .*got 'mean'"),
         ({'fusion': 'both'}, "fusion must be one of .*got 'both'"),
+        ({'replica': 'twin'}, "replica must be 'fresh' or 'copy', got 'twin'"),
         ({'mask_cells': 2}, 'mask_cells must be odd, got 2'),
     ]:
         with pytest.raises(ValueError, match=message):
@@ -108,6 +109,16 @@ def test_a_stopped_run_goes_on_bit_for_bit(trained, tmp_path):
     assert not stopped.finished
     again = train(settings(), Squares(label=LONELY), tmp_path)
     jax.tree.map(np.testing.assert_array_equal, again.variables, outcome.variables)
+
+
+def test_the_second_net_may_start_as_the_first():
+    method = LmpNet(num_classes=3, replica='copy')
+    first = {'params': {'w': jnp.arange(3.0)}}
+    before = State(jnp.zeros((), jnp.int32), {'first': first}, {})
+    batch = {'image': np.zeros((2, 32, 32, 3), np.uint8), 'label': np.zeros(2, int)}
+    update = optax.sgd(1.0)
+    state = method._init('second', update, jax.random.key(0), batch, before)
+    np.testing.assert_array_equal(state.variables['second']['params']['w'], [0, 1, 2])
 
 
 @pytest.mark.parametrize('fusion', ['proposals', 'lists', 'first'])

@@ -114,6 +114,8 @@ def test_cells_inside():
     valid = jnp.ones((8, 12), bool).at[:, 5:].set(False)
     assert cells.inside(valid, (2, 3)).tolist() == [[True, False, False]] * 2
     assert cells.inside(valid, (8, 12)).tolist() == valid.tolist()
-    assert cells.inside(valid, (3, 5)).tolist() == [[True, True, False, False, False]] * 3
+    assert (
+        cells.inside(valid, (3, 5)).tolist() == [[True, True, False, False, False]] * 3
+    )
     both = jnp.stack([valid, ~valid])
     assert cells.inside(both, (2, 3)).shape == (2, 2, 3)

@@ -43,6 +43,7 @@ class LmpNet:
     erase_threshold: float = 3.0  # Cells, strict.
     accumulate: bool = False  # The text's update of weights instead of algorithm 1's.
     mask_cells: int = 3  # Side of the erased square.
+    replica: str = 'fresh'  # 'copy': the second net starts as the first one.
     fusion: str = 'proposals'  # Of both nets; 'lists' of keypoints; 'first' net alone.
 
     metrics = ('classification', 'greedy_pck', 'feature_entropy')
@@ -54,6 +55,8 @@ class LmpNet:
             raise ValueError(f'pooling must be one of {KINDS}, got {self.pooling!r}')
         if self.fusion not in _FUSIONS:
             raise ValueError(f'fusion must be one of {_FUSIONS}, got {self.fusion!r}')
+        if self.replica not in ('fresh', 'copy'):
+            raise ValueError(f"replica must be 'fresh' or 'copy', got {self.replica!r}")
         if self.mask_cells < 1 or self.mask_cells % 2 == 0:
             raise ValueError(f'mask_cells must be odd, got {self.mask_cells}')
 
@@ -94,8 +97,11 @@ class LmpNet:
         if (before is None) != (name == 'first'):
             raise ValueError('phase mask_out needs the phase classify before it')
         images, _ = self.crops.middle(image_ops.as_float(batch['image'][:1]))
-        net = self.network.init(key, self.classifier, images)
         others = {} if before is None else before.variables
+        if others and self.replica == 'copy':
+            net = others['first']
+        else:
+            net = self.network.init(key, self.classifier, images)
         opt = {name: update.init(net['params'])}
         return State(jnp.zeros((), jnp.int32), {**others, name: net}, opt)
 

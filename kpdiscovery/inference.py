@@ -67,10 +67,17 @@ def predict_images(
 
     Args:
         fields: of the batch, for methods that read more than pictures (`reads`).
+
+    Raises:
+        UserError: they are not such as the method was trained on.
     """
     names = getattr(trained.method, 'reads', ())
     more = {name: fields[name] for name in names if fields and name in fields}
-    return jax.device_get(_predictor(trained.method)(trained.variables, images, more))
+    predict = _predictor(trained.method)
+    try:
+        return jax.device_get(predict(trained.variables, images, more))
+    except ValueError as error:
+        raise UserError(f'the data does not fit what was trained: {error}') from error
 
 
 def predict_rows(

@@ -24,6 +24,7 @@ from kpdiscovery.reporting import drawing
 from kpdiscovery.reporting.annotations import Found, coco, write_boxes, write_csv
 from kpdiscovery.types import UserError
 
+_READ = ('image', 'pixels_valid')  # Of a folder's rows.
 _READABLE = 256  # Pixels, longer side of an overlay at least.
 
 
@@ -107,13 +108,18 @@ def find(trained: inference.Trained, source: folder.Folder) -> Iterator[Found]:
     starts = range(0, len(source), size)
     for start in tqdm.tqdm(starts, desc='predicting', unit='batch', disable=None):
         rows = [source[i] for i in range(start, min(start + size, len(source)))]
-        images = np.stack([row['image'] for row in rows])
-        padded = np.pad(images, [(0, size - len(rows)), *[(0, 0)] * 3])  # One shape.
-        prediction = inference.predict_images(trained, padded)
+        batch = {name: _stack(rows, name, size) for name in _READ if name in rows[0]}
+        prediction = inference.predict_images(trained, batch['image'], batch)
         for place, row in enumerate(rows):
             yield _original(
                 prediction, place, row['frame'], source.files[start + place]
             )
+
+
+def _stack(rows, name, size):
+    """One shape for all batches: the last is filled up with zeros."""
+    values = np.stack([row[name] for row in rows])
+    return np.pad(values, [(0, size - len(rows)), *[(0, 0)] * (values.ndim - 1)])
 
 
 def draw(path: pathlib.Path, picture: Any, one: Found) -> None:

@@ -80,7 +80,7 @@ def _figures(args, maps, peak):
     row = {
         'device': timing.device(),
         'clock': args.clock,
-        'median_ms': round(median['ours'], 2),
+        'median_ms': round(median['ours'], 4),
         'pairs_per_s': round(pairs_per_s, 1),
         'peak_per_s': round(peak),
         'peak_share': round(pairs_per_s * cells * channels / peak, 4),
@@ -91,7 +91,7 @@ def _figures(args, maps, peak):
     return row | {
         'peer': 'rows',
         'peer_version': jax.__version__,
-        'peer_median_ms': round(median['peer'], 2),
+        'peer_median_ms': round(median['peer'], 4),
         'ratio': round(median['peer'] / median['ours'], 3),
         'largest_difference': float(np.abs(np.asarray(found) - theirs).max()),
     }

@@ -68,7 +68,7 @@ def smoke(c):
     """Two steps of few parts: proves that the pieces fit."""
     c.data.update(size=64, batch_size=8)
     c.method.update(
-        num_parts=4, neighbours=2, hypotheses=8, matches=16, em_iterations=3, border=1,
+        num_parts=4, neighbours=2, hypotheses=8, matches=16, iterations=3, border=1,
         peaks=2, block=8, features=SUPERPOINT,
     )  # fmt: skip
     c.phases.align.update(steps=2, pools_every=1)

@@ -75,7 +75,7 @@ def timed(args, run: Callable[[], Any], peer: Peer | None, n: int) -> dict[str, 
     row: dict[str, Any] = {
         'device': timing.device(),
         'clock': args.clock,
-        'median_ms': round(median['ours'], 2),
+        'median_ms': round(median['ours'], 4),
         'points_per_s': round(1e3 * n / median['ours'], 1),
     }
     if peer is None:
@@ -85,6 +85,6 @@ def timed(args, run: Callable[[], Any], peer: Peer | None, n: int) -> dict[str, 
         **row,
         'peer': peer.name,
         'peer_version': peer.version,
-        'peer_median_ms': round(median['peer'], 2),
+        'peer_median_ms': round(median['peer'], 4),
         'ratio': ratio,
     }

@@ -62,10 +62,13 @@ def _folder(split, data):
 
 
 def _tfds(split, data):
+    """A set of TFDS. The option `splits` names what stands for a split that it lacks:
+    {'test': 'validation'} for imagenette."""
     from kpdiscovery.data.tfds_source import TfdsSource
 
-    size = (data['size'], data['size'])
-    return TfdsSource(split=split, size=size, resize=data['resize'], **data['options'])
+    options, size = dict(data['options']), (data['size'], data['size'])
+    split = dict(options.pop('splits', {})).get(split, split)
+    return TfdsSource(split=split, size=size, resize=data['resize'], **options)
 
 
 def _clevr(split, data):

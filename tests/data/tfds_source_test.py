@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kpdiscovery import data
 from kpdiscovery.data import labels, tfds_source
 from kpdiscovery.data.tfds_source import ClevrScenes, TfdsSource
 from kpdiscovery.types import Source, UserError
@@ -100,6 +101,16 @@ def test_a_prepared_set_is_read_from_its_files(prepared):
     )
     assert set(padded[0]) == {'image', 'frame', 'pixels_valid', 'label'}
     assert padded[0]['pixels_valid'].sum() == 8 * 16
+
+
+def test_another_split_may_stand_for_one_that_is_missing(prepared):
+    options = {'name': 'tiny_birds', 'data_dir': prepared}
+    settings = {'source': 'tfds', 'size': 8, 'resize': 'pad', 'options': options}
+    with pytest.raises(UserError, match='split'):
+        data.build(settings, split='test')
+    options['splits'] = {'test': 'train[3:]'}
+    assert len(data.build(settings, split='test')) == 1
+    assert len(data.build(settings, split='train')) == 4
 
 
 def test_keep_sees_encoded_pictures_and_chooses_rows(prepared):

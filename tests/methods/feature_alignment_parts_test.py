@@ -1,5 +1,6 @@
 """Part maps, the dictionary and the alignment of feature_alignment, by hand and numpy."""
 
+import dataclasses
 import functools
 
 import jax
@@ -18,7 +19,7 @@ from kpdiscovery.ops import parallel
 
 METHOD = FeatureAlignment(
     features=Features(backbone='given'), num_parts=4, border=1, per_image=6,
-    em_iterations=20, hypotheses=50, matches=32,
+    iterations=20, hypotheses=50, matches=32,
 )  # fmt: skip
 GROUND = 4  # Of five channels.
 
@@ -92,16 +93,18 @@ def table_of(rng, pictures=16, kinds=4):
     return table, centres
 
 
-def test_the_dictionary_finds_what_features_are_made_of(rng):
+@pytest.mark.parametrize('clustering', ['vmf', 'kmeans'])
+def test_the_dictionary_finds_what_features_are_made_of(rng, clustering):
     table, centres = table_of(rng)
+    method = dataclasses.replace(METHOD, clustering=clustering)
     directions, scalars = parts.learn_dictionary(
-        METHOD, table, jax.random.key(0), axis_name=None
+        method, table, jax.random.key(0), axis_name=None
     )
     cosines = np.asarray(directions[:GROUND]) @ centres.T
     np.testing.assert_allclose(cosines.max(axis=0), 1, atol=0.01)
     ground = unit(table['features'].sum(axis=(0, 1, 2)))
     np.testing.assert_allclose(directions[GROUND], ground, atol=1e-5)
-    assert scalars['features'] == 16 * 6
+    assert scalars['features'] == 16 * 6 and scalars['rare_parts'] == 0
 
 
 def test_cells_and_rows_that_do_not_count_teach_nothing(rng):
@@ -130,15 +133,17 @@ def test_fewer_kinds_of_features_than_parts(rng):
     assert scalars['rare_parts'] >= 0
 
 
-def test_the_dictionary_does_not_depend_on_the_number_of_devices(rng):
+@pytest.mark.parametrize('clustering', ['vmf', 'kmeans'])
+def test_the_dictionary_does_not_depend_on_the_number_of_devices(rng, clustering):
     table, _ = table_of(rng)
+    method = dataclasses.replace(METHOD, clustering=clustering)
 
     def learn(devices):
         mesh = Mesh(jax.devices()[:devices], ('data',), axis_types=(AxisType.Auto,))
         with jax.set_mesh(mesh):
             rows = jax.device_put(table, NamedSharding(mesh, PartitionSpec('data')))
             fit = lambda rows, key, axis_name: (
-                {}, parts.learn_dictionary(METHOD, rows, key, axis_name=axis_name)
+                {}, parts.learn_dictionary(method, rows, key, axis_name=axis_name)
             )  # fmt: skip
             over = functools.partial(parallel.over_rows, fit)
             return jax.jit(over)(rows, jax.random.key(0))[1]

@@ -74,6 +74,7 @@ def test_is_a_method_and_checks_its_options():
     assert isinstance(FeatureAlignment(), Method)
     for options, message in [
         ({'transform': 'rigid'}, "transform must be one of .*got 'rigid'"),
+        ({'clustering': 'em'}, "clustering must be one of .*got 'em'"),
         ({'loss': 'sum'}, "loss must be one of .*got 'sum'"),
         ({'parts': 'all'}, "parts must be one of .*got 'all'"),
         ({'neighbours': 0}, 'neighbours must be at least 1'),
@@ -127,7 +128,7 @@ def test_alignment_teaches_what_neighbours_agree_on(tmp_path):
     """On two squares anywhere the loss falls, and parts stay where they belong."""
     wanted = on_given(
         'phases.align.steps=40', 'phases.align.pools_every=20', 'run.log_every=1',
-        'run.checkpoint_every=100', 'method.hypotheses=50', 'method.em_iterations=20',
+        'run.checkpoint_every=100', 'method.hypotheses=50', 'method.iterations=20',
         'method.kappa=10.0',
     )  # fmt: skip
     train(wanted, with_features(), tmp_path)

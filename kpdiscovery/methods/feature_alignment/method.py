@@ -28,8 +28,8 @@ class FeatureAlignment:
 
     Attributes are the fields of `config.method`; those that the paper leaves open have
     the defaults of our recommendation. Phases: `dictionary` (features of all pictures
-    and a mixture of von Mises-Fisher distributions over them: the parts "by clustering
-    only"), `align` (training by what the aligned maps of similar pictures agree on).
+    clustered, by default as a mixture of von Mises-Fisher distributions: the parts "by
+    clustering only"), `align` (training by what the aligned maps of similar pictures agree on).
     """
 
     features: Features = Features()
@@ -37,7 +37,8 @@ class FeatureAlignment:
     kappa: float = 30.0  # Concentration of the parts; 1 / temperature of the softmax.
     per_image: int = 20  # Features a picture that the dictionary is learnt from.
     border: int = 3  # Cells at the border of maps that it is not learnt from.
-    em_iterations: int = 150
+    clustering: str = 'vmf'  # 'kmeans': spherical, whatever kappa is.
+    iterations: int = 150  # Of the clustering.
     neighbours: int = 15
     block: int = 64  # Pictures compared at a time; on a TPU 128 to 256.
     threshold: float = 0.6  # Cosine of matches.
@@ -61,6 +62,7 @@ class FeatureAlignment:
     def __post_init__(self):
         allowed = {
             'transform': MODELS,
+            'clustering': ('vmf', 'kmeans'),
             'loss': ('averaged', 'each'),
             'parts': ('trained', 'dictionary'),
         }

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.ops import parallel, precision, vectors, vmf
+from kpdiscovery.ops import kmeans, parallel, precision, vectors, vmf
 
 
 def part_maps(
@@ -42,44 +42,59 @@ def background(directions: jax.Array, ndim: int) -> jax.Array:
 
 
 def learn_dictionary(method, table: Any, key: jax.Array, *, axis_name: str | None):
-    """Directions of the parts by a mixture of von Mises-Fisher distributions.
+    """Directions of the parts, from cells of all pictures.
 
     Args:
-        method: `num_parts`, `kappa`, `per_image`, `border`, `em_iterations`.
+        method: `num_parts`, `clustering`, `kappa`, `iterations`, `per_image`, `border`.
         table: this device's rows: `features` `[N, h, w, D]`, `valid` `[N, h, w]` and
             `row_valid` `[N]`.
 
     Returns:
         Directions `[C, D]`, the background's being the mean of all features, and the
-        health line.
+        health line; `rare_parts` have less than a tenth of an even share.
 
     Source: Guo et al. 2020, section 3.1; sampling as in CompositionalNets.
     """
+    total = lambda x: x if axis_name is None else jax.lax.psum(x, axis_name)
     of_rows, of_fit = jax.random.split(key)
     valid = table['valid'] & table['row_valid'][:, None, None]
     rows, counts = sample_cells(
         of_rows, table['features'], inner(valid, method.border), method.per_image,
         axis_name=axis_name,
     )  # fmt: skip
-    found = vmf.fit_vmf(
-        of_fit, rows, method.num_parts, kappa=method.kappa, weights=counts,
-        iterations=method.em_iterations, axis_name=axis_name,
-    )  # fmt: skip
-    total = jnp.einsum(
+    find = _CLUSTERING[method.clustering]
+    directions, shares, scalars = find(method, of_fit, rows, counts, axis_name, total)
+    ground = total(jnp.einsum(
         'nhwd,nhw->d', precision.full(table['features']), valid.astype(jnp.float32)
-    )
-    total = total if axis_name is None else jax.lax.psum(total, axis_name)
-    ground = vectors.normalize(total)
-    rows_seen = counts.sum()
-    rows_seen = rows_seen if axis_name is None else jax.lax.psum(rows_seen, axis_name)
-    scalars = {
-        'likelihood': found.log_likelihood,
-        'iterations': found.iterations,
-        'features': rows_seen,
-        # Of equal shares each kernel would have 1 / k.
-        'rare_parts': (found.mixture < 0.1 / method.num_parts).sum(),
-    }
-    return jnp.concatenate([found.directions, ground[None]]), scalars
+    ))  # fmt: skip
+    rare = (shares < 0.1 / method.num_parts).sum()
+    scalars = {**scalars, 'features': total(counts.sum()), 'rare_parts': rare}
+    return jnp.concatenate([directions, vectors.normalize(ground)[None]]), scalars
+
+
+def _mixture(method, key, rows, counts, axis_name, total):
+    """Expectation and maximisation of von Mises-Fisher distributions."""
+    del total
+    found = vmf.fit_vmf(
+        key, rows, method.num_parts, kappa=method.kappa, weights=counts,
+        iterations=method.iterations, axis_name=axis_name,
+    )  # fmt: skip
+    scalars = {'likelihood': found.log_likelihood, 'iterations': found.iterations}
+    return found.directions, found.mixture, scalars
+
+
+def _spherical(method, key, rows, counts, axis_name, total):
+    """k-means of directions."""
+    found = kmeans.kmeans(
+        key, precision.full(rows), method.num_parts, weights=counts,
+        iterations=method.iterations, spherical=True, axis_name=axis_name,
+    )  # fmt: skip
+    many = total(jnp.zeros(method.num_parts).at[found.labels].add(counts))
+    all_rows = jnp.maximum(many.sum(), 1)
+    return found.centroids, many / all_rows, {'inertia': found.inertia / all_rows}
+
+
+_CLUSTERING = {'vmf': _mixture, 'kmeans': _spherical}
 
 
 def inner(valid: jax.Array, border: int) -> jax.Array:

@@ -22,6 +22,7 @@ METHOD = FeatureAlignment(
     iterations=20, hypotheses=50, matches=32,
 )  # fmt: skip
 GROUND = 4  # Of five channels.
+align = jax.jit(aligning.align, static_argnums=0)
 
 
 def unit(x):
@@ -172,11 +173,11 @@ PLACES = {0: (1, 1), 1: (4, 1), 2: (1, 5), 3: (4, 4)}
 @pytest.mark.parametrize('transform', ['translation', 'affine', 'homography'])
 def test_a_shifted_neighbour_comes_back(transform):
     method = FeatureAlignment(
-        features=METHOD.features, num_parts=4, transform=transform, hypotheses=200
+        features=METHOD.features, num_parts=4, transform=transform, hypotheses=50
     )
     own = scene(PLACES)
     other = scene({c: (x + 2, y + 1) for c, (x, y) in PLACES.items()})
-    got = aligning.align(method, jax.random.key(0), own, other[None])
+    got = align(method, jax.random.key(0), own, other[None])
     assert got.matches.valid.sum() == got.transforms.inliers.sum() == 4
     for channel, (x, y) in PLACES.items():
         assert got.maps[0, y, x].argmax() == channel
@@ -190,7 +191,7 @@ def test_without_a_transform_neighbours_stay():
         features=METHOD.features, num_parts=4, transform='none', hypotheses=5
     )
     other = scene({c: (x + 2, y + 1) for c, (x, y) in PLACES.items()})
-    got = aligning.align(method, jax.random.key(0), scene(PLACES), other[None])
+    got = align(method, jax.random.key(0), scene(PLACES), other[None])
     np.testing.assert_allclose(got.maps[0], other, atol=1e-5)
 
 
@@ -198,7 +199,7 @@ def test_nothing_to_match_moves_nothing():
     """No cell above the threshold, or nothing but background, is no error."""
     own = scene(PLACES)
     for other in (scene({}), jnp.full((8, 8, 5), 0.2)):
-        got = aligning.align(METHOD, jax.random.key(0), own, other[None])
+        got = align(METHOD, jax.random.key(0), own, other[None])
         assert not got.matches.valid.any() and not got.transforms.inliers.any()
         np.testing.assert_allclose(got.maps[0], other, atol=1e-5)
         np.testing.assert_array_equal(got.transforms.matrix[0], np.eye(3))
@@ -206,7 +207,7 @@ def test_nothing_to_match_moves_nothing():
 
 def test_one_match_is_a_translation():
     own, other = scene({0: (1, 1)}), scene({0: (3, 2)})
-    got = aligning.align(METHOD, jax.random.key(0), own, other[None])
+    got = align(METHOD, jax.random.key(0), own, other[None])
     np.testing.assert_allclose(
         got.transforms.matrix[0], [[1, 0, -2], [0, 1, -1], [0, 0, 1]], atol=1e-5
     )
@@ -245,7 +246,7 @@ def test_gradients_flow_through_moved_maps_only():
     other = scene({c: (x + 1, y) for c, (x, y) in PLACES.items()})
 
     def seen(own, other):
-        got = aligning.align(METHOD, jax.random.key(0), own, other[None])
+        got = align(METHOD, jax.random.key(0), own, other[None])
         return (got.maps**2).sum()
 
     of_own, of_other = jax.grad(seen, argnums=(0, 1))(own, other)

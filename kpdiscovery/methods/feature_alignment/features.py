@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.models import backbones, superpoint, weights
+from kpdiscovery.models import backbones, superpoint, vgg, weights
 from kpdiscovery.ops import cells, precision, vectors
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.types import Batch
@@ -37,7 +37,9 @@ class Features:
         if self.backbone == GIVEN:
             return
         maps: tuple[str, ...] = _SUPERPOINT
-        if self.backbone != 'superpoint':
+        if self.backbone == 'vgg16':
+            maps = tuple(name for name, _ in vgg.layers())
+        elif self.backbone != 'superpoint':
             maps = tuple(self._build().channels)
         if self.map not in maps:
             raise ValueError(f'features.map must be one of {maps}, got {self.map!r}')

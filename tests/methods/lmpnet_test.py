@@ -45,7 +45,7 @@ def test_is_a_method_and_checks_its_options():
     for options, message in [
         ({'pooling': 'mean'}, "pooling must be one of .*got 'mean'"),
         ({'fusion': 'both'}, "fusion must be one of .*got 'both'"),
-        ({'replica': 'twin'}, "replica must be 'fresh' or 'copy', got 'twin'"),
+        ({'replica': 'twin'}, "replica must be one of .*got 'twin'"),
         ({'mask_cells': 2}, 'mask_cells must be odd, got 2'),
     ]:
         with pytest.raises(ValueError, match=message):

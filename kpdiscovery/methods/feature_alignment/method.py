@@ -14,6 +14,7 @@ from kpdiscovery import losses
 from kpdiscovery.methods import classification, optimizers
 from kpdiscovery.methods.feature_alignment import aligning, parts, pools
 from kpdiscovery.methods.feature_alignment.features import GIVEN, Features, of_batch
+from kpdiscovery.methods.options import check_choices
 from kpdiscovery.ops import coordinates, heatmaps, parallel
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops.alignment import MODELS
@@ -60,17 +61,13 @@ class FeatureAlignment:
     sections: ClassVar = {'features': Features}
 
     def __post_init__(self):
-        allowed = {
-            'transform': MODELS,
-            'clustering': ('vmf', 'kmeans'),
-            'loss': ('averaged', 'each'),
-            'parts': ('trained', 'dictionary'),
-        }
-        for name, values in allowed.items():
-            if getattr(self, name) not in values:
-                raise ValueError(
-                    f'{name} must be one of {values}, got {getattr(self, name)!r}'
-                )
+        check_choices(
+            self,
+            transform=MODELS,
+            clustering=('vmf', 'kmeans'),
+            loss=('averaged', 'each'),
+            parts=('trained', 'dictionary'),
+        )
         for name in ('num_parts', 'neighbours', 'peaks', 'per_image', 'matches'):
             if getattr(self, name) < 1:
                 raise ValueError(f'{name} must be at least 1')

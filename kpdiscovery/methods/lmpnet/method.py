@@ -13,13 +13,13 @@ from kpdiscovery.methods import classification
 from kpdiscovery.methods.classification import Network
 from kpdiscovery.methods.crops import Crops
 from kpdiscovery.methods.lmpnet import keypoints as keypoint_ops
+from kpdiscovery.methods.options import check_choices
 from kpdiscovery.models.classifier import Classifier
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops.pooling import KINDS, sparsity
 from kpdiscovery.types import Batch, Keypoints, Phase, Prediction, State
 
 _NETS = {'classify': 'first', 'mask_out': 'second'}  # The net each phase trains.
-_FUSIONS = ('proposals', 'lists', 'first')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,12 +51,12 @@ class LmpNet:
     sections: ClassVar = {'network': Network, 'crops': Crops}
 
     def __post_init__(self):
-        if self.pooling not in KINDS:
-            raise ValueError(f'pooling must be one of {KINDS}, got {self.pooling!r}')
-        if self.fusion not in _FUSIONS:
-            raise ValueError(f'fusion must be one of {_FUSIONS}, got {self.fusion!r}')
-        if self.replica not in ('fresh', 'copy'):
-            raise ValueError(f"replica must be 'fresh' or 'copy', got {self.replica!r}")
+        check_choices(
+            self,
+            pooling=KINDS,
+            fusion=('proposals', 'lists', 'first'),
+            replica=('fresh', 'copy'),
+        )
         if self.mask_cells < 1 or self.mask_cells % 2 == 0:
             raise ValueError(f'mask_cells must be odd, got {self.mask_cells}')
 

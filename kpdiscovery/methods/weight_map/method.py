@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from kpdiscovery.methods import classification
 from kpdiscovery.methods.classification import Network
 from kpdiscovery.methods.crops import Crops
+from kpdiscovery.methods.options import check_choices
 from kpdiscovery.methods.weight_map import learning, stopping
 from kpdiscovery.models.classifier import Classifier, class_activation_maps
 from kpdiscovery.models.weight_map import WeightMap
@@ -57,16 +58,12 @@ class WeightMapping:
     sections: ClassVar = {'network': Network, 'encoder': Network, 'crops': Crops}
 
     def __post_init__(self):
-        allowed = {
-            'guide': ('classifier', 'embedding'),
-            'target': ('soft', 'label'),
-            'masking': ('normalized', 'raw'),
-        }
-        for name, values in allowed.items():
-            if getattr(self, name) not in values:
-                raise ValueError(
-                    f'{name} must be one of {values}, got {getattr(self, name)!r}'
-                )
+        check_choices(
+            self,
+            guide=('classifier', 'embedding'),
+            target=('soft', 'label'),
+            masking=('normalized', 'raw'),
+        )
         if self.holdout == 1:
             raise ValueError('holdout=1 leaves no row to learn from')
 

@@ -58,7 +58,10 @@ def filters(seen: Seen, method: LmpNet, features: np.ndarray) -> Section:
     chosen = spread([int(c) for c in order if strength[:, c].max() > 0], _ROWS)
     rows = [_filter_row(seen, method, features, c) for c in chosen]
     return Section(
-        'Filters', 'filters', _note(seen, method), rows=[Row([overview]), *rows]
+        'Filters',
+        'filters',
+        _note(seen, method, features),
+        rows=[Row([overview]), *rows],
     )
 
 
@@ -95,20 +98,30 @@ def firing_on_noise(
 def pooling_flops(method: LmpNet, features: np.ndarray) -> float:
     """Floating point operations of the pooling of one picture, counted by the compiler."""
     pool = lambda x: pooling.pool(x, method.pooling, epsilon=method.epsilon)
-    cost = jax.jit(pool).lower(features[0]).compile().cost_analysis()
-    return float((cost or {}).get('flops', float('nan')))
+    return _flops(jax.jit(pool).lower(features[0]).compile())
 
 
-def _note(seen, method):
+def network_flops(method: LmpNet, variables: Any, size: tuple[int, int]) -> float:
+    """Those of the whole first net, pooling included, for a picture of (H, W)."""
+    see = lambda image: method.classifier.apply(variables['first'], image)
+    image = jax.ShapeDtypeStruct((1, *method.crops.size(*size), 3), jnp.float32)
+    return _flops(jax.jit(see).lower(image))
+
+
+def _flops(program) -> float:
+    return float((program.cost_analysis() or {}).get('flops', float('nan')))
+
+
+def _note(seen, method, features):
     shares = firing_on_noise(method, seen.trained.variables, seen.images.shape[1:3])
     said = ' and '.join(f'{100 * s:.0f} % at {e}' for e, s in shares.items())
-    features = np.zeros((1, 8, 8, 1), np.float32)
-    flops = pooling_flops(method, features)
+    flops, size = pooling_flops(method, features[:1]), seen.images.shape[1:3]
+    share = flops / network_flops(method, seen.trained.variables, size)
     return (
         'Above: the largest cell of every filter in every picture, strongest filters on '
         'top, each row sorted. Below: what a filter sees, from the picture it fires on '
         f'most to the least. On noise {said} of the filters keep a leaky maximum above '
-        f'0; pooling costs {flops:.0f} operations for a filter of 8 x 8 cells.'
+        f'0; pooling costs {flops:,.0f} operations a picture, {100 * share:.2g} % of the net.'
     )
 
 

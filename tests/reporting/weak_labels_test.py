@@ -56,6 +56,11 @@ def test_pooling_is_counted(filters):
     one = lmpnet.pooling_flops(method, np.zeros((1, 8, 8, 1), np.float32))
     two = lmpnet.pooling_flops(method, np.zeros((1, 8, 8, 2), np.float32))
     assert 64 <= one < two <= 2 * one + 1
+    variables = filters.trained.variables
+    small, large = (
+        lmpnet.network_flops(method, variables, (side, side)) for side in (36, 72)
+    )
+    assert 3 < large / small < 5  # As many more cells, but for borders.
 
 
 def test_proposals_lie_where_the_filters_fire(filters):

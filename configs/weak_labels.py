@@ -126,8 +126,9 @@ def short(c, *, classify: int, localize: int, epoch: int):
             'optimizer': {**rate, 'lr': 1e-2},
         },
     }
-    if c.method.guide == 'embedding':
-        phases['embed'] = phases['classify']
+    if c.method.guide == 'embedding':  # Half of each: three nets judge a picture.
+        phases['embed'] = {**phases['classify'], 'steps': classify // 2}
+        phases['localize']['steps'] = localize = localize // 2
     c.phases = phases
     # Every epoch is kept: the last and the best in hindsight are measured too.
     c.run.update(checkpoint_every=epoch, keep=localize // epoch + 1)

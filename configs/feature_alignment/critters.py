@@ -15,11 +15,7 @@ def get_config(arg: str = ''):
         },
         evaluation={'fit': 2_000, 'test': 2_000},
     )
-    return variants.apply(c, arg, **parts.SHARED, cpu=cpu, smoke=smoke)
-
-
-def cpu(c):
-    parts.small(c, pictures=1_000, passes=6)
+    return variants.apply(c, arg, **parts.SHARED, cpu=parts.small, smoke=smoke)
 
 
 def smoke(c):

@@ -14,8 +14,4 @@ def get_config(arg: str = ''):
         data={'source': 'folder', 'landmarks': 'faces68'},
         evaluation={},
     )
-    return variants.apply(c, arg, **parts.SHARED, cpu=cpu)
-
-
-def cpu(c):
-    parts.small(c, pictures=1_000, passes=6)
+    return variants.apply(c, arg, **parts.SHARED, cpu=parts.small)

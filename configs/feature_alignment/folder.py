@@ -11,8 +11,4 @@ from kpdiscovery.configs import parts, variants
 
 def get_config(arg: str = ''):
     c = parts.base(data={'source': 'folder'}, evaluation={})
-    return variants.apply(c, arg, **parts.SHARED, cpu=cpu)
-
-
-def cpu(c):
-    parts.small(c, pictures=1_000, passes=6)
+    return variants.apply(c, arg, **parts.SHARED, cpu=parts.small)

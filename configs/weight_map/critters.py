@@ -22,7 +22,7 @@ def get_config(arg: str = ''):
 
 def cpu(c):
     weak_labels.small(c)
-    weak_labels.short(c, classify=2_000, localize=600, epoch=100)
+    weak_labels.short(c, classify=2_000, localize=1_500, epoch=250)
 
 
 def smoke(c):

@@ -24,4 +24,4 @@ def get_config(arg: str = ''):
 
 def cpu(c):
     weak_labels.small(c)
-    weak_labels.short(c, classify=1_000, localize=300, epoch=50)
+    weak_labels.short(c, classify=1_000, localize=600, epoch=100)

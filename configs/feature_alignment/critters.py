@@ -1,6 +1,6 @@
 """Parts of critters: crops of drawn animals, 12 true keypoints.
 
-kpd train --config=feature_alignment/critters:cpu --workdir=DIR
+    kpd train --config=feature_alignment/critters:cpu --workdir=DIR
 
 `:cpu`: 561 s on one CPU core; mAP at a tenth of the picture 17.2 on validation rows, 15.3 by
 clustering only. With the network of an LMPNet run on critters in place of SuperPoint's 28.5

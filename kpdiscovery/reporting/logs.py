@@ -49,7 +49,10 @@ def read_metrics(workdir: str | os.PathLike) -> dict[str, Any] | None:
 def columns(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
     """The figures of metrics.json under the names of those they are of."""
     others = {**metrics.get('baselines', {}), 'generic': metrics.get('generic')}
-    table = {'trained': metrics['metrics'], 'untrained': metrics['untrained']}
+    table = {
+        'trained': metrics.get('metrics', {}),
+        'untrained': metrics.get('untrained', {}),
+    }
     return table | {name: figures for name, figures in others.items() if figures}
 
 

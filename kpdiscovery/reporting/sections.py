@@ -34,9 +34,10 @@ def summary(seen: Seen, workdir: str | os.PathLike) -> Section:
         return Section('Summary', 'summary', note, [facts])
     pictures = f'{metrics.get("pictures", "?")} {metrics.get("split", "")} pictures'
     note = f'Figures on {pictures}, beside those of the same network before training'
-    if others := [*metrics.get('baselines', {}), *filter(metrics.get, ['generic'])]:
-        note += f' and of {", ".join(others)}'
-    note += '.'
+    others = [name.replace('_', ' ') for name in metrics.get('baselines', {})]
+    if metrics.get('generic'):
+        others.append('the generic keypoints it began with')
+    note = ' and of '.join([note, *others]) + '.'
     return Section('Summary', 'summary', note, [facts, *_figures(metrics)])
 
 
@@ -111,7 +112,7 @@ def _figures(metrics):
     columns = logs.columns(metrics)
     rows = [
         (name, *(_number(figures.get(name)) for figures in columns.values()))
-        for name in metrics['metrics']
+        for name in columns['trained']
     ]
     if rows:
         yield Table(rows, ('', *columns))

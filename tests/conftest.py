@@ -39,6 +39,13 @@ def whole_compiler_for_tpu(request):
     jax.config.update('jax_disable_most_optimizations', not real)
 
 
+@pytest.fixture(autouse=True, scope='module')
+def forget_compiled():
+    """Programs of one file are of no use to the next, and take gigabytes together."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def rng():
     """The same numpy generator for every test."""

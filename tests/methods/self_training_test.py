@@ -143,7 +143,7 @@ def stack(source):
 
 
 def sweep(sweep, state, batch, table):
-    table = sweep.init(len(batch['index']), table)
+    table = sweep.init(len(batch['index']), table, batch)
     rows = dict(jax.jit(sweep.extract)(state, batch, table))
     rows['row_valid'] = np.ones(len(batch['index']), bool)
     return jax.jit(sweep.reduce)(rows, state, jax.random.key(1))
@@ -227,7 +227,7 @@ def compiled():
             ):
                 state = init(key, batch, state)
                 if look:
-                    table = phase.sweep.init(len(valid), table)
+                    table = phase.sweep.init(len(valid), table, batch)
                     rows = {**look[0](state, batch, table), 'row_valid': valid}
                     table, state, scalars = look[1](rows, state, key)
                     health.append(scalars)

@@ -193,7 +193,8 @@ def test_every_phase_steps_with_finite_results():
     for phase in all_phases:
         state = start(phase, batch(), state)
         if phase.sweep:
-            labels = phase.sweep.init(4, labels)  # No points anywhere: still finite.
+            # No points anywhere: still finite.
+            labels = phase.sweep.init(4, labels, batch())
         before = state
         state, terms = jax.jit(phase.step)(state, batch(), labels, jax.random.key(1))
         assert all(np.isfinite(value) for value in terms.values()), terms

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kpdiscovery import metrics
 from kpdiscovery.methods.feature_alignment import FeatureAlignment, aligning
 from kpdiscovery.methods.feature_alignment.features import of_batch
 from kpdiscovery.ops import coordinates, divergences
@@ -108,9 +109,8 @@ def pictures(seen: Seen) -> Section:
 
 def best_peaks(keypoints: Keypoints, num_labels: int) -> tuple[np.ndarray, np.ndarray]:
     """The highest peak of each part: scores `[N, parts]` and pixels `[N, parts, 2]`."""
-    score = np.asarray(keypoints.score).reshape(len(keypoints.score), num_labels, -1)
-    xy = np.asarray(keypoints.xy).reshape(*score.shape, 2)
-    return score[..., 0], xy[..., 0, :]
+    found = metrics.group_candidates(keypoints, num_labels)
+    return found.score[..., 0], found.xy[..., 0, :]
 
 
 def pools(pool: Pool) -> Section:

@@ -12,7 +12,15 @@ import jax
 import jax.numpy as jnp
 
 from kpdiscovery.methods.feature_alignment import parts
-from kpdiscovery.ops import coordinates, heatmaps, linear, matching, pseudo_truth, warps
+from kpdiscovery.ops import (
+    alignment,
+    coordinates,
+    heatmaps,
+    linear,
+    matching,
+    pseudo_truth,
+    warps,
+)
 from kpdiscovery.ops.ransac import Ransac, ransac
 
 
@@ -57,18 +65,15 @@ def align(method, key: jax.Array, own: jax.Array, others: jax.Array) -> Aligned:
 def move(maps: jax.Array, matrix: jax.Array) -> jax.Array:
     """Maps `[h, w, C]` by a transform of cells `[3, 3]`; what comes from outside is
     background. A transform that cannot be inverted moves nothing."""
-    h, w, channels = maps.shape
+    h, w, _ = maps.shape
     back = linear.solve(matrix, jnp.eye(3))
     back = jnp.where(jnp.isfinite(back).all(), back, jnp.eye(3))
     xy = coordinates.pixel_grid(h, w).reshape(h * w, 2)
-    lifted = jnp.concatenate([xy, jnp.ones_like(xy[:, :1])], axis=1)
-    u, v, depth = jnp.einsum('ij,pj->ip', back, lifted, precision='highest')
-    ahead = depth > 1e-6  # Of a homography's horizon.
-    from_xy = jnp.stack([u, v], axis=1) / jnp.where(ahead, depth, 1.0)[:, None]
-    inside = ahead & warps.within(from_xy, (h, w))
-    seen = heatmaps.sample_bilinear(maps, from_xy)
-    nothing = (jnp.arange(channels) == channels - 1).astype(seen.dtype)
-    return jnp.where(inside[:, None], seen, nothing[None]).reshape(maps.shape)
+    source, ahead = alignment.project(back, xy)
+    inside = ahead & warps.within(source, (h, w))
+    seen = heatmaps.sample_bilinear(maps, source)
+    nothing = parts.background(maps[0, 0], seen.ndim)
+    return jnp.where(inside[:, None], seen, nothing).reshape(maps.shape)
 
 
 def agree(method, moved: jax.Array, counts: jax.Array, valid: jax.Array) -> jax.Array:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from kpdiscovery.data import feeds
@@ -27,7 +28,9 @@ class LabelFiles:
 
     def __init__(self, workdir: pathlib.Path, feed: feeds.Feed):
         self._folder, self._feed, self._pictures = workdir / 'labels', feed, False
-        first = lambda table, count: jax.tree.map(lambda leaf: leaf[:count], table)
+        first = lambda table, count: jax.tree.map(
+            lambda leaf: _known_to_numpy(leaf[:count]), table
+        )
         everywhere = sharding.replicated(feed.sharding.mesh)
         self._first = jax.jit(first, out_shardings=everywhere, static_argnums=1)
 
@@ -55,3 +58,8 @@ class LabelFiles:
         with open(half, 'wb') as file:
             np.savez_compressed(file, **rows)
         os.replace(half, self._folder / name)
+
+
+def _known_to_numpy(leaf):
+    """bfloat16 as float32: files would hold bytes of no type."""
+    return leaf.astype(jnp.float32) if leaf.dtype == jnp.bfloat16 else leaf

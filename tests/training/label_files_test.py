@@ -1,6 +1,7 @@
 """The first rows of the label table stay readable beside the checkpoints."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -16,10 +17,12 @@ def test_rows_on_many_devices_and_their_pictures(tmp_path, length, kept):
     source, rows = Colors(length), np.arange(48).reshape(24, 2)
     with jax.set_mesh(mesh):
         feed = Feed(source, 8, sharding.by_rows(mesh))
-        table = {'xy': jax.device_put(rows, feed.sharding)}
+        halves = jnp.asarray(rows, jnp.bfloat16)
+        table = jax.device_put({'xy': rows, 'features': halves}, feed.sharding)
         LabelFiles(tmp_path, feed).write(30, table)
     found = np.load(tmp_path / 'labels' / '30.npz')
     np.testing.assert_array_equal(found['xy'], rows[:kept])
+    np.testing.assert_array_equal(found['features'], rows[:kept])  # As float32.
     images = np.load(tmp_path / 'labels' / 'images.npz')['image']
     want = [source[row]['image'] for row in range(kept)]
     np.testing.assert_array_equal(images, want)

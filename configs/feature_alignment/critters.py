@@ -2,9 +2,9 @@
 
     kpd train --config=feature_alignment/critters:cpu --workdir=DIR
 
-`:cpu`: 561 s on one CPU core; mAP at a tenth of the picture 17.2 on validation rows, 15.3 by
+`:cpu`: 561 s on one CPU core; mAP at a tenth of the picture 16.3 on test rows, 15.1 by
 clustering only. With the network of an LMPNet run on critters in place of SuperPoint's 28.5
-against 23.2 on test rows (RESULTS.md):
+against 23.2 (RESULTS.md):
 
       --config.method.features.weights=LMPNET_WORKDIR
       --config.method.features.backbone=resnet18 --config.method.features.map=stage3

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops import warps
-
-_LUMA = (0.299, 0.587, 0.114)
 
 
 class Moves(NamedTuple):
@@ -132,7 +131,7 @@ def _blur(image, sigma):
 
 def _tint(image, saturation, turn):
     """Saturation times a factor, and hue turned by `turn` radians, about the gray axis."""
-    gray = image @ jnp.array(_LUMA)
+    gray = image_ops.to_gray(image)
     chroma = image - gray[..., None]
     axis = jnp.ones(3) / jnp.sqrt(3.0)
     across = jnp.cross(jnp.broadcast_to(axis, chroma.shape), chroma)

@@ -41,6 +41,7 @@ class WeightMapping:
     guide: str = 'classifier'  # 'embedding': method II.
     network: Network = Network(backbone='resnet18')  # Of each net that judges.
     encoder: Network = Network(backbone='resnet18')  # Of the map's net.
+    trunks: str = 'fresh'  # 'copy': each starts as the one learnt in the phase before.
     crops: Crops = Crops()
     target: str = 'soft'  # Of method I: the classifier's opinion; 'label': the truth.
     regularizer: float = 1.0  # Times the mean of the map.
@@ -63,7 +64,10 @@ class WeightMapping:
             guide=('classifier', 'embedding'),
             target=('soft', 'label'),
             masking=('normalized', 'raw'),
+            trunks=('fresh', 'copy'),
         )
+        if self.trunks == 'copy' and self.network.build() != self.encoder.build():
+            raise ValueError('trunks=copy needs the same backbone in all nets')
         if self.holdout == 1:
             raise ValueError('holdout=1 leaves no row to learn from')
 
@@ -139,6 +143,10 @@ class WeightMapping:
             'classifier': self.classifier, 'embedding': self.embedding, 'map': self.mapper,
         }  # fmt: skip
         net = source.init(key, modules[name], images)
+        before_it = others.get(self.guide if name == 'map' else 'classifier')
+        if self.trunks == 'copy' and before_it is not None:
+            net = {kind: {**tree, 'backbone': before_it[kind]['backbone']}
+                   for kind, tree in net.items()}  # fmt: skip
         opt = {name: update.init(net['params'])}
         return State(jnp.zeros((), jnp.int32), {**others, name: net}, opt)
 

@@ -123,7 +123,7 @@ def short(c, *, classify: int, localize: int, epoch: int):
             'steps': localize,
             'epoch': epoch,
             # The last batch norm starts maps at a half: at 1e-3 they stayed there.
-            'optimizer': {**rate, 'lr': 1e-2},
+            'optimizer': {**rate, 'lr': 1e-2, 'trunk': 0.1},
         },
     }
     if c.method.guide == 'embedding':  # Half of each: three nets judge a picture.

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import os
 import pathlib
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from kpdiscovery.data import detections, labels
 from kpdiscovery.ops import landmark_clusters
 from kpdiscovery.ops.coordinates import in_boxes
 from kpdiscovery.reporting import logs
+from kpdiscovery.training import checkpoints
 from kpdiscovery.types import Prediction, Source, UserError
 
 
@@ -33,12 +35,19 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         '--step', type=int, help='a kept checkpoint; default: the last (run.keep)'
     )
+    parser.add_argument(
+        '--oracle',
+        metavar='METRIC',
+        help='also the last epoch and, of those kept, the one with the highest METRIC',
+    )
     args, overrides = parser.parse(argv)
     trained = inference.load(args.workdir, overrides, step=args.step)
     if args.data:
         data.point_to(trained.config.data, args.data)
         labels.expect(trained.config)
     result = evaluate(trained, split=args.split)
+    if args.oracle:
+        add_hindsight(result, trained, args.workdir, args.oracle)
     name = 'metrics.json' if args.step is None else f'metrics_{args.step}.json'
     path = pathlib.Path(args.workdir) / name
     path.write_text(json.dumps(result, indent=1))
@@ -76,6 +85,34 @@ def evaluate(trained: inference.Trained, *, split: str = 'test') -> dict[str, An
         'commit': _commit(),
         'config_hash': hashlib.sha256(text.encode()).hexdigest()[:12],
         'config': settings.to_dict(),
+    }
+
+
+def add_hindsight(result, trained, workdir: str | os.PathLike, metric: str) -> None:
+    """Adds to `baselines` the figures of the last epoch and those of the `oracle`, the
+    kept epoch with the highest `metric`: what nobody could choose without the truth.
+
+    Every epoch's value is `epochs`, by step through all phases.
+
+    Raises:
+        UserError: the method's protocol has no such metric.
+    """
+    if metric not in result['metrics']:
+        known = ', '.join(result['metrics'])
+        raise UserError(f'--oracle={metric} is none of the figures: {known}')
+    splits = [
+        data.build(trained.config.data, split=name)
+        for name in ('train', result['split'])
+    ]
+    figures = {
+        step: _measure(trained._replace(variables=variables), *splits)[0]
+        for step, variables in checkpoints.load_epochs(workdir)
+    }
+    result['epochs'] = {step: found[metric] for step, found in figures.items()}
+    best = max(figures, key=lambda step: figures[step][metric])
+    result['baselines'] |= {
+        'last epoch': figures[max(figures)],
+        f'oracle ({best})': figures[best],
     }
 
 

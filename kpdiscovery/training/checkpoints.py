@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -136,6 +137,32 @@ def load_variables(
     raise UserError(
         f'no checkpoint of {workdir} can be read: train again in a new --workdir'
     )
+
+
+def load_epochs(workdir: str | os.PathLike) -> Iterator[tuple[int, Any]]:
+    """Step through all phases and variables, as training left them at every checkpoint
+    kept of the last phase.
+
+    At the end of a phase that keeps its best state these are the last ones, where
+    `load_variables` has the best.
+    """
+    workdir = pathlib.Path(workdir).resolve()
+    phase = load_variables(workdir)[1]['phase']
+    with _manager(workdir, None) as manager:
+        steps = sorted(manager.all_steps())
+    aside = workdir / last_of(phase)
+    for step in steps:
+        variables, meta = load_variables(workdir, step)
+        if step == steps[-1] and aside.is_dir():
+            with ocp.StandardCheckpointer() as reader:
+                variables = jax.device_get(reader.restore(aside)['state']['variables'])
+        if meta['phase'] == phase:
+            yield step, variables
+
+
+def last_of(phase: str) -> str:
+    """Name of the state a phase ended with, where a better one has replaced it."""
+    return f'last_{phase}'
 
 
 def _chosen(manager, workdir, step):

@@ -16,7 +16,7 @@ from jax.experimental import multihost_utils
 
 from kpdiscovery.data import feeds
 from kpdiscovery.training import sharding
-from kpdiscovery.training.checkpoints import Checkpoints, Snapshot
+from kpdiscovery.training.checkpoints import Checkpoints, Snapshot, last_of
 from kpdiscovery.training.label_files import LabelFiles
 from kpdiscovery.training.logs import Log
 from kpdiscovery.training.sweeps import Sweeper
@@ -243,6 +243,8 @@ class _Run:
             self._write(number, done, self._finite(number, now, scalars))
         # Where no sweep had a scalar above -inf there is no best: the last is kept.
         if last and now.best and jnp.isfinite(now.best['value']):
+            name = last_of(self.phases[number].name)
+            self.checkpoints.save_aside(name, now)
             now = now._replace(state=now.state.replace(variables=now.best['variables']))
         if save:
             self._save(number, now)

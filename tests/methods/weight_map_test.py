@@ -1,6 +1,7 @@
 """The weight map: its pieces by hand, and both methods' phases on coloured squares."""
 
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from kpdiscovery import config, data, evaluate, inference, methods
+from kpdiscovery.methods.classification import Network
 from kpdiscovery.methods.weight_map import WeightMapping, learning, stopping
 from kpdiscovery.models import backbones
 from kpdiscovery.models.vgg import IMAGENET_MEAN
@@ -68,6 +70,8 @@ def test_is_a_method_and_checks_its_options():
         ({'guide': 'both'}, "guide must be one of .*got 'both'"),
         ({'target': 'hard'}, "target must be one of .*got 'hard'"),
         ({'masking': 'black'}, "masking must be one of .*got 'black'"),
+        ({'trunks': 'own'}, "trunks must be one of .*got 'own'"),
+        ({'trunks': 'copy', 'encoder': Network('resnet34')}, 'the same backbone'),
         ({'holdout': 1}, 'holdout=1 leaves no row'),
     ]:
         with pytest.raises(ValueError, match=message):
@@ -220,6 +224,21 @@ def test_evaluation(trained, monkeypatch):
     assert not found['skipped']
 
 
+def test_the_oracle_is_told_from_what_training_kept(trained, monkeypatch, capsys):
+    monkeypatch.setattr(data, 'build', lambda *args, **options: Squares(6))
+    workdir = trained['smoke'][1]
+    assert evaluate.main([f'--workdir={workdir}', '--oracle=pxap']) == 0
+    found = json.loads((workdir / 'metrics.json').read_text())
+    epochs = {int(step): value for step, value in found['epochs'].items()}
+    assert list(epochs) == [3, 4]
+    best = max(epochs, key=epochs.get)
+    assert found['baselines'][f'oracle ({best})']['pxap'] == max(epochs.values())
+    assert found['baselines']['last epoch']['pxap'] == epochs[4]
+    assert 'last epoch' in capsys.readouterr().out
+    with pytest.raises(UserError, match='--oracle=iou is none of the figures: top1'):
+        evaluate.main([f'--workdir={workdir}', '--oracle=iou'])
+
+
 def test_before_there_is_a_map_all_of_the_picture_is_meant():
     method = methods.build(settings().method)
     images = jnp.zeros((1, 36, 36, 3))
@@ -240,6 +259,27 @@ def test_class_maps_average_to_the_logits(trained):
         rtol=1e-4,
         atol=1e-5,
     )
+
+
+@pytest.mark.parametrize('phase, source', [
+    ('embed', 'classifier'), ('localize', 'embedding'),
+])  # fmt: skip
+def test_a_trunk_may_start_as_the_one_before(trained, phase, source):
+    outcome, _ = trained['method2,smoke']
+    config = settings('method2,smoke', 'method.trunks=copy')
+    phases = methods.build(config.method).phases(config.to_dict())
+    chosen = next(p for p in phases if p.name == phase)
+    batch = {'image': jnp.zeros((2, 36, 36, 3), jnp.uint8), 'label': jnp.zeros(2, int)}
+    key = jax.random.key(0)
+    state = chosen.init(key, batch, _state(outcome))
+    net = state.variables[{'embed': 'embedding', 'localize': 'map'}[phase]]
+    for kind in ('params', 'batch_stats'):
+        before = outcome.variables[source][kind]['backbone']
+        jax.tree.map(np.testing.assert_array_equal, net[kind]['backbone'], before)
+    heads = set(net['params']) - {'backbone'}
+    assert heads
+    if phase == 'embed':  # Its vectors are its own.
+        assert net['params']['classifier']['kernel'].shape[1] == 200
 
 
 # Bad input.

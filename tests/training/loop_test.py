@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kpdiscovery.training import loop, sharding
-from kpdiscovery.training.checkpoints import Checkpoints, load_variables
+from kpdiscovery.training.checkpoints import Checkpoints, load_epochs, load_variables
 from kpdiscovery.types import UserError
 from tests.training.toy import Colors, Toy, config
 
@@ -101,6 +101,21 @@ def test_keep_best_returns_the_state_of_the_best_sweep(tmp_path):
     assert scores[0] > scores[1]
     mean_only = loop.train(Toy(steps=4), config(), Colors(), tmp_path / 'other')
     assert not np.array_equal(outcome.variables['color'], mean_only.variables['color'])
+    # What the best has replaced is kept beside it, for figures in hindsight.
+    best, _ = load_variables(tmp_path)
+    np.testing.assert_array_equal(best['color'], outcome.variables['color'])
+    *_, (step, last) = load_epochs(tmp_path)
+    assert step == 8
+    np.testing.assert_array_equal(last['color'], mean_only.variables['color'])
+
+
+def test_epochs_are_the_kept_checkpoints_of_the_last_phase(tmp_path):
+    every = {**config(), 'run': {**config()['run'], 'checkpoint_every': 1, 'keep': 9}}
+    outcome = loop.train(Toy(steps=3), every, Colors(), tmp_path)
+    epochs = dict(load_epochs(tmp_path))
+    assert list(epochs) == [4, 5, 6]
+    np.testing.assert_array_equal(epochs[6]['color'], outcome.variables['color'])
+    assert not np.array_equal(epochs[5]['color'], epochs[6]['color'])
 
 
 @dataclasses.dataclass(frozen=True)

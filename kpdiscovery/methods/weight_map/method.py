@@ -143,9 +143,9 @@ class WeightMapping:
             'classifier': self.classifier, 'embedding': self.embedding, 'map': self.mapper,
         }  # fmt: skip
         net = source.init(key, modules[name], images)
-        before_it = others.get(self.guide if name == 'map' else 'classifier')
-        if self.trunks == 'copy' and before_it is not None:
-            net = {kind: {**tree, 'backbone': before_it[kind]['backbone']}
+        if self.trunks == 'copy' and others:
+            learnt = others[self.guide if name == 'map' else 'classifier']
+            net = {kind: {**tree, 'backbone': learnt[kind]['backbone']}
                    for kind, tree in net.items()}  # fmt: skip
         opt = {name: update.init(net['params'])}
         return State(jnp.zeros((), jnp.int32), {**others, name: net}, opt)

@@ -115,20 +115,25 @@ def small(c):
 
 
 def short(c, *, classify: int, localize: int, epoch: int):
-    """The weight map's phases in so many steps, from random weights."""
+    """The weight map's phases in so many steps, from random weights.
+
+    Each trunk starts as the one before, as all start from ImageNet in the paper.
+    """
     rate = {'name': 'adamw', 'lr': 3e-3, 'decay': 'cosine', 'warmup': classify // 20}
+    learnt = {**rate, 'trunk': 0.1}
     phases = {
         'classify': {'steps': classify, 'optimizer': rate},
         'localize': {
             'steps': localize,
             'epoch': epoch,
             # The last batch norm starts maps at a half: at 1e-3 they stayed there.
-            'optimizer': {**rate, 'lr': 1e-2, 'trunk': 0.1},
+            'optimizer': {**learnt, 'lr': 1e-2},
         },
     }
-    if c.method.guide == 'embedding':  # Half of each: three nets judge a picture.
-        phases['embed'] = {**phases['classify'], 'steps': classify // 2}
-        phases['localize']['steps'] = localize = localize // 2
+    if c.method.guide == 'embedding':  # Fewer: three nets judge a picture.
+        phases['embed'] = {'steps': classify // 4, 'optimizer': learnt}
+        phases['localize']['steps'] = localize = localize - epoch
+    c.method.trunks = 'copy'
     c.phases = phases
     # Every epoch is kept: the last and the best in hindsight are measured too.
     c.run.update(checkpoint_every=epoch, keep=localize // epoch + 1)

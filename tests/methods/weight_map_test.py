@@ -271,7 +271,7 @@ def test_a_trunk_may_start_as_the_one_before(trained, phase, source):
     chosen = next(p for p in phases if p.name == phase)
     batch = {'image': jnp.zeros((2, 36, 36, 3), jnp.uint8), 'label': jnp.zeros(2, int)}
     key = jax.random.key(0)
-    state = chosen.init(key, batch, _state(outcome))
+    state = jax.jit(chosen.init)(key, batch, _state(outcome))
     net = state.variables[{'embed': 'embedding', 'localize': 'map'}[phase]]
     for kind in ('params', 'batch_stats'):
         before = outcome.variables[source][kind]['backbone']

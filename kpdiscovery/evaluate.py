@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
         labels.expect(trained.config)
     result = evaluate(trained, split=args.split)
     if args.oracle:
-        add_hindsight(result, trained, args.workdir, args.oracle)
+        result = with_hindsight(result, trained, args.workdir, args.oracle)
     name = 'metrics.json' if args.step is None else f'metrics_{args.step}.json'
     path = pathlib.Path(args.workdir) / name
     path.write_text(json.dumps(result, indent=1))
@@ -88,14 +88,16 @@ def evaluate(trained: inference.Trained, *, split: str = 'test') -> dict[str, An
     }
 
 
-def add_hindsight(result, trained, workdir: str | os.PathLike, metric: str) -> None:
-    """Adds to `baselines` the figures of the last epoch and those of the `oracle`, the
-    kept epoch with the highest `metric`: what nobody could choose without the truth.
+def with_hindsight(
+    result: dict[str, Any], trained, workdir: str | os.PathLike, metric: str
+) -> dict[str, Any]:
+    """The result with the last epoch and the oracle among its `baselines`.
 
-    Every epoch's value is `epochs`, by step through all phases.
+    The oracle is the kept epoch with the highest `metric`, which nobody could choose
+    without the truth. `epochs` has every one's, by step through all phases.
 
     Raises:
-        UserError: the method's protocol has no such metric.
+        UserError: the result has no such metric.
     """
     if metric not in result['metrics']:
         known = ', '.join(result['metrics'])
@@ -108,11 +110,12 @@ def add_hindsight(result, trained, workdir: str | os.PathLike, metric: str) -> N
         step: _measure(trained._replace(variables=variables), *splits)[0]
         for step, variables in checkpoints.load_epochs(workdir)
     }
-    result['epochs'] = {step: found[metric] for step, found in figures.items()}
     best = max(figures, key=lambda step: figures[step][metric])
-    result['baselines'] |= {
-        'last epoch': figures[max(figures)],
-        f'oracle ({best})': figures[best],
+    chosen = {'last epoch': figures[max(figures)], f'oracle ({best})': figures[best]}
+    return {
+        **result,
+        'baselines': {**result['baselines'], **chosen},
+        'epochs': {step: found[metric] for step, found in figures.items()},
     }
 
 

@@ -21,7 +21,6 @@ Arrays, one entry a picture unless said otherwise; only `files` is required:
 from __future__ import annotations
 
 import dataclasses
-import logging
 import os
 import posixpath
 import unicodedata
@@ -32,9 +31,8 @@ from typing import Any
 import numpy as np
 
 from kpdiscovery.data import resize
+from kpdiscovery.data.fitting import fit_boxes, fit_keypoints, fit_parts
 from kpdiscovery.types import Row, UserError
-
-_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,38 +70,6 @@ class Annotations:
         return row
 
 
-def fit_keypoints(xy, visible, frame: resize.Frame, size: tuple[int, int]) -> Row:
-    """Original points `[..., 2]` as `keypoints` (-1 unless finite) and `visible`.
-
-    A point that a crop cuts off, or that lies outside its picture, is not visible.
-    """
-    finite = np.isfinite(xy).all(axis=-1)
-    fitted = np.where(finite[..., None], resize.to_fitted(frame, xy), np.float32(-1))
-    seen = np.asarray(visible, bool) & finite & resize.inside(frame, xy, size)
-    return {'keypoints': fitted, 'visible': seen}
-
-
-def fit_boxes(boxes, valid, frame: resize.Frame, size: tuple[int, int]) -> Row:
-    """Original boxes `[N, 4]` as `boxes`, cut at fitted edges, and `boxes_valid`."""
-    edge = np.tile(np.array(size[::-1], np.float32) - 0.5, 2)
-    fitted = np.clip(resize.to_fitted(frame, boxes), np.float32(-0.5), edge)
-    left = (fitted[:, 2:] - fitted[:, :2] > 1e-3).all(axis=-1)  # Pixels.
-    valid = np.asarray(valid, bool) & left
-    return {
-        'boxes': np.where(valid[:, None], fitted, np.float32(-1)),
-        'boxes_valid': valid,
-    }
-
-
-def fit_parts(boxes, label, frame: resize.Frame, size: tuple[int, int]) -> Row:
-    """`fit_boxes` of parts, as `part_boxes` `[N, 4]` and `part_label` `[N]` int32."""
-    fitted = fit_boxes(boxes, label >= 0, frame, size)
-    return {
-        'part_boxes': fitted['boxes'],
-        'part_label': np.where(fitted['boxes_valid'], label, np.int32(-1)),
-    }
-
-
 def read_annotations(path: Any, found: Sequence[str]) -> Annotations:
     """Reads an annotation file; never a pickle.
 
@@ -134,58 +100,6 @@ def read_annotations(path: Any, found: Sequence[str]) -> Annotations:
         keypoint_names=tuple(arrays.get('keypoint_names', np.array([])).tolist()),
         masks=_masks(path, arrays, order),
     )
-
-
-def choose_rows(
-    split: str,
-    count: int,
-    *,
-    texts: np.ndarray | None = None,
-    groups: np.ndarray | None = None,
-    holdout_validation: bool = False,
-) -> np.ndarray:
-    """Rows of a split, the same on every machine and in every run.
-
-    'all' is every row. `texts` names each row's split; without it 'test' is every tenth
-    row and 'train' the rest, except that fewer than ten rows are all in both (with a
-    warning). 'validation', unless `texts` has it, is every tenth row of 'train', which
-    loses them only if `holdout_validation`. Where `groups` are known, "every tenth" is
-    every tenth group, or the last of fewer than ten.
-
-    Raises:
-        UserError: there is no such split, or nothing is left in it.
-    """
-    if split == 'all':
-        return np.arange(count)
-    groups = np.arange(count) if groups is None else groups
-    texts = _split_texts(count, groups) if texts is None else texts
-    rows = np.flatnonzero(texts == split)
-    if split in ('train', 'validation') and 'validation' not in texts:
-        rows = np.flatnonzero(np.isin(texts, ('train', 'both')))
-        held = _tenth(groups[rows])
-        kept = held if split == 'validation' else ~(held & holdout_validation)
-        rows = rows[kept]
-    elif split == 'test':
-        rows = np.flatnonzero(np.isin(texts, ('test', 'both')))
-    if not len(rows):
-        known = ', '.join(sorted(set(texts.tolist()))) or 'none'
-        raise UserError(f'no pictures in split {split!r} (of {count}; splits: {known})')
-    return rows
-
-
-def _split_texts(count, groups):
-    if count < 10:
-        _log.warning('only %d pictures: all are in both train and test', count)
-        return np.full(count, 'both')
-    return np.where(_tenth(groups), 'test', 'train')
-
-
-def _tenth(groups):
-    """Bool mask of the rows of every tenth group."""
-    unique = np.unique(groups)
-    if len(unique) < 2:
-        groups = unique = np.arange(len(groups))
-    return np.isin(groups, unique[9::10] if len(unique) >= 10 else unique[-1:])
 
 
 def _load(path):

@@ -17,8 +17,9 @@ from tqdm import tqdm
 
 from kpdiscovery.data import pictures
 from kpdiscovery.data import resize as resize_lib
-from kpdiscovery.data.annotations import Annotations, choose_rows, read_annotations
+from kpdiscovery.data.annotations import Annotations, read_annotations
 from kpdiscovery.data.pictures import list_images, read_image
+from kpdiscovery.data.splits import choose_rows
 from kpdiscovery.types import Row, UserError
 
 __all__ = ['Folder', 'list_images', 'read_image']
@@ -45,7 +46,7 @@ class Folder:
         size: (H, W) of the rows, or the side of a square.
         resize: 'stretch', 'crop' or 'pad', see `resize.fit_frame`.
         split: 'all', 'train', 'test', 'validation', or a name in the annotation file's
-            `split`; see `annotations.choose_rows`.
+            `split`; see `splits.choose_rows`.
         holdout_validation: takes the validation rows out of 'train'.
         method: 'bilinear', 'bicubic' or 'nearest'.
         annotations: an .npz file; None: `annotations.npz` of the directory, if there.

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from kpdiscovery.data import resize as resize_lib
-from kpdiscovery.data.annotations import fit_boxes, fit_keypoints
+from kpdiscovery.data.fitting import fit_boxes, fit_keypoints
 from kpdiscovery.data.pictures import foreground
 from kpdiscovery.types import Row, UserError
 

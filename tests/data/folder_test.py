@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kpdiscovery.data import annotations, folder, resize
+from kpdiscovery.data import annotations, folder, resize, splits
 from kpdiscovery.data.folder import Folder
 from kpdiscovery.types import Source, UserError
 
@@ -310,7 +310,7 @@ def test_the_shared_sets_load(name, train, test, truth):
     assert source.truth == truth
     _, found = folder.list_images(SHARED / name)
     notes = annotations.read_annotations(SHARED / name / 'annotations.npz', found)
-    rows = annotations.choose_rows('train', len(found), texts=notes.split)
+    rows = splits.choose_rows('train', len(found), texts=notes.split)
     assert len(rows) == train  # Counted, not decoded.
     row = source[0]
     visible = row['visible'] if 'visible' in truth else row['boxes_valid']

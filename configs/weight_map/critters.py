@@ -23,7 +23,7 @@ def get_config(arg: str = ''):
 
 def cpu(c):
     weak_labels.small(c)
-    weak_labels.short(c, classify=1_500, localize=600, epoch=150)
+    weak_labels.short(c, classify=3_000, localize=1_200, epoch=300)
 
 
 def smoke(c):

@@ -3,9 +3,9 @@
     kpd train --config=lmpnet/critters:cpu --workdir=DIR
     kpd evaluate --workdir=DIR [--config.method.fusion=first]
 
-The second line's option leaves the masked net out. `:cpu`, 112 px: 2,391 s on one busy
-CPU core, accuracy 85 %, greedy PCK@0.1 of the first keypoint 95 (random points in the box
-61.6), of the third below chance (RESULTS.md). The default, 448 px and ResNet-50 from random
+The second line's option leaves the masked net out. `:cpu`, 112 px: 1,630 s on one busy
+CPU core, accuracy 79 %, greedy PCK@0.1 of the first keypoint 92 (random points in the box
+61), of the third below chance (RESULTS.md). The default, 448 px and ResNet-50 from random
 weights: not run.
 """
 

@@ -117,10 +117,8 @@ def small(c):
 def short(c, *, classify: int, localize: int, epoch: int):
     """The weight map's phases in so many steps, from random weights.
 
-    Each trunk starts as the one before, as all start from ImageNet in the paper. Half of
-    `small`'s batch: maps need many steps to leave where they start, not many pictures.
+    Each trunk starts as the one before, as all start from ImageNet in the paper.
     """
-    c.data.batch_size = 32
     rate = {'name': 'adamw', 'lr': 3e-3, 'decay': 'cosine', 'warmup': classify // 20}
     learnt = {**rate, 'trunk': 0.1}
     phases = {

@@ -23,7 +23,7 @@ def get_config(arg: str = ''):
 
 def cpu(c):
     weak_labels.small(c)
-    weak_labels.short(c, classify=3_000, localize=1_200, epoch=300)
+    weak_labels.short(c, classify=2_000, localize=750, epoch=250)
 
 
 def smoke(c):

@@ -130,9 +130,8 @@ def short(c, *, classify: int, localize: int, epoch: int):
             'optimizer': {**learnt, 'lr': 1e-2},
         },
     }
-    if c.method.guide == 'embedding':  # Fewer: three nets judge a picture.
+    if c.method.guide == 'embedding':
         phases['embed'] = {'steps': classify // 4, 'optimizer': learnt}
-        phases['localize']['steps'] = localize = localize - epoch
     c.method.trunks = 'copy'
     c.phases = phases
     # Every epoch is kept: the last and the best in hindsight are measured too.

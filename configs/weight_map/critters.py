@@ -3,9 +3,9 @@
     kpd train --config=weight_map/critters:cpu --workdir=DIR            (method I)
     kpd train --config=weight_map/critters:method2,cpu --workdir=DIR
 
-`:cpu`, 64 px, 2,328 s on one busy CPU core: GT-known 82.6, MaxBoxAccV2 74.9, PxAP 64.1; method
-II 70.4, 67.7, 53.2; CAM of the same classifier 75.4, 85.7, 66.5 (RESULTS.md). The default,
-224 px from random weights: not run.
+`:cpu`, 64 px, 1,580 s on one busy CPU core, 19 minutes on two (JAX_NUM_CPU_DEVICES=2):
+GT-known 82.2, MaxBoxAccV2 73.4, PxAP 67.7; method II 16.6, 69.8, 63.3; CAM of the same classifier
+75.4, 85.7, 66.5 (RESULTS.md). The default, 224 px from random weights: not run.
 """
 
 from kpdiscovery.configs import variants, weak_labels

@@ -5,8 +5,8 @@
 Boxes in an `annotations.npz` are for measuring only, and none are needed. A folder of a
 few hundred pictures wants pretrained weights (`kpd doctor` says from where); `:cpu`
 learns from random ones at 64 px. On photographs of five classes of animals 500 and 300 of
-its 1,000 and 600 steps took 926 s on one CPU core and stayed below the best centred box
-(RESULTS.md).
+its 1,000 and 600 steps, trunks not copied, took 926 s on one CPU core and stayed below the
+best centred box (RESULTS.md).
 """
 
 from kpdiscovery.configs import variants, weak_labels

@@ -130,8 +130,9 @@ def short(c, *, classify: int, localize: int, epoch: int):
             'optimizer': {**learnt, 'lr': 1e-2},
         },
     }
-    if c.method.guide == 'embedding':
+    if c.method.guide == 'embedding':  # Fewer: three nets judge a picture.
         phases['embed'] = {'steps': classify // 4, 'optimizer': learnt}
+        phases['localize']['steps'] = localize = localize - epoch
     c.method.trunks = 'copy'
     c.phases = phases
     # Every epoch is kept: the last and the best in hindsight are measured too.

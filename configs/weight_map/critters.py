@@ -4,8 +4,8 @@
     kpd train --config=weight_map/critters:method2,cpu --workdir=DIR
 
 `:cpu`, 64 px, 1,580 s on one busy CPU core, 19 minutes on two (JAX_NUM_CPU_DEVICES=2):
-GT-known 82.2, MaxBoxAccV2 73.4, PxAP 67.7; method II 16.6, 69.8, 63.3; CAM of the same classifier
-75.4, 85.7, 66.5 (RESULTS.md). The default, 224 px from random weights: not run.
+GT-known 82.2, MaxBoxAccV2 73.4, PxAP 67.7; method II 16.6, 69.8, 63.3; CAM of the same
+classifier 75.4, 85.7, 66.5 (RESULTS.md). The default, 224 px from random weights: not run.
 """
 
 from kpdiscovery.configs import variants, weak_labels

@@ -62,7 +62,7 @@ def evaluate(trained: inference.Trained, *, split: str = 'test') -> dict[str, An
     Fitting (regressors) uses rows of the training split, never those of `split`.
     """
     start, settings = time.monotonic(), trained.config
-    fit, test = (data.build(settings.data, split=name) for name in ('train', split))
+    fit, test = _sources(settings, split)
     metrics.check_landmarks(settings.data.get('landmarks', ''), test)
     values, skipped, found, splits = _measure(trained, fit, test)
     fresh, *_ = _measure(inference.untrained(settings, test), fit, test)
@@ -102,12 +102,9 @@ def with_hindsight(
     if metric not in result['metrics']:
         known = ', '.join(result['metrics'])
         raise UserError(f'--oracle={metric} is none of the figures: {known}')
-    splits = [
-        data.build(trained.config.data, split=name)
-        for name in ('train', result['split'])
-    ]
+    fit, test = _sources(trained.config, result['split'])
     figures = {
-        step: _measure(trained._replace(variables=variables), *splits)[0]
+        step: _measure(trained._replace(variables=variables), fit, test)[0]
         for step, variables in checkpoints.load_epochs(workdir)
     }
     best = max(figures, key=lambda step: figures[step][metric])
@@ -131,6 +128,11 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f'{name:33}{"".join(cells)}')
     lines += [f'{name:34}   skipped: {why}' for name, why in result['skipped'].items()]
     return '\n'.join(lines)
+
+
+def _sources(settings, split: str) -> tuple[Source, Source]:
+    build = lambda name: data.build(settings.data, split=name)
+    return build('train'), build(split)
 
 
 def _baselines(trained, fit: Source, test: Source) -> dict[str, dict[str, float]]:

@@ -11,8 +11,7 @@ import jax
 import numpy as np
 
 from kpdiscovery import inference
-from kpdiscovery.data import classical, detections
-from kpdiscovery.data.joined import Joined
+from kpdiscovery.data.joined import Joined, classical, detections
 from kpdiscovery.methods.superpoint import SuperPoint
 from kpdiscovery.models import superpoint, weights
 from kpdiscovery.ops import images as image_ops

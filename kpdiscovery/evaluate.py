@@ -18,7 +18,8 @@ import jax
 import numpy as np
 
 from kpdiscovery import __version__, cli, data, detection, inference, metrics
-from kpdiscovery.data import detections, labels
+from kpdiscovery.data import labels
+from kpdiscovery.data.joined import detections
 from kpdiscovery.ops import landmark_clusters
 from kpdiscovery.ops.coordinates import in_boxes
 from kpdiscovery.reporting import logs

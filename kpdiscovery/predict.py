@@ -19,7 +19,8 @@ import numpy as np
 import tqdm
 
 from kpdiscovery import cli, inference
-from kpdiscovery.data import folder, resize
+from kpdiscovery.data import resize
+from kpdiscovery.data.files import folder
 from kpdiscovery.reporting import drawing
 from kpdiscovery.reporting.annotations import Found, coco, write_boxes, write_csv
 from kpdiscovery.types import UserError

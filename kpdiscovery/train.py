@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from kpdiscovery import cli, config, data, detection, methods, metrics, transfer
-from kpdiscovery.data import labels, temporal
+from kpdiscovery.data import labels
+from kpdiscovery.data.joined import temporal
 from kpdiscovery.training import loop
 
 

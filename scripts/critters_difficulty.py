@@ -27,12 +27,18 @@ from critters_nets import (
     train,
 )
 
-from kpdiscovery.data.critters import ATTRIBUTES, CODES, KEYPOINTS, PART_NAMES, critters
-from kpdiscovery.metrics.accuracy import pck
-from kpdiscovery.metrics.errors import nme_of, normalized_errors
-from kpdiscovery.metrics.landmark_sets import Landmarks
-from kpdiscovery.metrics.nme import forward_nme
-from kpdiscovery.metrics.normalizers import box_length
+from kpdiscovery.data.generated.critters import (
+    ATTRIBUTES,
+    CODES,
+    KEYPOINTS,
+    PART_NAMES,
+    critters,
+)
+from kpdiscovery.metrics.landmarks.accuracy import pck
+from kpdiscovery.metrics.landmarks.errors import nme_of, normalized_errors
+from kpdiscovery.metrics.landmarks.nme import forward_nme
+from kpdiscovery.metrics.landmarks.normalizers import box_length
+from kpdiscovery.metrics.landmarks.points import Landmarks
 
 
 def load(split: str, rows: int, args) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from kpdiscovery.data.critters import CODES, KEYPOINTS
+from kpdiscovery.data.generated.critters import CODES, KEYPOINTS
 
 BATCH, SHIFT = 64, 3  # Pictures a step; augmentation by as many pixels at 64 px.
 WORDS = np.eye(3, dtype=np.float32)[CODES].reshape(len(CODES), -1)  # [20, 18]

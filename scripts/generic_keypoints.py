@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpdiscovery import detection, metrics
-from kpdiscovery.data import detections
-from kpdiscovery.data.folder import Folder
+from kpdiscovery.data.files.folder import Folder
+from kpdiscovery.data.joined import detections
 from kpdiscovery.ops import homographies, warps
 
 VIEWS = {'patch': 0.85, 'perspective': 0.2, 'scale': 0.2, 'angle': 0.5}

@@ -15,8 +15,8 @@ import numpy as np
 from scipy import ndimage
 
 from kpdiscovery import data, inference
-from kpdiscovery.data.critters import PART_NAMES
-from kpdiscovery.metrics import score_maps
+from kpdiscovery.data.generated.critters import PART_NAMES
+from kpdiscovery.metrics.maps import score_maps
 
 NEAR = 3
 

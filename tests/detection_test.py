@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from kpdiscovery import cli, config, data, detection
-from kpdiscovery.data import detections
-from kpdiscovery.data.joined import Joined
+from kpdiscovery.data.joined import Joined, detections
 from kpdiscovery.types import UserError
 
 

@@ -7,28 +7,28 @@ from kpdiscovery.types import Source, UserError
 
 
 def _tetrominoes(split, data):
-    from kpdiscovery.data.tetrominoes import tetrominoes
+    from kpdiscovery.data.generated.tetrominoes import tetrominoes
 
     return tetrominoes(split=split, size=data['size'], **data['options'])
 
 
 def _mnist_hard(split, data):
-    from kpdiscovery.data.mnist_hard import mnist_hard
+    from kpdiscovery.data.generated.mnist_hard import mnist_hard
 
     path = data['path'] or None
     return mnist_hard(split=split, path=path, size=data['size'], **data['options'])
 
 
 def _scenes(split, data):
-    from kpdiscovery.data.scenes import scenes
+    from kpdiscovery.data.generated.scenes import scenes
 
     return scenes(split=split, size=data['size'], **data['options'])
 
 
 def _critters(split, data):
     """Whole scenes, or with the option `crop_margin` square crops around the animal."""
-    from kpdiscovery.data import crops
-    from kpdiscovery.data.critters import critters
+    from kpdiscovery.data.generated import crops
+    from kpdiscovery.data.generated.critters import critters
 
     options, size = dict(data['options']), data['size']
     margin = options.pop('crop_margin', None)
@@ -39,19 +39,19 @@ def _critters(split, data):
 
 
 def _shapes(split, data):
-    from kpdiscovery.data.shapes import shapes
+    from kpdiscovery.data.generated.shapes import shapes
 
     return shapes(split=split, size=data['size'], **data['options'])
 
 
 def _mixed(split, data):
-    from kpdiscovery.data.mixed import mixed
+    from kpdiscovery.data.generated.mixed import mixed
 
     return mixed(split=split, size=data['size'], **data['options'])
 
 
 def _folder(split, data):
-    from kpdiscovery.data.folder import Folder
+    from kpdiscovery.data.files.folder import Folder
 
     if not data['path']:
         raise UserError('this config reads a folder of pictures: add --data=FOLDER')
@@ -64,7 +64,7 @@ def _folder(split, data):
 def _tfds(split, data):
     """A set of TFDS. The option `splits` names what stands for a split that it lacks:
     {'test': 'validation'} for imagenette."""
-    from kpdiscovery.data.tfds_source import TfdsSource
+    from kpdiscovery.data.files.tfds_source import TfdsSource
 
     options, size = dict(data['options']), (data['size'], data['size'])
     split = dict(options.pop('splits', {})).get(split, split)
@@ -74,7 +74,7 @@ def _tfds(split, data):
 def _clevr(split, data):
     """TFDS `clevr`: the first 70,000 scenes with few enough objects, the last 10,000 of
     them for testing, as in the paper."""
-    from kpdiscovery.data.tfds_source import ClevrScenes, TfdsSource
+    from kpdiscovery.data.files.tfds_source import ClevrScenes, TfdsSource
 
     size = (data['size'], data['size'])
     rows = {
@@ -129,7 +129,7 @@ def build(data: Mapping[str, Any], *, split: str) -> Source:
         raise UserError(f'data.options of {data["source"]}: {error}') from error
     num = data.get('rows', 0) if split == 'train' else 0
     if data.get('features', ''):
-        from kpdiscovery.data import features
+        from kpdiscovery.data.joined import features
 
         how = data['resize']
         return features.join(source, data['features'], split, resize=how, num=num)

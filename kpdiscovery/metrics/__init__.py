@@ -1,35 +1,5 @@
 """Evaluation protocols as pure functions, and PROTOCOLS, the table of them by name."""
 
-from kpdiscovery.metrics.accuracy import (
-    Accuracy,
-    match_landmarks,
-    pck,
-    point_accuracy,
-    precision_recall,
-)
-from kpdiscovery.metrics.annotated_sets import (
-    LANDMARK_SETS,
-    LandmarkSet,
-    Subset,
-    Unmeasurable,
-    check_landmarks,
-    landmark_set,
-)
-from kpdiscovery.metrics.candidates import (
-    Candidates,
-    group_candidates,
-    group_part_boxes,
-    mean_part_sides,
-)
-from kpdiscovery.metrics.channel_precision import (
-    channel_average_precision,
-    channel_box_precision,
-    choose_channels,
-    chosen_precision,
-)
-from kpdiscovery.metrics.clusters import normalized_mutual_information
-from kpdiscovery.metrics.completion import complete_matrix
-from kpdiscovery.metrics.curves import cumulative_error, fraction_within
 from kpdiscovery.metrics.detectors import (
     average_precision,
     average_precisions,
@@ -38,65 +8,95 @@ from kpdiscovery.metrics.detectors import (
     repeatability,
     shape_detection,
 )
-from kpdiscovery.metrics.entropy import feature_map_entropy
-from kpdiscovery.metrics.errors import Nme, normalized_errors
-from kpdiscovery.metrics.features import slot_features
-from kpdiscovery.metrics.greedy_pck import greedy_pck, random_greedy_pck
-from kpdiscovery.metrics.inclusive_boxes import inclusive_overlap, resize_boxes
-from kpdiscovery.metrics.labelled import by_label
-from kpdiscovery.metrics.landmark_hits import (
+from kpdiscovery.metrics.landmarks.accuracy import (
+    Accuracy,
+    match_landmarks,
+    pck,
+    point_accuracy,
+    precision_recall,
+)
+from kpdiscovery.metrics.landmarks.completion import complete_matrix
+from kpdiscovery.metrics.landmarks.curves import cumulative_error, fraction_within
+from kpdiscovery.metrics.landmarks.errors import Nme, normalized_errors
+from kpdiscovery.metrics.landmarks.greedy_pck import greedy_pck, random_greedy_pck
+from kpdiscovery.metrics.landmarks.hits import (
     landmark_accuracy,
     landmark_oks,
     landmark_pck,
     landmark_points,
 )
-from kpdiscovery.metrics.landmark_nme import landmark_errors, landmark_nme
-from kpdiscovery.metrics.landmark_sets import (
-    Landmarks,
-    fill_missing,
-    points_per_image,
+from kpdiscovery.metrics.landmarks.labelled import by_label
+from kpdiscovery.metrics.landmarks.landmark_nme import landmark_errors, landmark_nme
+from kpdiscovery.metrics.landmarks.named_sets import (
+    LANDMARK_SETS,
+    LandmarkSet,
+    Subset,
+    Unmeasurable,
+    check_landmarks,
+    landmark_set,
 )
-from kpdiscovery.metrics.landmarks import five_points, landmark_regression
-from kpdiscovery.metrics.localization import (
-    Localization,
-    ground_truth_known_localization,
-    max_box_accuracy,
-    top1_localization,
-)
-from kpdiscovery.metrics.nme import (
+from kpdiscovery.metrics.landmarks.nme import (
     backward_nme,
     forward_nme,
     random_parts,
     regress_landmarks,
     repeated_nme,
 )
-from kpdiscovery.metrics.normalizers import (
+from kpdiscovery.metrics.landmarks.normalizers import (
     annotated_extent,
     box_length,
     inter_ocular,
     joint_distance,
 )
-from kpdiscovery.metrics.oks import (
+from kpdiscovery.metrics.landmarks.oks import (
     AveragePrecision,
     object_keypoint_similarity,
     oks_average_precision,
 )
-from kpdiscovery.metrics.part_detection import (
-    part_box_detection,
-    part_detection,
-    part_landmarks,
+from kpdiscovery.metrics.landmarks.points import (
+    Landmarks,
+    fill_missing,
+    points_per_image,
 )
-from kpdiscovery.metrics.pixel_precision import pixel_average_precision
-from kpdiscovery.metrics.protocols import PROTOCOLS, evaluate
-from kpdiscovery.metrics.prototypes import (
+from kpdiscovery.metrics.landmarks.regression import LinearMap, fit_linear, fit_ridge
+from kpdiscovery.metrics.landmarks.slot_features import slot_features
+from kpdiscovery.metrics.landmarks.slots import five_points, landmark_regression
+from kpdiscovery.metrics.maps.boxes import inclusive_overlap, resize_boxes
+from kpdiscovery.metrics.maps.entropy import feature_map_entropy
+from kpdiscovery.metrics.maps.localization import (
+    Localization,
+    ground_truth_known_localization,
+    max_box_accuracy,
+    top1_localization,
+)
+from kpdiscovery.metrics.maps.pixel_precision import pixel_average_precision
+from kpdiscovery.metrics.objects.clusters import normalized_mutual_information
+from kpdiscovery.metrics.objects.prototypes import (
     contingency,
     prototype_accuracy,
     prototype_attributes,
 )
-from kpdiscovery.metrics.regions import assign_regions, keypoint_of_objects
-from kpdiscovery.metrics.regression import LinearMap, fit_linear, fit_ridge
-from kpdiscovery.metrics.scenes import match_boxes, mnist_hard
-from kpdiscovery.metrics.segmentation import adjusted_rand_index, foreground_ari
+from kpdiscovery.metrics.objects.regions import assign_regions, keypoint_of_objects
+from kpdiscovery.metrics.objects.scenes import match_boxes, mnist_hard
+from kpdiscovery.metrics.objects.segmentation import adjusted_rand_index, foreground_ari
+from kpdiscovery.metrics.parts.candidates import (
+    Candidates,
+    group_candidates,
+    group_part_boxes,
+    mean_part_sides,
+)
+from kpdiscovery.metrics.parts.channel_precision import (
+    channel_average_precision,
+    channel_box_precision,
+    choose_channels,
+    chosen_precision,
+)
+from kpdiscovery.metrics.parts.detection import (
+    part_box_detection,
+    part_detection,
+    part_landmarks,
+)
+from kpdiscovery.metrics.protocols import PROTOCOLS, evaluate
 
 __all__ = [
     'LANDMARK_SETS',

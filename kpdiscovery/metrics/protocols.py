@@ -7,29 +7,29 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from kpdiscovery.metrics.annotated_sets import LANDMARK_SETS, Unmeasurable
 from kpdiscovery.metrics.detectors import shape_detection
-from kpdiscovery.metrics.landmark_hits import (
+from kpdiscovery.metrics.landmarks.hits import (
     landmark_accuracy,
     landmark_oks,
     landmark_pck,
     landmark_points,
 )
-from kpdiscovery.metrics.landmark_nme import landmark_nme
-from kpdiscovery.metrics.landmarks import landmark_regression
-from kpdiscovery.metrics.part_detection import (
-    part_box_detection,
-    part_detection,
-    part_landmarks,
-)
-from kpdiscovery.metrics.prototypes import prototype_attributes
-from kpdiscovery.metrics.scenes import mnist_hard
-from kpdiscovery.metrics.segmentation import foreground_ari
-from kpdiscovery.metrics.weak_labels import (
+from kpdiscovery.metrics.landmarks.landmark_nme import landmark_nme
+from kpdiscovery.metrics.landmarks.named_sets import LANDMARK_SETS, Unmeasurable
+from kpdiscovery.metrics.landmarks.slots import landmark_regression
+from kpdiscovery.metrics.maps.weak_labels import (
     classification,
     keypoints_near_truth,
     localization,
     sparsity,
+)
+from kpdiscovery.metrics.objects.prototypes import prototype_attributes
+from kpdiscovery.metrics.objects.scenes import mnist_hard
+from kpdiscovery.metrics.objects.segmentation import foreground_ari
+from kpdiscovery.metrics.parts.detection import (
+    part_box_detection,
+    part_detection,
+    part_landmarks,
 )
 from kpdiscovery.types import MetricProtocol, Split
 

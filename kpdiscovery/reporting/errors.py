@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kpdiscovery import inference, metrics
-from kpdiscovery.metrics.errors import mean_measured
+from kpdiscovery.metrics.landmarks.errors import mean_measured
 from kpdiscovery.reporting import figures
 from kpdiscovery.reporting.page import Figure, Row, Section, picture
 from kpdiscovery.reporting.seen import Run, Seen, annotated, beside_truth

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from kpdiscovery import config, evaluate, inference, metrics
-from kpdiscovery.data import detections
+from kpdiscovery.data.joined import detections
 from kpdiscovery.types import UserError
 from tests.methods.weak_labels import Squares
 

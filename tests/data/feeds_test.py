@@ -4,7 +4,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from kpdiscovery.data import feeds
-from kpdiscovery.data.tetrominoes import tetrominoes
+from kpdiscovery.data.generated.tetrominoes import tetrominoes
 from kpdiscovery.types import UserError
 
 

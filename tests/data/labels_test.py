@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from kpdiscovery.data import labels
-from kpdiscovery.data.folder import Folder
+from kpdiscovery.data.files.folder import Folder
 from kpdiscovery.types import UserError
 
 

@@ -9,10 +9,10 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from PIL import Image
 
 from kpdiscovery import data
-from kpdiscovery.data import feeds, labels, subset, temporal
+from kpdiscovery.data import feeds, labels, subset
 from kpdiscovery.data.generated import Generated
-from kpdiscovery.data.joined import Joined
-from kpdiscovery.data.tetrominoes import tetrominoes
+from kpdiscovery.data.generated.tetrominoes import tetrominoes
+from kpdiscovery.data.joined import Joined, temporal
 from kpdiscovery.types import Source, UserError
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kpdiscovery import config, data, methods
-from kpdiscovery.data.shapes import shapes
+from kpdiscovery.data.generated.shapes import shapes
 from kpdiscovery.methods.superpoint import SuperPoint, adaptation, learning
 from kpdiscovery.methods.superpoint.augmentation import Photometric, Views
 from kpdiscovery.models import weights

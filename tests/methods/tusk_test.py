@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from kpdiscovery.data.tetrominoes import tetrominoes
+from kpdiscovery.data.generated.tetrominoes import tetrominoes
 from kpdiscovery.methods.tusk import Tusk, learning, method
 from kpdiscovery.methods.tusk.augmentation import Views
 from kpdiscovery.ops import coordinates

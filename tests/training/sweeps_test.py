@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kpdiscovery.data.feeds import Feed
-from kpdiscovery.data.tetrominoes import tetrominoes
+from kpdiscovery.data.generated.tetrominoes import tetrominoes
 from kpdiscovery.training import sharding
 from kpdiscovery.training.sweeps import Sweeper
 from kpdiscovery.types import State, Sweep, SweepResult

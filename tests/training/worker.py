@@ -13,7 +13,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from kpdiscovery.data.feeds import Feed
-from kpdiscovery.data.tetrominoes import tetrominoes
+from kpdiscovery.data.generated.tetrominoes import tetrominoes
 from kpdiscovery.ops import vectors
 from kpdiscovery.ops.kmeans import kmeans
 from kpdiscovery.ops.neighbors import nearest_distances

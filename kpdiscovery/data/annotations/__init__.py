@@ -1,0 +1,1 @@
+"""What is known of pictures: annotation files, their fit to the pictures, splits."""

@@ -1,0 +1,231 @@
+"""`annotations.npz`: what is known of the pictures of a folder, and which are for what.
+
+Arrays, one entry a picture unless said otherwise; only `files` is required:
+    files           [N] text: names below the folder, with '/'.
+    keypoints       [N, T, 2] or [N, animals, T, 2] (x, y), pixels of the upright
+                    picture, (0, 0) the centre of the top left one; NaN: not annotated.
+                    `landmarks` is another name for it.
+    visible         [N, T] (or [N, animals, T]) bool.
+    label           [N] int; class_names [classes] text.
+    boxes           [M, 4] (x0, y0, x1, y1), pixel edges, x1 and y1 exclusive;
+                    box_image [M]: the row a box belongs to (without it, M = N).
+    part_boxes      [P, 4], part_label [P] int: boxes of annotated parts, edges as above,
+                    and which part each is, from 0; part_image [P]: as box_image.
+    masks           [N] text: names below the folder of pictures of the same size,
+                    the object light and the rest dark ('': not annotated). Without it
+                    FOLDER/masks/bird/1.png is the mask of FOLDER/bird/1.jpg, if there.
+    split           [N] text; identity, video [N] int: rows that look alike; `video`
+                    also tells the sequences of `data.temporal` apart.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import posixpath
+import unicodedata
+import zipfile
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kpdiscovery.data import resize
+from kpdiscovery.data.annotations.fitting import fit_boxes, fit_keypoints, fit_parts
+from kpdiscovery.types import Row, UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Annotations:
+    """The rows of an annotation file sorted by name, in original pixels, our frame."""
+
+    files: tuple[str, ...]
+    fields: dict[str, np.ndarray]  # Batch fields, each [N, ...].
+    split: np.ndarray | None = None  # [N] text.
+    groups: np.ndarray | None = None  # [N]: rows of a group never part.
+    videos: np.ndarray | None = None  # [N]: the video each is a frame of.
+    class_names: tuple[str, ...] = ()
+    keypoint_names: tuple[str, ...] = ()
+    masks: tuple[str, ...] | None = None  # [N] names, '' for none.
+
+    @property
+    def truth(self) -> tuple[str, ...]:
+        masks = [] if self.masks is None else ['mask']
+        if self.masks is not None and '' in self.masks:
+            masks.append('mask_ignored')
+        return tuple(sorted((*self.fields, *masks)))
+
+    def row(self, index: int, frame: resize.Frame, size: tuple[int, int]) -> Row:
+        """Batch fields of one picture, but masks, fitted into `size` by `frame`."""
+        given = {name: values[index] for name, values in self.fields.items()}
+        row: Row = {}
+        if 'label' in given:
+            row['label'] = given['label']
+        if 'keypoints' in given:
+            row |= fit_keypoints(given['keypoints'], given['visible'], frame, size)
+        if 'boxes' in given:
+            row |= fit_boxes(given['boxes'], given['boxes_valid'], frame, size)
+        if 'part_boxes' in given:
+            row |= fit_parts(given['part_boxes'], given['part_label'], frame, size)
+        return row
+
+
+def read_annotations(path: Any, found: Sequence[str]) -> Annotations:
+    """Reads an annotation file; never a pickle.
+
+    Args:
+        path: the .npz file.
+        found: names of the pictures there are, relative, with '/'.
+
+    Raises:
+        UserError: not an .npz of plain arrays, arrays that do not fit each other, or
+            names that are not among `found`.
+    """
+    path = os.fspath(path)
+    arrays = _load(path)
+    files = _match(path, arrays, found)
+    count = len(files)
+    fields = _points(path, arrays, count) | _boxes(path, arrays, count)
+    fields |= _parts(path, arrays, count)
+    if 'label' in arrays:
+        fields['label'] = _array(path, arrays, 'label', (count,)).astype(np.int32)
+    order = np.array(sorted(range(count), key=lambda i: files[i]))
+    return Annotations(
+        files=tuple(files[i] for i in order),
+        fields={name: values[order] for name, values in fields.items()},
+        split=_optional(path, arrays, ('split',), order),
+        groups=_optional(path, arrays, ('identity', 'video'), order),
+        videos=_optional(path, arrays, ('video',), order),
+        class_names=tuple(arrays.get('class_names', np.array([])).tolist()),
+        keypoint_names=tuple(arrays.get('keypoint_names', np.array([])).tolist()),
+        masks=_masks(path, arrays, order),
+    )
+
+
+def _load(path):
+    try:
+        with open(path, 'rb') as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        AttributeError,
+        TypeError,
+        zipfile.BadZipFile,
+    ) as e:
+        raise UserError(f'{path}: not an .npz of plain arrays ({e})') from e
+    if 'files' not in arrays:
+        there = ', '.join(sorted(arrays)) or 'nothing'
+        raise UserError(f"{path}: needs an array 'files' of picture names, has {there}")
+    return arrays
+
+
+def _match(path, arrays, found):
+    """The found name of every row; names compare after Unicode normalisation."""
+    names = [str(name) for name in arrays['files'].ravel()]
+    known = {_normal(name): name for name in found}
+    missing = [name for name in names if _normal(name) not in known]
+    if missing:
+        raise UserError(
+            f'{path}: {len(missing)} of {len(names)} names are not pictures in the '
+            f'folder: {", ".join(missing[:3])}'
+        )
+    if len({_normal(name) for name in names}) < len(names) or not names:
+        raise UserError(f"{path}: 'files' must name each picture once, at least one")
+    return [known[_normal(name)] for name in names]
+
+
+def _normal(name):
+    # A Mac spells accents with two code points, others with one.
+    return unicodedata.normalize('NFC', posixpath.normpath(name.replace('\\', '/')))
+
+
+def _array(path, arrays, name, shape):
+    """The named array; None in `shape` fits any length."""
+    values = arrays[name]
+    fits = len(values.shape) == len(shape) and all(
+        want in (None, got) for want, got in zip(shape, values.shape, strict=True)
+    )
+    if not fits:
+        wanted = ', '.join('any' if want is None else str(want) for want in shape)
+        raise UserError(
+            f'{path}: {name!r} must be [{wanted}], got {list(values.shape)}'
+        )
+    return values
+
+
+def _optional(path, arrays, names, order):
+    for name in names:
+        if name in arrays:
+            return _array(path, arrays, name, (len(order),))[order]
+    return None
+
+
+def _masks(path, arrays, order):
+    names = _optional(path, arrays, ('masks',), order)
+    if names is None:
+        return None
+    names = (str(name).replace('\\', '/') for name in names)
+    return tuple(posixpath.normpath(name) if name else '' for name in names)
+
+
+def _points(path, arrays, count):
+    name = 'keypoints' if 'keypoints' in arrays else 'landmarks'
+    if name not in arrays:
+        return {}
+    middle = (None,) * (arrays[name].ndim - 2 if arrays[name].ndim == 4 else 1)
+    xy = _array(path, arrays, name, (count, *middle, 2)).astype(np.float32)
+    visible = np.ones(xy.shape[:-1], bool)
+    if 'visible' in arrays:
+        visible = _array(path, arrays, 'visible', xy.shape[:-1]).astype(bool)
+    return {'keypoints': xy, 'visible': visible}
+
+
+def _boxes(path, arrays, count):
+    if 'boxes' not in arrays:
+        return {}
+    packed, rows, places = _packed(path, arrays, 'boxes', 'box_image', count)
+    valid = np.zeros(packed.shape[:2], bool)
+    valid[rows, places] = True
+    return {'boxes': packed, 'boxes_valid': valid}
+
+
+def _parts(path, arrays, count):
+    """Boxes of parts and which part each is, -1 where there is none."""
+    if 'part_boxes' not in arrays:
+        return {}
+    packed, rows, places = _packed(path, arrays, 'part_boxes', 'part_image', count)
+    if 'part_label' not in arrays:
+        raise UserError(
+            f"{path}: 'part_boxes' needs 'part_label', the part of each box"
+        )
+    parts = _array(path, arrays, 'part_label', (len(rows),))
+    if (parts < 0).any():
+        raise UserError(f"{path}: 'part_label' must be >= 0, got {parts.min()}")
+    label = np.full(packed.shape[:2], -1, np.int32)
+    label[rows, places] = parts
+    return {'part_boxes': packed, 'part_label': label}
+
+
+def _packed(path, arrays, name, image_name, count):
+    """Boxes `[M, 4]` as `[N, most, 4]`, edges moved to pixel centres, and their places.
+
+    Returns:
+        The boxes, -1 where there is none, and row and place `[M]` of each.
+    """
+    total = None if image_name in arrays else count
+    boxes = _array(path, arrays, name, (total, 4)).astype(np.float32)
+    image = arrays.get(image_name, np.arange(count))
+    if image.shape != (len(boxes),) or (image < 0).any() or (image >= count).any():
+        raise UserError(
+            f'{path}: {image_name!r} must name a row 0..{count - 1} for each box'
+        )
+    filled = np.zeros(count, np.int64)
+    places = np.zeros(len(boxes), np.int64)
+    for box, row in enumerate(image):
+        places[box] = filled[row]
+        filled[row] += 1
+    packed = np.full((count, max(1, int(filled.max())), 4), -1, np.float32)
+    packed[image, places] = boxes - 0.5
+    return packed, image, places

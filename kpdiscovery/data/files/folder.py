@@ -1,0 +1,271 @@
+"""A source over a folder of pictures, of any shapes and kinds, annotated or not."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import unicodedata
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from kpdiscovery.data import resize as resize_lib
+from kpdiscovery.data.annotations.npz import Annotations, read_annotations
+from kpdiscovery.data.annotations.splits import choose_rows
+from kpdiscovery.data.files import pictures
+from kpdiscovery.data.files.pictures import list_images, read_image
+from kpdiscovery.types import Row, UserError
+
+__all__ = ['Folder', 'list_images', 'read_image']
+_log = logging.getLogger(__name__)
+
+
+class Folder:
+    """Pictures of a directory tree sorted by relative name; row i is picture i.
+
+    Every picture of the split is decoded once when the source is built: those that
+    cannot be are skipped, named in one warning. Fitted pictures stay in memory up to
+    `cache_bytes`; rows beyond are decoded again each time. Safe to read from threads;
+    a pickled copy leaves the cache behind. Masks are read beside their pictures: those
+    the annotation file names, or `masks/` (`pictures`); a wrong one is an error.
+
+    A row has `image` uint8 `[H, W, 3]` (not writable), `frame` float32 `[6]`
+    (`resize.Frame.vector`: the way back to original pixels), `pixels_valid` `[H, W]`
+    with resize='pad', and the fields named by `truth`: `mask` bool `[H, W]` (not
+    writable), and where a picture has none `mask_ignored` bool `[H, W]`, all True there.
+
+    Args:
+        path: a directory (hidden files and links to directories are left out), one
+            picture, or a list of pictures, whose order is kept.
+        size: (H, W) of the rows, or the side of a square.
+        resize: 'stretch', 'crop' or 'pad', see `resize.fit_frame`.
+        split: 'all', 'train', 'test', 'validation', or a name in the annotation file's
+            `split`; see `splits.choose_rows`.
+        holdout_validation: takes the validation rows out of 'train'.
+        method: 'bilinear', 'bicubic' or 'nearest'.
+        annotations: an .npz file; None: `annotations.npz` of the directory, if there.
+        folder_labels: the first directory of each name is its class, unless the
+            annotation file has labels.
+        cache_bytes: limit of the memory for fitted pictures.
+
+    Attributes:
+        files, paths: relative name of each row, and where it is.
+        videos, labels: `[N]` the video and the class of each row; None if unknown.
+        truth: names of the annotation fields.
+        class_names, keypoint_names: () if unknown.
+
+    Raises:
+        UserError: no such path, no picture in it, none readable, a wrong annotation
+            file or split, or a mask that cannot be read or is of another size.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike | Sequence[str | os.PathLike],
+        *,
+        size: int | tuple[int, int],
+        resize: str = 'stretch',
+        split: str = 'all',
+        holdout_validation: bool = False,
+        method: str = 'bilinear',
+        annotations: str | os.PathLike | None = None,
+        folder_labels: bool = False,
+        cache_bytes: int = 2**30,
+    ):
+        self.size, self._how, self._method = resize_lib.as_size(size), resize, method
+        resize_lib.fit_frame((1, 1), self.size, resize)  # A wrong name, told early.
+        self._root, found = list_images(path)
+        if annotations is None and isinstance(path, (str, os.PathLike)):
+            own = Path(path) / 'annotations.npz'
+            annotations = own if own.is_file() else None
+        self._notes = _annotate(self._root, found, annotations, folder_labels)
+        rows = choose_rows(
+            split,
+            len(self._notes.files),
+            texts=self._notes.split,
+            groups=self._notes.groups,
+            holdout_validation=holdout_validation,
+        )
+        channels = 3 if self._notes.masks is None else 4
+        limit = cache_bytes // (channels * self.size[0] * self.size[1])
+        self._rows, self._cache = self._check(rows, limit)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return tuple(self._notes.files[row] for row in self._rows)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        return tuple(self._root / name for name in self.files)
+
+    @property
+    def videos(self) -> np.ndarray | None:
+        videos = self._notes.videos
+        return None if videos is None else videos[self._rows]
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        labels = self._notes.fields.get('label')
+        return None if labels is None else labels[self._rows]
+
+    @property
+    def truth(self) -> tuple[str, ...]:
+        return self._notes.truth
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self._notes.class_names
+
+    @property
+    def keypoint_names(self) -> tuple[str, ...]:
+        return self._notes.keypoint_names
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Row:
+        row = self._rows[index]
+        image, frame, mask = self._cache.get(row) or self._read(row)
+        extra: Row = {'frame': frame.vector}
+        if self._how == 'pad':
+            extra['pixels_valid'] = resize_lib.pixels_valid(frame, self.size)
+        if self._notes.masks is not None:
+            extra['mask'] = mask
+        if 'mask_ignored' in self.truth:
+            extra['mask_ignored'] = np.full(self.size, not self._notes.masks[row])
+        return {'image': image, **extra, **self._notes.row(row, frame, self.size)}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, '_cache': {}}
+
+    def _read(self, row):
+        image, frame = self._fit_image(row)
+        return image, frame, self._fit_mask(row, frame)
+
+    def _fit_image(self, row):
+        picture = read_image(self._root / self._notes.files[row])
+        image, frame = resize_lib.fit_image(
+            picture, self.size, self._how, method=self._method
+        )
+        image.flags.writeable = False  # It may be the cache's.
+        return image, frame
+
+    def _fit_mask(self, row, frame):
+        if self._notes.masks is None:
+            return None
+        mask = np.zeros(self.size, bool)
+        if name := self._notes.masks[row]:
+            whole = pictures.read_mask(self._root / name)
+            _check_size(name, whole, self._notes.files[row], frame)
+            mask = resize_lib.fit_labels(whole, self.size, self._how)
+        mask.flags.writeable = False
+        return mask
+
+    def _check(self, rows, limit):
+        """Decodes every row; returns the readable ones and the cache of the first."""
+
+        def attempt(job):
+            place, row = job
+            try:
+                image, frame = self._fit_image(row)
+            except UserError as error:
+                return error
+            # Looked at even where it is not kept, and never skipped: it is truth.
+            mask = self._fit_mask(row, frame)
+            return (image, frame, mask) if place < limit else None
+
+        results = _in_threads(attempt, list(enumerate(rows.tolist())))
+        failed = [result for result in results if isinstance(result, UserError)]
+        pairs = list(zip(rows.tolist(), results, strict=True))
+        if failed:
+            _report(failed, len(pairs))
+        readable = [row for row, result in pairs if not isinstance(result, UserError)]
+        return readable, {row: r for row, r in pairs if isinstance(r, tuple)}
+
+
+def _annotate(root, found, path, folder_labels):
+    """Annotations of the found pictures: of the file, of the directories, or none."""
+    notes = Annotations(tuple(found), {})
+    if path is not None:
+        notes = read_annotations(path, found)
+    notes = dataclasses.replace(notes, masks=_find_masks(root, notes, path))
+    unlisted = set(found) - {*notes.files, *(notes.masks or ())}
+    if unlisted:
+        _log.warning('%s: leaves out %d pictures of %s', path, len(unlisted), root)
+    if not folder_labels or 'label' in notes.fields:
+        return notes
+    classes, label = _folder_labels(root, notes.files)
+    fields = {**notes.fields, 'label': label}
+    return dataclasses.replace(notes, fields=fields, class_names=classes)
+
+
+def _find_masks(root, notes, path):
+    """Names of the masks as they are on disk, '' for none; None if there are none."""
+    wanted = notes.masks
+    if wanted is None and (root / pictures.MASKS).is_dir():
+        wanted = map(pictures.mask_name, notes.files)
+    names = tuple(_on_disk(root, name) for name in wanted or ())
+    if notes.masks is not None:
+        pairs = zip(notes.masks, names, strict=True)
+        missing = [name for name, there in pairs if name and not there]
+        if missing:
+            raise UserError(
+                f'{path}: {len(missing)} of {len(names)} masks are not in the folder: '
+                f'{", ".join(missing[:3])}'
+            )
+    return names if any(names) else None
+
+
+def _on_disk(root, name):
+    """A name below `root` as the disk spells it, '' if there is no such file."""
+    # A Mac spells accents with two code points, others with one.
+    forms = (name, *(unicodedata.normalize(form, name) for form in ('NFC', 'NFD')))
+    return next((form for form in forms if form and (root / form).is_file()), '')
+
+
+def _check_size(name, mask, file, frame):
+    wanted, got = tuple(frame.original.astype(int).tolist()), mask.shape[::-1]
+    if wanted != got:
+        raise UserError(
+            f'{name}: the mask has {got[0]} x {got[1]} pixels, its picture {file} '
+            f'{wanted[0]} x {wanted[1]}'
+        )
+
+
+def _folder_labels(root, files):
+    outside = [name for name in files if '/' not in name]
+    if outside:
+        raise UserError(f'{root}: {outside[0]} is in no directory to name its class')
+    classes, label = np.unique([n.split('/')[0] for n in files], return_inverse=True)
+    return tuple(classes.tolist()), label.astype(np.int32)
+
+
+def _in_threads(function, jobs):
+    """Results in order; Pillow lets threads run side by side."""
+    workers = min(16, os.cpu_count() or 1)
+    with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
+        warnings.filterwarnings('ignore', module='PIL')  # Huge, odd EXIF: still read.
+        return list(
+            tqdm(
+                pool.map(function, jobs),
+                total=len(jobs),
+                desc='reading pictures',
+                disable=None,  # Unless on a terminal.
+                delay=2,
+                leave=False,
+            )
+        )
+
+
+def _report(failed, total):
+    if len(failed) == total:
+        raise UserError(f'none of {total} pictures can be read; first: {failed[0]}')
+    named = '; '.join(str(error) for error in failed[:3])
+    more = '; ...' if len(failed) > 3 else ''
+    _log.warning('skipped %d of %d pictures: %s%s', len(failed), total, named, more)

@@ -1,0 +1,1 @@
+"""How well discovered points stand for annotated ones: NME, PCK, OKS."""

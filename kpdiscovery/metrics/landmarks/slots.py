@@ -1,0 +1,117 @@
+"""Annotated landmarks from slots of unordered keypoints: the protocol of TUSK."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from kpdiscovery.metrics.landmarks.errors import normalized_errors
+from kpdiscovery.metrics.landmarks.normalizers import inter_ocular
+from kpdiscovery.metrics.landmarks.regression import fit_linear, fit_ridge
+from kpdiscovery.metrics.landmarks.slot_features import (
+    from_unit_square,
+    slot_features,
+    to_unit_square,
+)
+from kpdiscovery.types import Array, Split
+
+_EYES = (slice(36, 42), slice(42, 48))  # Of the 68 points, left in the picture first.
+_POINTS = (30, 48, 54)  # Nose and the corners of the mouth.
+
+
+def five_points(xy: Array, visible: Array) -> tuple[Array, Array]:
+    """The 68 points of a face as 5: both eyes, nose, both corners of the mouth.
+
+    An eye is the mean of its six points, visible where all six are.
+
+    Args:
+        xy: `[N, 68, 2]`.
+        visible: `[N, 68]` bool.
+
+    Returns:
+        `[N, 5, 2]` and `[N, 5]` bool.
+
+    Raises:
+        ValueError: there are not 68 points.
+    """
+    if xy.shape[1:] != (68, 2) or visible.shape != xy.shape[:2]:
+        raise ValueError(
+            f'wanted points [N, 68, 2] and visible [N, 68], got {xy.shape} and '
+            f'{visible.shape}'
+        )
+    eyes = [xy[:, eye].mean(axis=1) for eye in _EYES]
+    seen = [visible[:, eye].all(axis=1) for eye in _EYES]
+    points = np.stack([*eyes, *(xy[:, i] for i in _POINTS)], axis=1)
+    return points, np.stack([*seen, *(visible[:, i] for i in _POINTS)], axis=1)
+
+
+def landmark_regression(fit: Split, test: Split) -> dict[str, float]:
+    """Forward error of a linear regressor fitted on `fit` and measured on `test`, in %.
+
+    Truth: `keypoints` `[N, T, 2]` and `visible` `[N, T]`. 5 points, or 68 reduced to 5,
+    are normalised by the distance of the eyes (points 0 and 1); pictures without both
+    eyes are left out of the error. Any other number is normalised by the side of the
+    picture, sqrt(W H). Invisible landmarks count neither in the fit nor in the error.
+
+    Returns:
+        `forward_nme` (Adam for 5 epochs, slots in order of x: the paper),
+        `forward_nme_score_order`, `forward_nme_ridge` (closed form) and, to compare
+        with, `forward_nme_mean_shape` (the fit split's mean, no keypoints).
+
+    Raises:
+        ValueError: shapes or labels do not fit, or there is nothing to measure.
+
+    Source: TUSK section 4.3 and table 3; 2 epochs there for Human3.6M.
+    """
+    if fit.num_labels != test.num_labels:
+        raise ValueError(f'labels of fit and test: {fit.num_labels}, {test.num_labels}')
+    fit_xy, fit_visible = _landmarks(fit)
+    targets = to_unit_square(fit_xy, fit.size), fit_visible
+    xy, visible = _landmarks(test)
+    if fit_xy.shape[1:] != xy.shape[1:]:
+        raise ValueError(f'landmarks of fit and test: {fit_xy.shape}, {xy.shape}')
+    normalizer, visible = _normalizer(xy, visible, test.size)
+
+    def measure(features: tuple[Array, Array], regressor) -> float:
+        found = regressor(features[0], *targets)(features[1])
+        found = from_unit_square(found, test.size)
+        return float(np.nanmean(normalized_errors(found, xy, normalizer, visible)))
+
+    by_x, by_score = (_features(fit, test, order) for order in ('x', 'score'))
+    ones = np.ones((len(fit_xy), 1)), np.ones((len(xy), 1))
+    return {
+        'forward_nme': measure(by_x, fit_linear),
+        'forward_nme_score_order': measure(by_score, fit_linear),
+        'forward_nme_ridge': measure(by_x, fit_ridge),
+        'forward_nme_mean_shape': measure(
+            ones, functools.partial(fit_ridge, penalty=0)
+        ),
+    }
+
+
+def _features(fit: Split, test: Split, order: str) -> tuple[Array, Array]:
+    fit_features, test_features = (
+        slot_features(s.prediction.keypoints, s.num_labels, s.size, order=order)
+        for s in (fit, test)
+    )
+    return fit_features, test_features
+
+
+def _landmarks(split: Split) -> tuple[Array, Array]:
+    xy = np.asarray(split.truth['keypoints'], np.float64)
+    visible = np.asarray(split.truth['visible'], bool)
+    if xy.ndim != 3 or xy.shape != (*visible.shape, 2):
+        raise ValueError(
+            'landmark_regression wants keypoints [N, T, 2] and visible [N, T] (one '
+            f'object a picture), got {xy.shape} and {visible.shape}'
+        )
+    return five_points(xy, visible) if xy.shape[1] == 68 else (xy, visible)
+
+
+def _normalizer(xy: Array, visible: Array, size: tuple[int, int]):
+    """Length in pixels, `[N]`, and the landmarks that can be measured, `[N, T]`."""
+    if xy.shape[1] != 5:
+        return np.full(len(xy), np.sqrt(size[0] * size[1])), visible
+    distance, usable = inter_ocular(xy, visible)
+    return distance, visible & usable[:, None]

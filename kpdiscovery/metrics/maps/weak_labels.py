@@ -1,0 +1,150 @@
+"""What is learnt from class labels alone: classes, keypoints, boxes and pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kpdiscovery.metrics.landmarks.greedy_pck import greedy_pck, random_greedy_pck
+from kpdiscovery.metrics.landmarks.named_sets import Unmeasurable
+from kpdiscovery.metrics.maps.boxes import inclusive_overlap, to_protocol
+from kpdiscovery.metrics.maps.localization import (
+    ground_truth_known_localization,
+    max_box_accuracy,
+    top1_localization,
+)
+from kpdiscovery.metrics.maps.pixel_precision import pixel_average_precision
+from kpdiscovery.types import Array, Split
+
+_SIDE = 224  # Of the square that the protocol compares boxes on.
+_STEP = 0.01  # Of thresholds, as the protocol's stand-alone evaluator has it.
+_SHARES = np.arange(0.02, 1.001, 0.02)  # Sides of centred boxes.
+_OVERLAPS = np.array([0.3, 0.5, 0.7])
+
+
+def classification(fit: Split, test: Split) -> dict[str, float]:
+    """`top1_accuracy`: pictures whose most likely class is the true one, in %."""
+    del fit
+    logits = np.asarray(test.prediction.class_logits)
+    right = logits.argmax(axis=-1) == test.truth['label']
+    return {'top1_accuracy': float(100 * right.mean())}
+
+
+def sparsity(fit: Split, test: Split) -> dict[str, float]:
+    """`feature_entropy`: mean over pictures of `ops.pooling.sparsity`, nats."""
+    del fit
+    entropy = np.asarray(test.prediction.feature_entropy)
+    return {'feature_entropy': float(entropy.mean())}
+
+
+def keypoints_near_truth(fit: Split, test: Split) -> dict[str, float]:
+    """Greedy PCK at a tenth of the shorter side, in %, of each keypoint and their mean.
+
+    Returns:
+        `greedy_pck@0.1_kp1` ..., in the order the method gives its keypoints, those it
+        does not give counted as misses; `greedy_pck@0.1`; `greedy_pck_unique@0.1`, each
+        annotated point met by one keypoint at most; `greedy_pck_random@0.1`, of as many
+        points drawn evenly in the first true box of the pictures that have one.
+
+    Raises:
+        Unmeasurable: points of several objects, or none visible.
+
+    Source: LMPNet section 4.2.
+    """
+    del fit
+    points, visible = test.truth['keypoints'], test.truth['visible']
+    if np.ndim(points) > 3:
+        raise Unmeasurable('needs the points of one object a picture')
+    if not visible.any():
+        raise Unmeasurable('no annotated point is visible')
+    found = test.prediction.keypoints
+    measure = lambda reading: greedy_pck(
+        found.xy, points, test.size, found.valid, visible, reading=reading
+    )
+    each = measure('any')
+    figures = {
+        f'greedy_pck@0.1_kp{i}': float(share)
+        for i, share in enumerate(each.per_landmark, start=1)
+    }
+    figures['greedy_pck@0.1'] = each.mean
+    figures['greedy_pck_unique@0.1'] = measure('one-to-one').mean
+    boxed = test.truth['boxes_valid'][:, 0] if 'boxes' in test.truth else np.zeros(1)
+    if np.any(boxed & visible.any(axis=1)):
+        chance = random_greedy_pck(
+            points[boxed], test.truth['boxes'][boxed, 0], test.size, visible[boxed],
+            num_points=found.xy.shape[1],
+        )  # fmt: skip
+        figures['greedy_pck_random@0.1'] = chance.mean
+    return figures
+
+
+def localization(fit: Split, test: Split) -> dict[str, float]:
+    """The WSOL protocol for the method's maps, for CAM, and for a box in the middle.
+
+    Returns:
+        For '' and, where the method gives `class_maps`, 'cam_' (those of the true class,
+        as is usual): `gt_known` (boxes at a tenth of the maximum), `max_box_accuracy`
+        (V1), `max_box_accuracy_v2`; with labels and class scores `top1_localization` (of
+        the first); with true masks `pxap`; `center_box` and `center_box_v2`: the best
+        centred box. All in %, thresholds in steps of .01.
+
+    Raises:
+        Unmeasurable: no picture has a true box.
+
+    Source: Choe et al. 2020 (arXiv:2001.07437), sections 4 and 5.
+    """
+    del fit
+    boxes, valid = test.truth['boxes'], test.truth['boxes_valid']
+    if not np.any(valid):
+        raise Unmeasurable('no picture has a true box')
+    figures = _of_maps('', test.prediction.mask, test)
+    if test.prediction.class_maps is not None and 'label' in test.truth:
+        figures |= _of_maps('cam_', _of_class(test), test)
+    best = _centered(boxes, valid, test.size)
+    return figures | {'center_box': best[1], 'center_box_v2': float(np.mean(best))}
+
+
+def _of_maps(name, maps, test):
+    boxes, valid = test.truth['boxes'], test.truth['boxes_valid']
+    size = np.array(test.size)
+    fixed = ground_truth_known_localization(maps, boxes, valid, image_size=size)
+    figures = {f'{name}gt_known': fixed.mean}
+    if 'label' in test.truth and test.prediction.class_logits is not None:
+        figures[f'{name}top1_localization'] = top1_localization(
+            fixed, test.prediction.class_logits, test.truth['label']
+        )
+    for version, key in ((1, 'max_box_accuracy'), (2, 'max_box_accuracy_v2')):
+        found = max_box_accuracy(
+            maps, boxes, valid, version=version, step=_STEP, image_size=size
+        )
+        figures[f'{name}{key}'] = found.mean
+    if 'mask' in test.truth:
+        figures[f'{name}pxap'] = pixel_average_precision(
+            maps, test.truth['mask'], _ignored(test.truth)
+        )
+    return figures
+
+
+def _ignored(truth):
+    """Pixels of which nothing is known, and the bars around a padded picture."""
+    unknown = truth.get('mask_ignored', np.zeros(truth['mask'].shape, bool))
+    return unknown | ~truth.get('pixels_valid', np.ones(unknown.shape, bool))
+
+
+def _of_class(test):
+    """Class activation maps `[N, h, w]` of the true classes."""
+    maps, label = test.prediction.class_maps, test.truth['label']
+    return maps[np.arange(len(label)), :, :, label]
+
+
+def _centered(boxes: Array, valid: Array, size) -> Array:
+    """% of pictures that the best centred box finds, at each overlap `[3]`."""
+    truth, there = to_protocol(boxes, valid, np.array(size), to=_SIDE)
+    low = np.round(_SIDE * (1 - _SHARES) / 2)
+    tried = np.stack([low, low, _SIDE - low - 1, _SIDE - low - 1], axis=1)
+    counted = there.any(axis=1)
+    found = np.stack([
+        inclusive_overlap(tried, true[ok]).max(axis=1)
+        for true, ok in zip(truth[counted], there[counted], strict=True)
+    ])  # fmt: skip
+    hits = found[..., None] >= _OVERLAPS  # [N, shares, overlaps]
+    return 100 * hits.mean(axis=0).max(axis=0)

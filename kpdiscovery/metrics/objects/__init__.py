@@ -1,0 +1,1 @@
+"""How well several objects a picture are told apart: segments, types, clusters."""

@@ -1,0 +1,1 @@
+"""How well channels of heat maps find annotated parts."""

@@ -71,7 +71,7 @@ def ch4(c):
     turned = {'scale_low': 0.7, 'scale_high': 1.3, 'rotation': 30.0, 'color': 0.5,
               'color_probability': 1.0, 'blur': 0.0, 'noise': 0.0}  # fmt: skip
     c.method.update(
-        chapter=4, threshold=0.2, half=1, num_landmarks=13, target_sigma=0.75,
+        chapter=4, threshold=0.2, half=1, num_keypoints=13, target_sigma=0.75,
         outliers=0.0, augmentation=turned, landmark_augmentation={**turned, 'cutout': 0.0},
     )  # fmt: skip
     c.phases = {
@@ -84,15 +84,15 @@ def ch4(c):
 
 
 def k10(c):
-    c.method.num_landmarks = 10
+    c.method.num_keypoints = 10
 
 
 def k20(c):
-    c.method.num_landmarks = 20
+    c.method.num_keypoints = 20
 
 
 def k30(c):
-    c.method.num_landmarks = 30
+    c.method.num_keypoints = 30
 
 
 def equivariance(c):
@@ -151,7 +151,7 @@ def smoke(c):
     """Two steps a phase of a tiny network: proves that the pieces fit."""
     c.data.update(size=32, batch_size=8, num_detected=8)
     c.method.update(
-        num_landmarks=4, num_clusters=6, num_points=8, kmeans_iterations=3,
+        num_keypoints=4, num_clusters=6, num_points=8, kmeans_iterations=3,
         kmeans_restarts=2, min_population=0, min_points=2,
         network={'features': 16, 'depth': 3, 'groups': 2},
     )  # fmt: skip

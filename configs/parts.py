@@ -56,7 +56,7 @@ def small(c):
     """
     epoch = c.data.rows // c.data.batch_size
     c.data.size = 128
-    c.method.update(num_parts=64, neighbours=5, hypotheses=200, features=SUPERPOINT)
+    c.method.update(num_keypoints=64, neighbours=5, hypotheses=200, features=SUPERPOINT)
     c.phases.align.update(steps=3 * epoch, pools_every=epoch)
     c.phases.align.optimizer.share = 0.002
 
@@ -68,7 +68,7 @@ def smoke(c):
     """Two steps of few parts: proves that the pieces fit."""
     c.data.update(size=64, batch_size=8)
     c.method.update(
-        num_parts=4, neighbours=2, hypotheses=8, matches=16, iterations=3, border=1,
+        num_keypoints=4, neighbours=2, hypotheses=8, matches=16, iterations=3, border=1,
         peaks=2, block=8, features=SUPERPOINT,
     )  # fmt: skip
     c.phases.align.update(steps=2, pools_every=1)

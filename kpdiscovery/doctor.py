@@ -16,7 +16,7 @@ from typing import Any
 import ml_collections
 
 from kpdiscovery import cli, config, data, detection, machine, methods, metrics
-from kpdiscovery.data import labels
+from kpdiscovery.data import class_labels
 from kpdiscovery.machine import ABSENT, MISSING, OK, Check, Finding, Result
 from kpdiscovery.models import backbones, pretrained, superpoint
 from kpdiscovery.types import Source, UserError
@@ -61,7 +61,7 @@ def examine_config(
         return [('config', Finding(MISSING, str(error)))]
     if path:
         data.point_to(settings.data, path)
-    labels.expect(settings)
+    class_labels.expect(settings)
     summary = f'{name}: method {settings.method.name}, data {settings.data.source}'
     found = [('config', Finding(OK, summary)), *_examine_data(settings)]
     return found + machine.run([*_starts(settings), *_weights(settings.method)])
@@ -116,7 +116,7 @@ def _examine_data(settings: ml_collections.ConfigDict) -> list[Result]:
 
 
 def _labels(source: Source, settings: Any) -> Finding:
-    labels.prepare(source, settings)
+    class_labels.prepare(source, settings)
     if 'num_classes' not in settings.method:
         return Finding(OK, 'not needed')
     return Finding(OK, f'{settings.method.num_classes} classes')

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from kpdiscovery import __version__, cli, data, detection, inference, metrics
-from kpdiscovery.data import labels
+from kpdiscovery.data import class_labels
 from kpdiscovery.data.joined import detections
 from kpdiscovery.ops import landmark_clusters
 from kpdiscovery.ops.coordinates import in_boxes
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
     trained = inference.load(args.workdir, overrides, step=args.step)
     if args.data:
         data.point_to(trained.config.data, args.data)
-        labels.expect(trained.config)
+        class_labels.expect(trained.config)
     result = evaluate(trained, split=args.split)
     if args.oracle:
         result = with_hindsight(result, trained, args.workdir, args.oracle)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from kpdiscovery import cli, config, data, detection, methods, metrics, transfer
-from kpdiscovery.data import labels
+from kpdiscovery.data import class_labels
 from kpdiscovery.data.joined import temporal
 from kpdiscovery.training import loop
 
@@ -30,9 +30,9 @@ def main(argv: Sequence[str]) -> int:
     if settings.method.name == 'superpoint':
         settings.method.weights = detection.weights_file(settings.method.weights)
     transfer.settle(settings, args.workdir)
-    labels.expect(settings)
+    class_labels.expect(settings)
     source = data.build(settings.data, split='train')
-    labels.prepare(source, settings)
+    class_labels.prepare(source, settings)
     metrics.check_landmarks(settings.data.get('landmarks', ''), source)
     method = methods.build(settings.method)
     source = detection.prepare(source, settings.data, args.workdir)

@@ -20,6 +20,6 @@ def get_config(arg: str = ''):
             'landmarks': 'faces5',
         },
         evaluation={'fit': 10_112, 'test': 2_991},
-        num_landmarks=30,
+        num_keypoints=30,
     )
     return landmarks.apply(c, arg)

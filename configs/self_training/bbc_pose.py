@@ -22,6 +22,6 @@ def get_config(arg: str = ''):
             'landmarks': 'bbc7',
         },
         evaluation={'fit': 10_000, 'test': 1_000},
-        num_landmarks=30,
+        num_keypoints=30,
     )
     return landmarks.apply(c, arg, temporal=landmarks.temporal)

@@ -19,6 +19,6 @@ def get_config(arg: str = ''):
             'landmarks': 'cats7',
         },
         evaluation={'fit': 7_747, 'test': 1_257},
-        num_landmarks=20,
+        num_keypoints=20,
     )
     return landmarks.apply(c, arg)

@@ -21,7 +21,7 @@ def get_config(arg: str = ''):
             'options': {'crop_margin': 0.1},
         },
         evaluation={'fit': 2_000, 'test': 2_000},
-        num_landmarks=20,
+        num_keypoints=20,
     )
     return landmarks.apply(c, arg, cpu=cpu, smoke=smoke)
 

@@ -18,6 +18,6 @@ def get_config(arg: str = ''):
             'landmarks': 'cub15',
         },
         evaluation={'fit': 6_000, 'test': 5_778},
-        num_landmarks=30,
+        num_keypoints=30,
     )
     return landmarks.apply(c, arg)

@@ -19,6 +19,6 @@ def get_config(arg: str = ''):
             'landmarks': 'fashion14',
         },
         evaluation={'fit': 10_000, 'test': 500},
-        num_landmarks=30,
+        num_keypoints=30,
     )
     return landmarks.apply(c, arg)

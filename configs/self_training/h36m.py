@@ -22,7 +22,7 @@ def get_config(arg: str = ''):
             'landmarks': 'h36m32',
         },
         evaluation={'fit': 10_000, 'test': 2_760},
-        num_landmarks=30,
+        num_keypoints=30,
         ground_clusters=250,
     )
     return landmarks.apply(c, arg)

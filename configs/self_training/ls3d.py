@@ -21,6 +21,6 @@ def get_config(arg: str = ''):
             'landmarks': 'ls3d68',
         },
         evaluation={'fit': 10_000, 'test': 7_200},
-        num_landmarks=30,
+        num_keypoints=30,
     )
     return landmarks.apply(c, arg)

@@ -21,6 +21,6 @@ def get_config(arg: str = ''):
             'temporal_gap': 0,
         },
         evaluation={},
-        num_landmarks=10,
+        num_keypoints=10,
     )
     return landmarks.apply(c, arg, cpu=faces.cpu, temporal=landmarks.temporal)

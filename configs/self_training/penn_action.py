@@ -21,6 +21,6 @@ def get_config(arg: str = ''):
             'landmarks': 'penn13',
         },
         evaluation={'fit': 10_000, 'test': 1_776},
-        num_landmarks=30,
+        num_keypoints=30,
     )
     return landmarks.apply(c, arg, temporal=landmarks.temporal)

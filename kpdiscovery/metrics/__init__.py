@@ -30,7 +30,7 @@ from kpdiscovery.metrics.landmarks.landmark_nme import landmark_errors, landmark
 from kpdiscovery.metrics.landmarks.named_sets import (
     LANDMARK_SETS,
     LandmarkSet,
-    Subset,
+    PointGroup,
     Unmeasurable,
     check_landmarks,
     landmark_set,
@@ -109,7 +109,7 @@ __all__ = [
     'LinearMap',
     'Localization',
     'Nme',
-    'Subset',
+    'PointGroup',
     'Unmeasurable',
     'adjusted_rand_index',
     'annotated_extent',

@@ -35,7 +35,7 @@ def split(pixels: jax.Array, *, stride: int = STRIDE) -> jax.Array:
     return blocks.reshape(*lead, h, w, stride**2)
 
 
-def labels(key: jax.Array, xy: jax.Array, valid: jax.Array, size: tuple[int, int]):
+def cell_labels(key: jax.Array, xy: jax.Array, valid: jax.Array, size: tuple[int, int]):
     """Class of every cell, `[h, w]` int32, from points `[K, 2]`.
 
     Of several points in a cell one is drawn. Points belong to the nearest pixel; those

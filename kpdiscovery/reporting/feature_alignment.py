@@ -152,7 +152,7 @@ def _aligned(method, pool, query):
     there = jnp.ones(len(others), bool)
     labels = aligning.agree(method, found.maps, there, pool.valid[query])
     image, size = pool.images[query], pool.maps.shape[1:3]
-    tinted = _tinted(image, labels, method.num_parts)
+    tinted = _tinted(image, labels, method.num_keypoints)
     figures = [picture(image, 'query', width=_WIDTH),
                picture(tinted, 'labels', width=_WIDTH)]  # fmt: skip
     for j in range(min(_ALIGNED, len(others))):

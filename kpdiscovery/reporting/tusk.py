@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpdiscovery.methods.tusk import Tusk
-from kpdiscovery.methods.tusk.network import Detections
+from kpdiscovery.methods.tusk.network import SoftKeypoints
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops import vectors
 from kpdiscovery.reporting import drawing
@@ -46,7 +46,9 @@ def decode_prototypes(seen: Seen, prototypes: np.ndarray) -> np.ndarray:
     h, w = size = _inner(seen)
     count = len(prototypes)
     middle = jnp.tile(jnp.array([(w - 1) / 2, (h - 1) / 2]), (count, 1, 1))
-    alone = Detections(middle, jnp.ones((count, 1)), jnp.asarray(prototypes[:, None]))
+    alone = SoftKeypoints(
+        middle, jnp.ones((count, 1)), jnp.asarray(prototypes[:, None])
+    )
     colors, _ = jax.jit(method.layers, static_argnums=2)(variables, alone, size)
     return np.asarray(colors[:, 0])
 

@@ -85,7 +85,7 @@ def test_the_start_is_measured_too(monkeypatch):
 
     monkeypatch.setattr(evaluate.detection, 'detector', lambda name, num: found)
     settings = config.load('self_training/faces:smoke', ['data.num_detected=5'])
-    settings.method.num_landmarks = 5
+    settings.method.num_keypoints = 5
     settings.data.landmarks = 'faces5'
     trained = inference.untrained(settings, sources[0])
     splits = [

@@ -9,7 +9,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from PIL import Image
 
 from kpdiscovery import data
-from kpdiscovery.data import feeds, labels, subset
+from kpdiscovery.data import class_labels, feeds, subset
 from kpdiscovery.data.generated import Generated
 from kpdiscovery.data.generated.tetrominoes import tetrominoes
 from kpdiscovery.data.joined import Joined, temporal
@@ -95,7 +95,7 @@ def test_a_folder_in_a_config(tmp_path):
         np.testing.assert_array_equal(source[number]['image'], whole[row]['image'])
     thinned = data.build(section(tmp_path, rows=3), split='test')
     assert len(thinned) == len(data.build(section(tmp_path), split='test'))
-    labels.check(source.labels, 2)
+    class_labels.check(source.labels, 2)
     joined = Joined(source, {'detected': np.zeros((3, 1, 2))})
     assert joined.files == source.files and not hasattr(joined, 'anything')
 

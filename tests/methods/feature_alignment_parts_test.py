@@ -18,7 +18,7 @@ from kpdiscovery.methods.feature_alignment import (
 from kpdiscovery.ops import parallel
 
 METHOD = FeatureAlignment(
-    features=Features(backbone='given'), num_parts=4, border=1, per_image=6,
+    features=Features(backbone='given'), num_keypoints=4, border=1, per_image=6,
     iterations=20, hypotheses=50, matches=32,
 )  # fmt: skip
 GROUND = 4  # Of five channels.
@@ -173,7 +173,7 @@ PLACES = {0: (1, 1), 1: (4, 1), 2: (1, 5), 3: (4, 4)}
 @pytest.mark.parametrize('transform', ['translation', 'affine', 'homography'])
 def test_a_shifted_neighbour_comes_back(transform):
     method = FeatureAlignment(
-        features=METHOD.features, num_parts=4, transform=transform, hypotheses=50
+        features=METHOD.features, num_keypoints=4, transform=transform, hypotheses=50
     )
     own = scene(PLACES)
     other = scene({c: (x + 2, y + 1) for c, (x, y) in PLACES.items()})
@@ -188,7 +188,7 @@ def test_a_shifted_neighbour_comes_back(transform):
 
 def test_without_a_transform_neighbours_stay():
     method = FeatureAlignment(
-        features=METHOD.features, num_parts=4, transform='none', hypotheses=5
+        features=METHOD.features, num_keypoints=4, transform='none', hypotheses=5
     )
     other = scene({c: (x + 2, y + 1) for c, (x, y) in PLACES.items()})
     got = align(method, jax.random.key(0), scene(PLACES), other[None])

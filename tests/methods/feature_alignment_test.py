@@ -202,7 +202,7 @@ def test_predictions_are_the_peaks_of_every_part(trained):
 
 
 def test_a_peak_is_in_the_middle_of_its_cell():
-    method = FeatureAlignment(features=GIVEN, num_parts=2, peaks=1)
+    method = FeatureAlignment(features=GIVEN, num_keypoints=2, peaks=1)
     features = np.zeros((1, 6, 6, 3), np.float32)
     features[..., 2] = 1
     features[0, 1, 4] = (1, 0, 0)

@@ -1,4 +1,4 @@
-"""Views: points follow pictures, mirrored points change their label."""
+"""LabelledViews: points follow pictures, mirrored points change their label."""
 
 import dataclasses
 

@@ -48,7 +48,7 @@ def test_of_two_points_of_a_kind_the_nearer_stays():
 
 def test_a_cluster_without_points_mirrors_itself():
     labels = jnp.array([[0, 2]])
-    pair = clustering.Pair(
+    pair = clustering.Mirrored(
         labels, jnp.array([[2, 2]]), jnp.zeros((1, 2)), jnp.zeros((4, 1))
     )
     np.testing.assert_array_equal(clustering.flip_map(pair), [2, 1, 2, 3])

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from kpdiscovery.methods.self_training import SelfTraining, correspond
-from kpdiscovery.methods.self_training.correspond import Rules, Views
+from kpdiscovery.methods.self_training.correspond import LabelledViews, Rules
 from tests.methods.self_training_augmentation_test import STILL
 
 METHOD = SelfTraining(
-    augmentation=STILL, num_landmarks=2, min_gap=1.5, background_pairs=0
+    augmentation=STILL, num_keypoints=2, min_gap=1.5, background_pairs=0
 )
 
 
@@ -74,8 +74,8 @@ def test_pairs_of_a_run(chapter, others):
 
 
 def views_of(cells, label):
-    """Views of blank pictures of 4x4 cells with given points `[2, P]`."""
-    return Views(
+    """LabelledViews of blank pictures of 4x4 cells with given points `[2, P]`."""
+    return LabelledViews(
         jnp.zeros((1, 2, 16, 16, 3)), jnp.float32(cells)[None], jnp.int32(label)[None]
     )
 

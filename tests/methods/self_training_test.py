@@ -65,7 +65,7 @@ def settings(variant='', *overrides):
     return config.load(f'self_training/critters:{name}', [
         'mesh.data=1', 'run.checkpoint_every=1', f'method.num_points={POINTS}',
         'method.network.features=8', 'method.network.depth=1',
-        'method.network.groups=1', 'method.num_landmarks=4', *overrides,
+        'method.network.groups=1', 'method.num_keypoints=4', *overrides,
     ])  # fmt: skip
 
 
@@ -310,7 +310,7 @@ def test_stage_one_gives_points_of_the_nearest_clusters(source):
     ({'chapter': 7}, 'chapter must be 4, 5 or 6, got 7'),
     ({'correspondence': 'magic'}, "correspondence must be one of .* got 'magic'"),
     ({'negatives': 'none'}, "negatives must be one of .* got 'none'"),
-    ({'num_points': 3}, 'num_points must be at least num_landmarks = 30, got 3'),
+    ({'num_points': 3}, 'num_points must be at least num_keypoints = 30, got 3'),
 ])  # fmt: skip
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):

@@ -11,11 +11,11 @@ import pytest
 from kpdiscovery import config, data, methods
 from kpdiscovery.data.generated.shapes import shapes
 from kpdiscovery.methods.superpoint import SuperPoint, adaptation, learning
-from kpdiscovery.methods.superpoint.augmentation import Photometric, Views
+from kpdiscovery.methods.superpoint.augmentation import Homographies, Photometric
 from kpdiscovery.models import weights
 from kpdiscovery.types import Method, UserError
 
-STILL = Views(patch=1.0, perspective=0.0, scale=0.0, angle=0.0, margin=0)
+STILL = Homographies(patch=1.0, perspective=0.0, scale=0.0, angle=0.0, margin=0)
 TINY = SuperPoint((4, 4, 4, 4), 8, 8, num_keypoints=12, pseudo_keypoints=6)
 
 
@@ -160,11 +160,11 @@ def test_an_equivariant_detector_is_its_own_adaptation():
     gray = jnp.stack([0.5 + 0.3 * jnp.sin(5 * x + 3 * y), 0.5 * x])
     keys = jax.random.split(jax.random.key(0), 2)
     run = functools.partial(
-        adaptation.adapt, lambda image: image, views=Views(), count=12
+        adaptation.adapt, lambda image: image, views=Homographies(), count=12
     )
     got = run(keys, gray)
     np.testing.assert_allclose(got[:, 8:40, 8:40], gray[:, 8:40, 8:40], atol=0.02)
-    alone = adaptation.adapt(lambda image: image, keys, gray, Views(), count=1)
+    alone = adaptation.adapt(lambda image: image, keys, gray, Homographies(), count=1)
     np.testing.assert_array_equal(alone, gray)
 
 

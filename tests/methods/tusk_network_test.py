@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kpdiscovery.methods.tusk import network
-from kpdiscovery.methods.tusk.network import Detections
+from kpdiscovery.methods.tusk.network import SoftKeypoints
 
 PEAK = np.zeros((1, 5, 5), np.float32)
 PEAK[0, 2, 2], PEAK[0, 2, 3] = 1, 0.8
@@ -20,7 +20,7 @@ def detections():
     xy = rng.uniform(0, 6, (2, 3, 2)).astype(np.float32)
     unit = rng.normal(size=(2, 3, 4)).astype(np.float32)
     unit /= np.linalg.norm(unit, axis=-1, keepdims=True)
-    return Detections(xy, rng.uniform(0.2, 1, (2, 3)).astype(np.float32), unit)
+    return SoftKeypoints(xy, rng.uniform(0.2, 1, (2, 3)).astype(np.float32), unit)
 
 
 def test_logits_are_standardised_over_each_picture():

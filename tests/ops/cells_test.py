@@ -12,7 +12,7 @@ def test_pixels_and_classes():
     def classes(*xy):
         points = jnp.array(xy, jnp.float32)
         there = jnp.ones(len(xy), bool)
-        return cells.labels(jax.random.key(0), points, there, (24, 24))
+        return cells.cell_labels(jax.random.key(0), points, there, (24, 24))
 
     assert classes((3, 2))[0, 0] == 19
     label = classes((18, 9))
@@ -55,7 +55,7 @@ def test_frames_of_descriptors():
 
 def test_labels_undo_the_heatmap(rng):
     x, y = rng.integers(0, 32, 2)
-    label = cells.labels(jax.random.key(0), jnp.array([[x, y]], jnp.float32),
+    label = cells.cell_labels(jax.random.key(0), jnp.array([[x, y]], jnp.float32),
                          jnp.array([True]), (32, 32))  # fmt: skip
     heat = cells.to_heatmap(20 * jax.nn.one_hot(label, 65))
     assert np.unravel_index(heat.argmax(), heat.shape) == (y, x)
@@ -65,13 +65,13 @@ def test_points_outside_or_not_valid_are_none():
     xy = jnp.array([[-0.6, 3], [3, 15.6], [16, 2], [3, 3]])
     there = jnp.array([True, True, True, False])
     np.testing.assert_array_equal(
-        cells.labels(jax.random.key(0), xy, there, (16, 16)), 64
+        cells.cell_labels(jax.random.key(0), xy, there, (16, 16)), 64
     )
 
 
 def test_one_of_several_points_is_drawn():
     xy = jnp.array([[0.0, 0], [7, 7]])
-    draw = lambda key: cells.labels(key, xy, jnp.ones(2, bool), (8, 8))[0, 0]
+    draw = lambda key: cells.cell_labels(key, xy, jnp.ones(2, bool), (8, 8))[0, 0]
     drawn = jax.vmap(draw)(jax.random.split(jax.random.key(0), 200))
     assert set(drawn.tolist()) == {0, 63}
     assert 60 < int((drawn == 0).sum()) < 140

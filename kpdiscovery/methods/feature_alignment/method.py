@@ -34,7 +34,7 @@ class FeatureAlignment:
     """
 
     features: Features = Features()
-    num_parts: int = 512
+    num_keypoints: int = 512
     kappa: float = 30.0  # Concentration of the parts; 1 / temperature of the softmax.
     per_image: int = 20  # Features a picture that the dictionary is learnt from.
     border: int = 3  # Cells at the border of maps that it is not learnt from.
@@ -68,13 +68,13 @@ class FeatureAlignment:
             loss=('averaged', 'each'),
             parts=('trained', 'dictionary'),
         )
-        for name in ('num_parts', 'neighbours', 'peaks', 'per_image', 'matches'):
+        for name in ('num_keypoints', 'neighbours', 'peaks', 'per_image', 'matches'):
             if getattr(self, name) < 1:
                 raise ValueError(f'{name} must be at least 1')
 
     @property
     def num_labels(self) -> int:
-        return self.num_parts
+        return self.num_keypoints
 
     def phases(self, config) -> tuple[Phase, ...]:
         build = {'dictionary': self._dictionary, 'align': self._align}
@@ -106,7 +106,7 @@ class FeatureAlignment:
         found = heatmaps.top_k_keypoints(channels, self.peaks, window=3)
         flat = lambda leaf: leaf.reshape(len(leaf), -1, *leaf.shape[3:])
         label = jnp.broadcast_to(
-            jnp.arange(self.num_parts)[None, :, None], found.label.shape
+            jnp.arange(self.num_keypoints)[None, :, None], found.label.shape
         )
         return Prediction(
             Keypoints(
@@ -143,7 +143,7 @@ class FeatureAlignment:
         del before
         own, drawn = jax.random.split(key)
         variables = self._network(own, batch)
-        shape = (self.num_parts + 1, self.feature_shape(batch)[-1])
+        shape = (self.num_keypoints + 1, self.feature_shape(batch)[-1])
         directions = jax.random.normal(drawn, shape)
         for name in ('parts', 'dictionary'):
             variables[name] = {'directions': directions}
@@ -204,7 +204,7 @@ class FeatureAlignment:
         terms = {
             'matches': share(aligned.matches.valid.sum(axis=1)),
             'inliers': share(aligned.transforms.inliers.sum(axis=1)),
-            'foreground': (labels < self.num_parts).mean(),
+            'foreground': (labels < self.num_keypoints).mean(),
         }
         return loss, terms
 

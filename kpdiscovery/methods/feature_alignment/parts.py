@@ -45,7 +45,7 @@ def learn_dictionary(method, table: Any, key: jax.Array, *, axis_name: str | Non
     """Directions of the parts, from cells of all pictures.
 
     Args:
-        method: `num_parts`, `clustering`, `kappa`, `iterations`, `per_image`, `border`.
+        method: `num_keypoints`, `clustering`, `kappa`, `iterations`, `per_image`, `border`.
         table: this device's rows: `features` `[N, h, w, D]`, `valid` `[N, h, w]` and
             `row_valid` `[N]`.
 
@@ -67,7 +67,7 @@ def learn_dictionary(method, table: Any, key: jax.Array, *, axis_name: str | Non
     ground = total(jnp.einsum(
         'nhwd,nhw->d', precision.full(table['features']), valid.astype(jnp.float32)
     ))  # fmt: skip
-    rare = (shares < 0.1 / method.num_parts).sum()
+    rare = (shares < 0.1 / method.num_keypoints).sum()
     scalars = {**scalars, 'features': total(counts.sum()), 'rare_parts': rare}
     return jnp.concatenate([directions, vectors.normalize(ground)[None]]), scalars
 
@@ -76,7 +76,7 @@ def _mixture(method, key, rows, counts, axis_name, total):
     """Expectation and maximisation of von Mises-Fisher distributions."""
     del total
     found = vmf.fit_vmf(
-        key, rows, method.num_parts, kappa=method.kappa, weights=counts,
+        key, rows, method.num_keypoints, kappa=method.kappa, weights=counts,
         iterations=method.iterations, axis_name=axis_name,
     )  # fmt: skip
     scalars = {'likelihood': found.log_likelihood, 'iterations': found.iterations}
@@ -86,10 +86,10 @@ def _mixture(method, key, rows, counts, axis_name, total):
 def _spherical(method, key, rows, counts, axis_name, total):
     """k-means of directions."""
     found = kmeans.kmeans(
-        key, precision.full(rows), method.num_parts, weights=counts,
+        key, precision.full(rows), method.num_keypoints, weights=counts,
         iterations=method.iterations, spherical=True, axis_name=axis_name,
     )  # fmt: skip
-    many = total(jnp.zeros(method.num_parts).at[found.labels].add(counts))
+    many = total(jnp.zeros(method.num_keypoints).at[found.labels].add(counts))
     all_rows = jnp.maximum(many.sum(), 1)
     return found.centroids, many / all_rows, {'inertia': found.inertia / all_rows}
 

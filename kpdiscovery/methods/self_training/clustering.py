@@ -15,7 +15,7 @@ from kpdiscovery.ops import kmeans, neighbors, vectors
 _PICTURES = 64  # Whose distances to all clusters are held at a time.
 
 
-class Pair(NamedTuple):
+class Mirrored(NamedTuple):
     """Clusters of points and of their mirror images."""
 
     labels: jax.Array  # [N, P] int32, -1 none.
@@ -115,7 +115,7 @@ def cluster_mirrored(
     restarts: int = 1,
     iterations: int = 100,
     axis_name: str | None = None,
-) -> Pair:
+) -> Mirrored:
     """k clusters of points and of the same points in the mirrored pictures together.
 
     Which cluster a mirrored point falls into tells left from right without annotation.
@@ -137,17 +137,17 @@ def cluster_mirrored(
     )  # fmt: skip
     assigned = kmeans.assign(rows, found.centroids, weights=weights)
     labels, distances = (a.reshape(*valid.shape, 2) for a in assigned)
-    return Pair(labels[..., 0], labels[..., 1], distances[..., 0], found.centroids)
+    return Mirrored(labels[..., 0], labels[..., 1], distances[..., 0], found.centroids)
 
 
-def without_duplicates(pair: Pair) -> jax.Array:
+def without_duplicates(pair: Mirrored) -> jax.Array:
     """Points that are the nearest of their picture to their centroid: `[N, P]` bool."""
     return kmeans.keep_nearest_per_image(
         pair.labels, pair.distances, k=len(pair.centroids)
     )
 
 
-def flip_map(pair: Pair, *, axis_name: str | None = None) -> jax.Array:
+def flip_map(pair: Mirrored, *, axis_name: str | None = None) -> jax.Array:
     """The most frequent cluster of each cluster's mirror images: `[k]` int32.
 
     A cluster without points is its own mirror image.

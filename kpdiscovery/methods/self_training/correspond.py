@@ -29,14 +29,12 @@ _NETS = ('trunk', 'detector', 'descriptor')
 class Rules:
     """How a phase makes its pairs."""
 
-    flip: bool = (
-        False  # Views may be mirrored, points then change to their `mirror` label.
-    )
+    flip: bool = False  # Views may be mirrored; points then take their `mirror` label.
     others: float = 0.0  # Share of second views that show another picture.
     across: bool = False  # Negatives between the views (chapter 5), else inside each.
 
 
-class Views(NamedTuple):
+class LabelledViews(NamedTuple):
     """Two views of each picture with their labelled points."""
 
     image: jax.Array  # [B, 2, H, W, 3]
@@ -77,7 +75,7 @@ def step(
     return State(state.step + 1, variables, {'network': opt}), terms
 
 
-def loss(method, rules, variables, views: Views, key, trained):
+def loss(method, rules, variables, views: LabelledViews, key, trained):
     """Detector and descriptor losses of both views; pictures with few points count 0."""
     del variables
     batch, _, height, width, _ = views.image.shape
@@ -109,7 +107,7 @@ def loss(method, rules, variables, views: Views, key, trained):
     }
 
 
-def make_views(method, rules, key, batch, labels) -> Views:
+def make_views(method, rules, key, batch, labels) -> LabelledViews:
     """Two random views of each picture of a batch, with its labels.
 
     Where the batch has temporal pairs, the second view is of the later picture.
@@ -117,7 +115,7 @@ def make_views(method, rules, key, batch, labels) -> Views:
     images = image_ops.as_float(batch['image'])
     rows = {name: labels[name][batch['index']] for name in ('xy', 'label', 'mirror')}
     first = {**rows, 'image': images}
-    second = _follow(batch, first) if 'flow' in batch else first
+    second = _later_view(batch, first) if 'flow' in batch else first
     both = jax.tree.map(lambda *ab: jnp.stack(ab, axis=1), first, second)
     if rules.others:
         both = _show_others(key, rules.others, both)
@@ -126,7 +124,7 @@ def make_views(method, rules, key, batch, labels) -> Views:
     image, cells, label = jax.vmap(lambda k, one: jax.vmap(view)(
         jax.random.split(k), one['image'], one['xy'], one['label'], one['mirror']
     ))(keys, both)  # fmt: skip
-    return Views(image, cells, label)
+    return LabelledViews(image, cells, label)
 
 
 def labelled_view(augmentation, flip: bool, key, image, xy, label, mirror):
@@ -161,7 +159,7 @@ def nets_of(variables) -> Any:
     return {name: variables[name] for name in _NETS}
 
 
-def _follow(batch, first):
+def _later_view(batch, first):
     """The later pictures, points moved by the flow (thesis sections 3.1.3 and 6.2.1).
 
     A point that leaves the picture loses its labels.

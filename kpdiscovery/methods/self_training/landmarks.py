@@ -11,7 +11,7 @@ import optax
 from kpdiscovery import losses
 from kpdiscovery.methods.self_training import clustering, network
 from kpdiscovery.methods.self_training.correspond import labelled_view
-from kpdiscovery.methods.self_training.labels import table_sweep, without_labels
+from kpdiscovery.methods.self_training.label_tables import table_sweep, without_labels
 from kpdiscovery.ops import heatmaps, parallel
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.types import Batch, State, Sweep, Tree

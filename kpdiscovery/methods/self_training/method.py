@@ -13,7 +13,7 @@ from kpdiscovery.methods import optimizers
 from kpdiscovery.methods.self_training import (
     clustering,
     correspond,
-    labels,
+    label_tables,
     landmarks,
     network,
     rounds,
@@ -36,7 +36,7 @@ class SelfTraining:
     distances are in cells of the maps, a quarter of the picture's pixels.
     """
 
-    num_landmarks: int = 30  # K; chapter 4: of the template. Chapter 5 finds it itself.
+    num_keypoints: int = 30  # K; chapter 4: of the template. Chapter 5 finds it itself.
     num_clusters: int = 100  # M.
     num_points: int = 64  # P: points kept a picture at most.
     chapter: int = 6  # 4, 5 or 6 of the thesis.
@@ -64,9 +64,7 @@ class SelfTraining:
     merge_start: int = 25_000  # Steps of stage 2 before channels merge (chapter 5).
     merge_overlap: float = 0.7
     merge_distance: float = 1.425
-    min_population: int = (
-        500  # Points of a cluster that becomes a landmark (chapter 5).
-    )
+    min_population: int = 500  # Points of a cluster that becomes a landmark (ch. 5).
     distill_after: int = 5  # Rounds, and views a picture, of data distillation ...
     distill_views: int = 8  # ... in chapter 4.
     min_matched: float = 0.7  # Share of the template a picture must match (chapter 4).
@@ -96,16 +94,16 @@ class SelfTraining:
             raise ValueError(
                 f'negatives must be one of {_NEGATIVES}, got {self.negatives!r}'
             )
-        if self.num_points < self.num_landmarks:
+        if self.num_points < self.num_keypoints:
             raise ValueError(
-                f'num_points must be at least num_landmarks = {self.num_landmarks}, got '
+                f'num_points must be at least num_keypoints = {self.num_keypoints}, got '
                 f'{self.num_points}'
             )
 
     @property
     def num_labels(self) -> int:
         """Landmarks: K, and in chapter 5 as many as there are clusters."""
-        return self.num_clusters if self.chapter == 5 else self.num_landmarks
+        return self.num_clusters if self.chapter == 5 else self.num_keypoints
 
     def phases(self, config) -> tuple[Phase, ...]:
         sections = config['phases']
@@ -124,9 +122,9 @@ class SelfTraining:
         warm_up, main = sections['warm_up'], sections['correspond']
         return (
             self._stage_one('warm_up', warm_up, quiet,
-                            labels.from_generic(self, warm_up['steps'])),
+                            label_tables.from_generic(self, warm_up['steps'])),
             self._stage_one('correspond', main, rules,
-                            labels.from_network(self, main['round'])),
+                            label_tables.from_network(self, main['round'])),
             self._stage_two(sections['landmarks'], flips),
         )  # fmt: skip
 
@@ -154,7 +152,7 @@ class SelfTraining:
         for number in range(1, section['rounds'] + 1):
             distill = number > self.distill_after
             sweep = (
-                labels.from_generic(self, section['steps'])
+                label_tables.from_generic(self, section['steps'])
                 if number == 1
                 else rounds.from_teacher(self, section['steps'], distill=distill)
             )

@@ -13,8 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from kpdiscovery.methods.self_training import labels as label_tables
-from kpdiscovery.methods.self_training import landmarks, network
+from kpdiscovery.methods.self_training import label_tables, landmarks, network
 from kpdiscovery.methods.self_training.clustering import total_over
 from kpdiscovery.methods.self_training.correspond import labelled_view, targets
 from kpdiscovery.methods.self_training.health import advise, old_labels
@@ -176,7 +175,7 @@ def _points_or_peaks(method, state: State, batch: Batch, labels: Tree) -> Tree:
 def _align_or_keep(method, rows, clusters, step, key, *, axis_name):
     del clusters, key
     valid = label_tables.counted(rows)
-    k, slots = method.num_landmarks, valid.shape[1]
+    k, slots = method.num_keypoints, valid.shape[1]
 
     def first():
         template = _template(rows, valid, k, axis_name)

@@ -7,17 +7,17 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.methods.superpoint.augmentation import Views
+from kpdiscovery.methods.superpoint.augmentation import Homographies
 from kpdiscovery.ops import warps
 
-_LEAST = 1.0  # Views that must have shown a pixel; below, it has no points.
+_LEAST = 1.0  # Homographies that must have shown a pixel; below, it has no points.
 
 
 def adapt(
     detect: Callable[[jax.Array], jax.Array],
     keys: jax.Array,
     gray: jax.Array,
-    views: Views,
+    views: Homographies,
     *,
     count: int,
 ) -> jax.Array:

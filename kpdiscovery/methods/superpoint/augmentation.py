@@ -63,7 +63,7 @@ class Photometric:
 
 
 @dataclasses.dataclass(frozen=True)
-class Views:
+class Homographies:
     """Random homographies; lengths as in `homographies.random_homography`."""
 
     patch: float = 0.85

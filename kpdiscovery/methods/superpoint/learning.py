@@ -17,7 +17,7 @@ from kpdiscovery.ops import images as image_ops
 from kpdiscovery.types import Batch, State, SweepResult, UserError
 
 
-class View(NamedTuple):
+class LabelledPicture(NamedTuple):
     """A picture to learn from."""
 
     gray: jax.Array  # [H, W]
@@ -62,12 +62,12 @@ def _views(method, key, gray, xy, there):
     size = gray.shape
     warp = method.views.draw(keys[0], size)
     light = method.photometric or (lambda key, gray: gray)
-    own = View(light(keys[1], gray), cells.labels(keys[3], xy, there, size),
+    own = LabelledPicture(light(keys[1], gray), cells.cell_labels(keys[3], xy, there, size),
                jnp.ones(size, bool))  # fmt: skip
     moved = warps.transform_points(warps.invert(warp), xy)
-    other = View(
+    other = LabelledPicture(
         warps.warp_image(warp, light(keys[2], gray)[..., None])[..., 0],
-        cells.labels(keys[3], moved, there, size),
+        cells.cell_labels(keys[3], moved, there, size),
         method.views.covers(warp, size),
     )
     whole = lambda view: view._replace(valid=cells.whole(view.valid))
@@ -78,7 +78,9 @@ def _loss(method, net, seen, describe, params):
     own, other, warp = seen
     views = [own, other] if describe else [other]
     gray = jnp.stack([view.gray for view in views], axis=1)
-    gray = gray.reshape(-1, *gray.shape[2:])  # Views of one example side by side.
+    gray = gray.reshape(
+        -1, *gray.shape[2:]
+    )  # Homographies of one example side by side.
     variables, mutable = {**net, 'params': params}, ['batch_stats']
     (logits, coarse), stats = method.model.apply(
         variables, gray[..., None], train=True, describe=describe, mutable=mutable

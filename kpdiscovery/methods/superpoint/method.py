@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from kpdiscovery.methods import optimizers
 from kpdiscovery.methods.superpoint import learning
-from kpdiscovery.methods.superpoint.augmentation import Photometric, Views
+from kpdiscovery.methods.superpoint.augmentation import Homographies, Photometric
 from kpdiscovery.models import superpoint
 from kpdiscovery.ops import cells, heatmaps, suppression
 from kpdiscovery.ops import images as image_ops
@@ -41,8 +41,8 @@ class SuperPoint:
     border: int = 4  # Pixels at the border without points.
     frame: str = 'centred'  # Of descriptors; 'corner' for public weights.
     photometric: Photometric | None = Photometric()
-    views: Views = Views()  # Of training.
-    adaptation: Views = Views(angle=3.1416)  # Of homographic adaptation.
+    views: Homographies = Homographies()  # Of training.
+    adaptation: Homographies = Homographies(angle=3.1416)  # Of homographic adaptation.
     adaptations: int = 100  # Its views.
     pseudo_keypoints: int = 300  # Places for labels in a picture.
     descriptor_weight: float = 10_000.0  # With normalised inner products.
@@ -56,8 +56,8 @@ class SuperPoint:
     num_labels = 1
     sections: ClassVar = {
         'photometric': Photometric,
-        'views': Views,
-        'adaptation': Views,
+        'views': Homographies,
+        'adaptation': Homographies,
     }
 
     def __post_init__(self):

@@ -75,7 +75,7 @@ def step(tusk, update, steps: int, state: State, batch: Batch, labels, key: jax.
         )
         variables |= optax.apply_updates(trained[group], change)
     if moments is not None:
-        variables['moments'] = _follow(variables['moments'], moments._asdict())
+        variables['moments'] = _track(variables['moments'], moments._asdict())
     if tusk.alternate and tusk.prototype_steps:
         if tusk.encodes_again:
             descriptors = tusk.detect(variables, images, tusk.num_keypoints).descriptors
@@ -137,7 +137,7 @@ def _moments(tusk, read):
     return whitening.moments(read.reshape(-1, tusk.channels), axis_name=tusk.axis_name)
 
 
-def _follow(kept, fresh):
+def _track(kept, fresh):
     """Moments for prediction: a running mean of the batches'.
 
     What is whitened away is free to drift, and drifts while the learning rate is high:

@@ -73,9 +73,7 @@ class Tusk:
     heat_weight: float = 0.01
     feature_weight: float = 100.0
     mask_equivariance: bool = False
-    exploration: float = (
-        0.0  # Share of the phase in which unusual pixels attract points.
-    )
+    exploration: float = 0.0  # Share of the phase in which unusual pixels attract.
     claim_weight: float = 0.0  # Of alphas that claim pixels for one keypoint (ours).
     claim_start: float = 0.6  # Share of the phase before it sets in.
     clustering: str = 'sliced_wasserstein'
@@ -172,13 +170,17 @@ class Tusk:
             result, alphas=alphas, instances=alphas.argmax(1).astype(jnp.int32)
         )
 
-    def detect(self, variables: Any, images: jax.Array, k: int) -> network.Detections:
+    def detect(
+        self, variables: Any, images: jax.Array, k: int
+    ) -> network.SoftKeypoints:
         """K points of `[B, H, W, 3]` images, in pixels of the inner resolution."""
         scores, features = self.encode(variables, self.fit(images))
         found, kept = self.find(scores, features, k), variables.get('moments')
         return network.on_sphere(found, kept and Moments(**kept))
 
-    def layers(self, variables: Any, found: network.Detections, size: tuple[int, int]):
+    def layers(
+        self, variables: Any, found: network.SoftKeypoints, size: tuple[int, int]
+    ):
         """Every keypoint decoded alone: colours and alpha logits (`network`)."""
         decode = functools.partial(self.decoder.apply, {'params': variables['decoder']})
         options = {'variance': self.splat_variance, 'gain': self.splat_gain}

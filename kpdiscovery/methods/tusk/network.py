@@ -45,7 +45,7 @@ class Encoder(nn.Module):
         return normalize_features(f, self.normalize_features), h[..., 0]
 
 
-class Detections(NamedTuple):
+class SoftKeypoints(NamedTuple):
     """K points of B images, all differentiable."""
 
     xy: jax.Array  # [B, K, 2]
@@ -104,7 +104,7 @@ def locate(
     return xy, peaks.valid
 
 
-def describe(scores, features, xy, *, sampling: str) -> Detections:
+def describe(scores, features, xy, *, sampling: str) -> SoftKeypoints:
     """Confidence and features at points, by `sampling` 'bilinear' or 'floor' (code).
 
     No gradient reaches the location through the descriptor.
@@ -117,10 +117,10 @@ def describe(scores, features, xy, *, sampling: str) -> Detections:
     else:
         confidence = heatmaps.sample_bilinear(score_map, xy)[..., 0]
         read = heatmaps.sample_bilinear(features, jax.lax.stop_gradient(xy))
-    return Detections(xy, confidence, read)
+    return SoftKeypoints(xy, confidence, read)
 
 
-def on_sphere(found: Detections, moments: Moments | None = None) -> Detections:
+def on_sphere(found: SoftKeypoints, moments: Moments | None = None) -> SoftKeypoints:
     """Descriptors of unit length; whitened before, where `moments` are given.
 
     Features of all keypoints have much in common (they are not ground) and differ most
@@ -134,21 +134,21 @@ def on_sphere(found: Detections, moments: Moments | None = None) -> Detections:
     return found._replace(descriptors=vectors.normalize(read))
 
 
-def splat(found: Detections, shape, *, variance: float, gain: float = 1.0):
+def splat(found: SoftKeypoints, shape, *, variance: float, gain: float = 1.0):
     """Weighted descriptors and the two factors of their splats."""
     rows, columns = heatmaps.gaussian_splats(found.xy, shape, variance=variance)
     values = found.descriptors * (gain * found.confidence)[..., None]
     return values, rows, columns
 
 
-def decode_sum(decode, found: Detections, shape, **options) -> jax.Array:
+def decode_sum(decode, found: SoftKeypoints, shape, **options) -> jax.Array:
     """Image `[B, H, W, 3]` decoded from the sum of all splats."""
     dense = jnp.einsum('bkd,bky,bkx->byxd', *splat(found, shape, **options))
     return nn.sigmoid(precision.full(decode(dense)))
 
 
 def decode_layers(
-    decode, found: Detections, shape, **options
+    decode, found: SoftKeypoints, shape, **options
 ) -> tuple[jax.Array, jax.Array | None]:
     """Each keypoint decoded alone: colours `[B, K, H, W, 3]`, alpha logits `[B, K, H, W]`.
 

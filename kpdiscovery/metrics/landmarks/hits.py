@@ -10,11 +10,11 @@ from kpdiscovery.metrics.landmarks.accuracy import (
     precision_recall,
 )
 from kpdiscovery.metrics.landmarks.labelled import (
-    View,
+    Comparison,
     by_label,
+    comparisons,
     measurable,
     side,
-    views,
 )
 from kpdiscovery.metrics.landmarks.landmark_nme import completed
 from kpdiscovery.metrics.landmarks.named_sets import Unmeasurable, landmark_set
@@ -55,11 +55,11 @@ def landmark_accuracy(fit: Split, test: Split) -> dict[str, float]:
     Source: thesis tables 5.2 and 6.9 to 6.11 (12), chapters 4 (8) and 5 (10).
     """
     unit, figures = side(test) / _PIXELS, {}
-    for view in views(fit, test):
-        both = _raw(view), _regressed(view, side(test))
+    for comparison in comparisons(fit, test):
+        both = _raw(comparison), _regressed(comparison, side(test))
         for name, found in zip(('raw', 'regressed'), both, strict=True):
             met = _share(found, 1.0, _ACCURACY * unit)
-            figures[f'{name}_accuracy_{view.points}@{_ACCURACY}'] = met
+            figures[f'{name}_accuracy_{comparison.points}@{_ACCURACY}'] = met
     for distance in _PRECISION:
         figures |= _precision_recall(test, distance, unit)
     return figures
@@ -77,11 +77,11 @@ def landmark_pck(fit: Split, test: Split) -> dict[str, float]:
 
     Source: thesis table 6.11 (0.3 of the torso).
     """
-    known, view = _whole(fit, test)
-    length, usable = known.torso(view.truth)
-    view = view._replace(usable=usable)
-    view = view._replace(test=measurable(view))
-    both = _raw(view), _regressed(view, side(test))
+    known, comparison = _whole(fit, test)
+    length, usable = known.torso(comparison.truth)
+    comparison = comparison._replace(usable=usable)
+    comparison = comparison._replace(test=measurable(comparison))
+    both = _raw(comparison), _regressed(comparison, side(test))
     return {
         f'{name}_pck@{known.alpha}': _share(found, length, known.alpha)
         for name, found in zip(('raw', 'regressed'), both, strict=True)
@@ -100,11 +100,13 @@ def landmark_oks(fit: Split, test: Split) -> dict[str, float]:
 
     Source: thesis table 6.11.
     """
-    known, view = _whole(fit, test)
+    known, comparison = _whole(fit, test)
     if not known.sigmas or known.extent is None:
         raise Unmeasurable(f'{known.name} has no OKS sigmas')
-    length, usable = known.extent(view.truth)
-    found = _raw(view._replace(test=measurable(view._replace(usable=usable))))
+    length, usable = known.extent(comparison.truth)
+    found = _raw(
+        comparison._replace(test=measurable(comparison._replace(usable=usable)))
+    )
     measure = lambda levels: oks_average_precision(
         found.predicted, found.annotated, length**2, np.array(known.sigmas),
         _confidence(test), found.valid, found.visible, thresholds=levels,
@@ -134,22 +136,22 @@ def landmark_points(fit: Split, test: Split) -> dict[str, float]:
 
 
 def _whole(fit: Split, test: Split):
-    return landmark_set(test.landmarks), next(views(fit, test))
+    return landmark_set(test.landmarks), next(comparisons(fit, test))
 
 
-def _raw(view: View) -> Landmarks:
+def _raw(comparison: Comparison) -> Landmarks:
     """Test pictures with the matched landmark of every annotated point: K = T."""
-    test, points = view.test, view.test.visible.shape[1]
+    test, points = comparison.test, comparison.test.visible.shape[1]
     match = np.full(points, -1)
-    if is_frequent(view.fit.valid).any():
-        match = match_landmarks(view.fit)
+    if is_frequent(comparison.fit.valid).any():
+        match = match_landmarks(comparison.fit)
     valid = test.valid[:, match] & (match >= 0)
     return test._replace(predicted=test.predicted[:, match], valid=valid)
 
 
-def _regressed(view: View, side: float) -> Landmarks:
+def _regressed(comparison: Comparison, side: float) -> Landmarks:
     """Test pictures with the annotated points as they follow from the landmarks."""
-    full, filled, _ = completed(view.fit, view.test, side)
+    full, filled, _ = completed(comparison.fit, comparison.test, side)
     return filled._replace(predicted=regress_landmarks(full, filled, scale=side))
 
 

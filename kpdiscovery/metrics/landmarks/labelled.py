@@ -17,7 +17,7 @@ from kpdiscovery.metrics.landmarks.points import Landmarks
 from kpdiscovery.types import Array, Keypoints, Split
 
 
-class View(NamedTuple):
+class Comparison(NamedTuple):
     """The fit and the test split, measured at a subset of the annotated points."""
 
     points: str  # Their number, which ends the names of the figures.
@@ -61,7 +61,7 @@ def side(split: Split) -> float:
     return float(np.sqrt(split.size[0] * split.size[1]))
 
 
-def views(fit: Split, test: Split) -> Iterator[View]:
+def comparisons(fit: Split, test: Split) -> Iterator[Comparison]:
     """Landmarks by label beside each subset of the annotated points, all points first.
 
     Raises:
@@ -78,7 +78,7 @@ def views(fit: Split, test: Split) -> Iterator[View]:
             for (xy, valid), t in zip(found, truths, strict=True)
         )
         length, usable = subset.normalizer(truths[1])
-        yield View(name, one, two, length, usable, truths[1])
+        yield Comparison(name, one, two, length, usable, truths[1])
 
 
 def at(points, truth: Truth, known: LandmarkSet) -> Truth:
@@ -104,14 +104,14 @@ def at(points, truth: Truth, known: LandmarkSet) -> Truth:
     return {**truth, 'keypoints': xy, 'visible': visible}
 
 
-def measurable(view: View) -> Landmarks:
+def measurable(comparison: Comparison) -> Landmarks:
     """The test split without the points of pictures that have no normaliser.
 
     Raises:
         Unmeasurable: no visible point is left.
     """
-    usable = view.usable[:, None]
-    valid, visible = view.test.valid & usable, view.test.visible & usable
+    usable = comparison.usable[:, None]
+    valid, visible = comparison.test.valid & usable, comparison.test.visible & usable
     if not visible.any():
         raise Unmeasurable(f'no normaliser in any of {len(usable)} pictures')
-    return view.test._replace(valid=valid, visible=visible)
+    return comparison.test._replace(valid=valid, visible=visible)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from kpdiscovery.metrics.landmarks.errors import mean_measured
-from kpdiscovery.metrics.landmarks.labelled import View, measurable, side, views
+from kpdiscovery.metrics.landmarks.labelled import (
+    Comparison,
+    comparisons,
+    measurable,
+    side,
+)
 from kpdiscovery.metrics.landmarks.named_sets import landmark_set
 from kpdiscovery.metrics.landmarks.nme import backward_nme, forward_nme, random_parts
 from kpdiscovery.metrics.landmarks.points import Landmarks, fill_missing, is_frequent
@@ -57,11 +62,11 @@ def landmark_errors(fit: Split, test: Split) -> dict[str, Array]:
     Source: thesis section 2.6 and the released evaluation of chapter 5.
     """
     hidden, tables = landmark_set(test.landmarks).hidden, {}
-    for view in views(fit, test):
-        draws = _draws(view, side(test), hidden)
+    for comparison in comparisons(fit, test):
+        draws = _draws(comparison, side(test), hidden)
         for name in draws[0]:
             stacked = np.stack([draw[name] for draw in draws])
-            tables[f'{name}_{view.points}'] = mean_measured(stacked)
+            tables[f'{name}_{comparison.points}'] = mean_measured(stacked)
     return tables
 
 
@@ -88,12 +93,14 @@ def blind(landmarks: Landmarks, side: float) -> Landmarks:
     return landmarks._replace(predicted=middle, valid=None)
 
 
-def _draws(view: View, side: float, hidden: bool) -> list[dict[str, Array]]:
+def _draws(comparison: Comparison, side: float, hidden: bool) -> list[dict[str, Array]]:
     """The tables of every fit."""
-    test, length, tables = measurable(view), view.normalizer, []
+    test, length, tables = measurable(comparison), comparison.normalizer, []
     draw = lambda table: random_parts(table, images=_IMAGES, repeats=_REPEATS)
     known = lambda table: table._replace(visible=None) if hidden else table
-    parts = zip(draw(view.fit), draw(known(view.fit)), strict=True)  # Same pictures.
+    parts = zip(
+        draw(comparison.fit), draw(known(comparison.fit)), strict=True
+    )  # Same pictures.
     for ahead, back in parts:
         full, filled, kept = completed(ahead, test, side)
         back = back._replace(predicted=full.predicted)

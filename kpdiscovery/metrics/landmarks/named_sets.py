@@ -29,7 +29,7 @@ class Unmeasurable(ValueError):
     """What was found or annotated allows no figure: a reason to skip, no mistake."""
 
 
-class Subset(NamedTuple):
+class PointGroup(NamedTuple):
     """Points that are measured together, and the length that divides their errors."""
 
     points: Callable[[Array, Array], tuple[Array, Array]]  # Of all T: xy and visible.
@@ -41,7 +41,7 @@ class LandmarkSet(NamedTuple):
 
     name: str
     num_points: int  # T.
-    subsets: Mapping[str, Subset]  # By their number of points; all points first.
+    subsets: Mapping[str, PointGroup]  # By their number of points; all points first.
     torso: Length  # PCK counts its reach in it.
     alpha: float = 0.1  # PCK's reach in torsos.
     extent: Length | None = None  # sqrt of the object's area, for OKS.
@@ -108,7 +108,7 @@ def _all(xy: Array, visible: Array) -> tuple[Array, Array]:
 
 def _one_length(name: str, count: int, length: Length, **facts: Any) -> LandmarkSet:
     """A set measured as a whole, in one length unless `torso` is another."""
-    subsets = {str(count): Subset(_all, length)}
+    subsets = {str(count): PointGroup(_all, length)}
     return LandmarkSet(name, count, subsets, **{'torso': length, **facts})
 
 
@@ -133,7 +133,7 @@ _FACE_PAIRS = (
     (36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46),
     (48, 54), (49, 53), (50, 52), (55, 59), (56, 58), (60, 64), (61, 63), (65, 67),
 )  # fmt: skip
-_FIVE = Subset(five_points, _EYES)
+_FIVE = PointGroup(five_points, _EYES)
 _H36M_PAIRS = (
     *zip(range(6, 11), range(1, 6), strict=True),  # Legs.
     *zip(range(16, 24), range(24, 32), strict=True),  # Arms.
@@ -142,17 +142,17 @@ _H36M_PAIRS = (
 _SETS = (
     # 68 points in the usual order, left and right as seen in the picture.
     LandmarkSet(
-        'faces68', 68, {'68': Subset(_all, _INNER_EYES), '5': _FIVE},
+        'faces68', 68, {'68': PointGroup(_all, _INNER_EYES), '5': _FIVE},
         torso=_INNER_EYES, pairs=_FACE_PAIRS, eyes=True,
     ),
     # LS3D-W: the same points of faces in any pose, where eyes may fall together.
     LandmarkSet(
-        'ls3d68', 68, {'68': Subset(_all, _extent)},
+        'ls3d68', 68, {'68': PointGroup(_all, _extent)},
         torso=_extent, pairs=_FACE_PAIRS,
     ),
     # MAFL, AFLW: eyes, nose, corners of the mouth.
     LandmarkSet(
-        'faces5', 5, {'5': Subset(_all, _EYES)},
+        'faces5', 5, {'5': PointGroup(_all, _EYES)},
         torso=_EYES, pairs=((0, 1), (3, 4)), eyes=True,
     ),
     # Cat Heads without the two ear tips; left eye, right eye and mouth come first.

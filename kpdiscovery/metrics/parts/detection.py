@@ -28,7 +28,7 @@ from kpdiscovery.metrics.parts.channel_precision import (
     choose_channels,
     chosen_precision,
 )
-from kpdiscovery.metrics.parts.views import PartView, part_views
+from kpdiscovery.metrics.parts.comparisons import PartComparison, part_comparisons
 from kpdiscovery.types import Array, Split
 
 _REACH = 0.1  # Of the normaliser.
@@ -54,7 +54,7 @@ def part_detection(fit: Split, test: Split) -> dict[str, float]:
     length nor how channels are chosen.
     """
     found, figures = _found(fit, test), dict[str, float]()
-    for view in part_views(fit, test):
+    for view in part_comparisons(fit, test):
         for name in [name for name in view.lengths[1] if name in view.lengths[0]]:
             chosen = choose_channels(_near(view, name, 0, found[0]))
             measure = functools.partial(_near, view, name, 1)
@@ -124,7 +124,7 @@ def part_landmarks(fit: Split, test: Split) -> dict[str, float]:
     goes into the regression nor its penalty.
     """
     found, figures = _found(fit, test), dict[str, float]()
-    for view in part_views(fit, test):
+    for view in part_comparisons(fit, test):
         one, two = _landmarks(found, view)
         full, filled, _ = completed(one, two, side(test))
         shapes = blind(one, side(test)), blind(two, side(test))
@@ -146,7 +146,7 @@ def _found(fit: Split, test: Split) -> list[Candidates]:
     return [group_candidates(s.prediction.keypoints, s.num_labels) for s in (fit, test)]
 
 
-def _near(view: PartView, name: str, split: int, candidates: Candidates) -> Array:
+def _near(view: PartComparison, name: str, split: int, candidates: Candidates) -> Array:
     """Average precision `[C, T]` in the pictures of a split that have the length."""
     truth, (length, usable) = view.truths[split], view.lengths[split][name]
     return channel_average_precision(
@@ -157,7 +157,7 @@ def _near(view: PartView, name: str, split: int, candidates: Candidates) -> Arra
     )
 
 
-def _landmarks(found: list[Candidates], view: PartView) -> list[Landmarks]:
+def _landmarks(found: list[Candidates], view: PartComparison) -> list[Landmarks]:
     """The best peaks of the points' channels, beside the points, in both splits."""
     chosen = choose_channels(_near(view, 'image', 0, found[0]))
     used = np.unique(chosen[chosen >= 0])

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from kpdiscovery import data
-from kpdiscovery.data import labels
+from kpdiscovery.data import class_labels
 from kpdiscovery.data.files import tfds_source
 from kpdiscovery.data.files.tfds_source import ClevrScenes, TfdsSource
 from kpdiscovery.types import Source, UserError
@@ -216,7 +216,7 @@ def test_labels_of_all_rows_without_their_pictures(prepared, monkeypatch):
     settings = ml_collections.ConfigDict(
         {'method': {'name': 'lmpnet', 'num_classes': 0}, 'data': {'source': 'tfds'}}
     )
-    labels.prepare(source, settings)
+    class_labels.prepare(source, settings)
     assert settings.method.num_classes == 2
 
 

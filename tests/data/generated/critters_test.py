@@ -62,7 +62,7 @@ def resting():
     def rest(code):
         angles = jnp.deg2rad(pose._REST)
         bones = pose.skeleton(angles, jnp.full(len(anatomy.GROUPS), 0.5), 1.0)
-        frames = pose.see(bones, pose.View(1.0, 0.0, 1.0, 0.45))
+        frames = pose.see(bones, pose.Turn(1.0, 0.0, 1.0, 0.45))
         colors = body.draw_colors(jnp.full(12, 0.4), code)
         loose, box = body.dress(frames, code, colors, 0), body.extent(frames)
         spot = animals.place(loose, box, jnp.full(2, 0.5), 0.45, 64)

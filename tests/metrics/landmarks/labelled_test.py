@@ -43,7 +43,7 @@ def test_wrong_numbers_of_points(split):
     truth = {'keypoints': np.zeros((2, 5, 2)), 'visible': np.ones((2, 5), bool)}
     test = split(truth, np.zeros((2, 1, 2)), [[0], [0]], landmarks='faces68')
     with pytest.raises(ValueError, match=r'faces68 has 68 points, got .*\(2, 5, 2\)'):
-        list(labelled.views(test, test))
+        list(labelled.comparisons(test, test))
     truth['visible'][:] = False
     with pytest.raises(metrics.Unmeasurable, match='visible in 2 pictures'):
-        list(labelled.views(test, test._replace(landmarks='faces5')))
+        list(labelled.comparisons(test, test._replace(landmarks='faces5')))

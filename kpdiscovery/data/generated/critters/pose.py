@@ -54,7 +54,7 @@ class Frames(NamedTuple):
     unit: Array  # [J] length of radii of 1.
 
 
-class View(NamedTuple):
+class Turn(NamedTuple):
     """How an animal is turned, before scale and place; scalars."""
 
     facing: Array  # 1 right, -1 left.
@@ -63,9 +63,9 @@ class View(NamedTuple):
     scale: Array  # Longer side of the animal over that of the picture, but for class.
 
 
-def draw_view(u: Array, reach: float) -> View:
+def draw_view(u: Array, reach: float) -> Turn:
     """From four uniform numbers."""
-    return View(
+    return Turn(
         facing=jnp.where(u[0] < 0.5, 1.0, -1.0),
         rotation=between(u[1], -math.pi / 6, math.pi / 6, reach),
         foreshortening=1 - 0.3 * reach * u[2],
@@ -91,7 +91,7 @@ def skeleton(angles: Array, build: Array, reach: float) -> Frames:
     return Frames(origin, along, left, unit)
 
 
-def see(frames: Frames, view: View) -> Frames:
+def see(frames: Frames, view: Turn) -> Frames:
     """Flipped, foreshortened, turned, and with y down; still in the animal's units."""
     c, s = jnp.cos(view.rotation), jnp.sin(view.rotation)
     wide = view.facing * view.foreshortening

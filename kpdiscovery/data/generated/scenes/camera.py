@@ -18,7 +18,7 @@ _FORWARD = (0.0, -math.sin(_PITCH), math.cos(_PITCH))
 _UP = (0.0, math.cos(_PITCH), math.sin(_PITCH))
 
 
-class View(NamedTuple):
+class Seen(NamedTuple):
     """How the camera sees a centre; leaves like the object's."""
 
     px: Array
@@ -39,7 +39,7 @@ def see(objects, size):
     middle = (size - 1) / 2
     up = y * _UP[1] + z * _UP[2]
     tilt = jnp.arctan2(-y, jnp.sqrt(x**2 + z**2))
-    return View(middle + zoom * x, middle - zoom * up, zoom, depth, tilt)
+    return Seen(middle + zoom * x, middle - zoom * up, zoom, depth, tilt)
 
 
 def ground_of_pixels(size):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kpdiscovery.data import labels
+from kpdiscovery.data import class_labels
 from kpdiscovery.data.files.folder import Folder
 from kpdiscovery.types import UserError
 
@@ -23,7 +23,7 @@ def config(**method):
 
 def prepared(source, num_classes=0):
     settings = config(name='lmpnet', num_classes=num_classes)
-    labels.prepare(source, settings)
+    class_labels.prepare(source, settings)
     assert settings.data.class_names == source.class_names
     return settings.method.num_classes
 
@@ -39,17 +39,17 @@ def test_classes_are_counted_where_nobody_says_how_many():
 def test_methods_that_count_no_classes_are_left_alone():
     settings = config(name='tusk')
     before = settings.to_dict()
-    labels.expect(settings)
-    labels.prepare(Rows(truth=()), settings)
+    class_labels.expect(settings)
+    class_labels.prepare(Rows(truth=()), settings)
     assert settings.to_dict() == before
 
 
 def test_folders_are_classes_unless_the_config_says_otherwise():
     settings = config(name='lmpnet', num_classes=0)
-    labels.expect(settings)
+    class_labels.expect(settings)
     assert settings.data.options.folder_labels
     settings.data.options.folder_labels = False
-    labels.expect(settings)
+    class_labels.expect(settings)
     assert not settings.data.options.folder_labels
 
 

@@ -220,7 +220,7 @@ def _label_mirrored(method, rows, clusters, step, key, *, axis_name):
         restarts=method.kmeans_restarts, axis_name=axis_name,
     )  # fmt: skip
     keys = jax.random.split(key)
-    coarse = cluster(keys[0], valid=valid, k=method.num_landmarks)
+    coarse = cluster(keys[0], valid=valid, k=method.num_keypoints)
     left = clustering.without_duplicates(coarse)
     fine = cluster(keys[1], valid=left, k=method.num_clusters)
     kept = clustering.without_duplicates(fine)

@@ -17,7 +17,7 @@ from kpdiscovery.types import Array, Split
 Lengths = Mapping[str, tuple[Array, Array]]
 
 
-class PartView(NamedTuple):
+class PartComparison(NamedTuple):
     """Points of the fit and of the test split, in this order."""
 
     ending: str  # Of the figures' names: '' for all points, '_5' for a subset.
@@ -25,7 +25,7 @@ class PartView(NamedTuple):
     lengths: tuple[Lengths, Lengths]
 
 
-def part_views(fit: Split, test: Split) -> Iterator[PartView]:
+def part_comparisons(fit: Split, test: Split) -> Iterator[PartComparison]:
     """All points, then the other subsets of the set that `test.landmarks` names, if any.
 
     Lengths are 'image' (side of the picture), 'box' (sqrt(w h) of the first true box,
@@ -46,7 +46,9 @@ def part_views(fit: Split, test: Split) -> Iterator[PartView]:
         yield _view(ending, (fit, test), truths, eyes)
 
 
-def _view(ending: str, splits, truths: list[Truth], eyes: Length | None) -> PartView:
+def _view(
+    ending: str, splits, truths: list[Truth], eyes: Length | None
+) -> PartComparison:
     one, two = truths
     if one['visible'].shape[1] != two['visible'].shape[1]:
         raise ValueError(
@@ -54,7 +56,7 @@ def _view(ending: str, splits, truths: list[Truth], eyes: Length | None) -> Part
             f'{one["visible"].shape} and {two["visible"].shape}'
         )
     lengths = _lengths(side(splits[0]), one, eyes), _lengths(side(splits[1]), two, eyes)
-    return PartView(ending, (one, two), lengths)
+    return PartComparison(ending, (one, two), lengths)
 
 
 def _points(truth: Truth) -> Truth:

@@ -13,7 +13,7 @@ import numpy as np
 from kpdiscovery import inference
 from kpdiscovery.data.joined import Joined, classical, detections
 from kpdiscovery.methods.superpoint import SuperPoint
-from kpdiscovery.models import superpoint, weights
+from kpdiscovery.models import superpoint
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.types import Source, UserError
 
@@ -101,25 +101,6 @@ def from_weights(path: str | os.PathLike, num: int) -> detections.Detector:
         frame='centred' if model.batch_norm else 'corner',
     )
     return _superpoint(own, {'net': variables}, num)
-
-
-def weights_file(name: str) -> str:
-    """The file a SuperPoint starts from: itself, the packaged one, or a workdir's.
-
-    A workdir's network is written next to its checkpoints.
-    """
-    if name == 'superpoint':
-        return str(PACKAGED)
-    if (pathlib.Path(name) / 'checkpoints').is_dir() and name:
-        path = pathlib.Path(name) / 'superpoint.safetensors'
-        export(name, path)
-        return str(path)
-    return name
-
-
-def export(workdir: str | os.PathLike, path: str | os.PathLike) -> None:
-    """Writes the network of a SuperPoint workdir as half-precision safetensors."""
-    weights.save(path, _superpoint_run(workdir).variables['net'], dtype=np.float16)
 
 
 def _superpoint_run(workdir):

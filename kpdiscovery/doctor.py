@@ -15,13 +15,20 @@ from typing import Any
 
 import ml_collections
 
-from kpdiscovery import cli, config, data, detection, machine, methods, metrics
+from kpdiscovery import (
+    cli,
+    config,
+    data,
+    detection,
+    machine,
+    methods,
+    metrics,
+    transfer,
+)
 from kpdiscovery.data import class_labels
 from kpdiscovery.machine import ABSENT, MISSING, OK, Check, Finding, Result
-from kpdiscovery.models import backbones, pretrained, superpoint
-from kpdiscovery.types import Source, UserError
-
-_NETWORK = ('width', 'last_stride', 'small_stem')  # Of a section with a `backbone`.
+from kpdiscovery.models import pretrained
+from kpdiscovery.types import Source, UserError, WeightFile
 
 
 def main(argv: Sequence[str]) -> int:
@@ -61,7 +68,8 @@ def examine_config(
         return [('config', Finding(MISSING, str(error)))]
     if path:
         data.point_to(settings.data, path)
-    class_labels.expect(settings)
+    method = methods.named(settings.method.get('name'))
+    class_labels.expect(settings, method)
     summary = f'{name}: method {settings.method.name}, data {settings.data.source}'
     found = [('config', Finding(OK, summary)), *_examine_data(settings)]
     return found + machine.run([*_starts(settings), *_weights(settings.method)])
@@ -116,10 +124,11 @@ def _examine_data(settings: ml_collections.ConfigDict) -> list[Result]:
 
 
 def _labels(source: Source, settings: Any) -> Finding:
-    class_labels.prepare(source, settings)
-    if 'num_classes' not in settings.method:
+    method = methods.named(settings.method.name)
+    class_labels.prepare(source, settings, method)
+    if not method.class_count:
         return Finding(OK, 'not needed')
-    return Finding(OK, f'{settings.method.num_classes} classes')
+    return Finding(OK, f'{settings.method[method.class_count]} classes')
 
 
 def _landmarks(source: Source, section: Any) -> Finding:
@@ -164,34 +173,28 @@ def _keypoints(name: str, num: int) -> Finding:
     return Finding(OK, name)
 
 
-def _weights(section: Any, prefix: str = 'method') -> Iterator[Check]:
-    """A check for every file of weights that a `method` section names."""
-    if section.get('reconstruction') == 'perceptual' and not section.vgg_weights:
-        yield 'weights', partial(_no_vgg, prefix)
-    for key, value in section.items():
-        if isinstance(value, ml_collections.ConfigDict):
-            yield from _weights(value, f'{prefix}.{key}')
-        elif key.endswith('weights') and isinstance(value, str) and value:
-            yield 'weights', partial(_fits, f'{prefix}.{key}', value, section)
+def _weights(section: Any) -> Iterator[Check]:
+    """A check for every file of weights that a method wants, if it can be built."""
+    try:
+        files = methods.build(section).weight_files()
+    except UserError:  # Told by the check of the method.
+        return
+    yield from (('weights', partial(_fits, file)) for file in files if _wanted(file))
 
 
-def _no_vgg(prefix: str) -> Finding:
-    mend = f'--config.{prefix}.vgg_weights=FILE.safetensors, see `kpd doctor weights`'
-    return Finding(
-        MISSING, f'{prefix}.vgg_weights: the perceptual loss needs one', mend
-    )
+def _wanted(file: WeightFile) -> bool:
+    return bool(file.path or file.missing)
 
 
-def _fits(key: str, path: str, section: Any) -> Finding:
+def _fits(file: WeightFile) -> Finding:
     """Loads the file as training would."""
-    if 'backbone' in section:
-        options = {name: section[name] for name in _NETWORK if name in section}
-        backbones.load(path, backbones.build(section.backbone, **options))
-    elif key.endswith('vgg_weights'):
-        backbones.load(path, backbones.build('vgg16'))
-    elif not (pathlib.Path(path) / 'checkpoints').is_dir():  # A workdir is no file.
-        superpoint.load(detection.weights_file(path))
-    return Finding(OK, f'{key}: {path}')
+    name = f'method.{file.field}'
+    if not file.path:
+        mend = f'--config.{name}=FILE.safetensors, see `kpd doctor weights`'
+        return Finding(MISSING, f'{name}: {file.missing}', mend)
+    if not transfer.is_run(file.path):
+        file.check(file.path)
+    return Finding(OK, f'{name}: {file.path}')
 
 
 def _pickle(path: str | os.PathLike) -> Finding:

@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
     trained = inference.load(args.workdir, overrides, step=args.step)
     if args.data:
         data.point_to(trained.config.data, args.data)
-        class_labels.expect(trained.config)
+        class_labels.expect(trained.config, type(trained.method))
     result = evaluate(trained, split=args.split)
     if args.oracle:
         result = with_hindsight(result, trained, args.workdir, args.oracle)
@@ -140,7 +140,7 @@ def _baselines(trained, fit: Source, test: Source) -> dict[str, dict[str, float]
     """Figures of the same network used otherwise, as its method names them."""
     method: Any = trained.method  # Some dataclass.
     found = {}
-    for name, options in getattr(method, 'baselines', {}).items():
+    for name, options in method.baselines.items():
         other = dataclasses.replace(method, **options)
         if other != method:
             found[name] = _measure(trained._replace(method=other), fit, test)[0]

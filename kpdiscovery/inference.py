@@ -66,12 +66,12 @@ def predict_images(
     """Predictions of uint8 or float images `[B, H, W, 3]`, as numpy.
 
     Args:
-        fields: of the batch, for methods that read more than pictures (`reads`).
+        fields: of the batch, for methods that read more than pictures (`batch_fields`).
 
     Raises:
         UserError: they are not such as the method was trained on.
     """
-    names = getattr(trained.method, 'reads', ())
+    names = trained.method.batch_fields
     more = {name: fields[name] for name in names if fields and name in fields}
     predict = _predictor(trained.method)
     try:

@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
     args, overrides = parser.parse(argv)
     trained = adjust(
         inference.load(args.workdir, overrides),
-        predict_keypoints=args.keypoints,
+        keypoints=args.keypoints,
         min_confidence=args.min_confidence,
     )
     out, source = make_folder(args.out), pictures(args.images, trained.config.data)
@@ -70,16 +70,18 @@ def write(
 
 
 def adjust(trained: inference.Trained, **options: Any) -> inference.Trained:
-    """The same with the method's options changed; None leaves one as it was."""
+    """The same with options of the command changed; None leaves one as it was."""
     options = {name: value for name, value in options.items() if value is not None}
-    for name, value in options.items():
-        if not hasattr(trained.method, name):
-            raise UserError(f'method {trained.config.method.name} has no {name}')
-        if value < (1 if name == 'predict_keypoints' else 0):
-            raise UserError(f'{name.removeprefix("predict_")} cannot be {value}')
     method: Any = trained.method  # Some dataclass.
-    changed = dataclasses.replace(method, **options)
-    if 'predict_keypoints' in options:
+    fields = {}
+    for name, value in options.items():
+        if name not in method.predict_options:
+            raise UserError(f'method {trained.config.method.name} has no --{name}')
+        if value < (1 if name == 'keypoints' else 0):
+            raise UserError(f'--{name} cannot be {value}')
+        fields[method.predict_options[name]] = value
+    changed = dataclasses.replace(method, **fields)
+    if 'keypoints' in options:
         _check_keypoints(changed, trained)
     return trained._replace(method=changed)
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from kpdiscovery import cli, config, data, detection, methods, metrics, transfer
-from kpdiscovery.data import class_labels
-from kpdiscovery.data.joined import temporal
+from kpdiscovery import cli, config, data, preparation
 from kpdiscovery.training import loop
 
 
@@ -27,18 +25,13 @@ def main(argv: Sequence[str]) -> int:
     settings = config.load(args.config, overrides)
     if args.data:
         data.point_to(settings.data, args.data)
-    if settings.method.name == 'superpoint':
-        settings.method.weights = detection.weights_file(settings.method.weights)
-    transfer.settle(settings, args.workdir)
-    class_labels.expect(settings)
-    source = data.build(settings.data, split='train')
-    class_labels.prepare(source, settings)
-    metrics.check_landmarks(settings.data.get('landmarks', ''), source)
-    method = methods.build(settings.method)
-    source = detection.prepare(source, settings.data, args.workdir)
-    source = temporal.prepare(source, settings.data)
+    prepared = preparation.prepare(settings, args.workdir)
     outcome = loop.train(
-        method, settings.to_dict(), source, args.workdir, max_seconds=args.max_seconds
+        prepared.method,
+        settings.to_dict(),
+        prepared.source,
+        args.workdir,
+        max_seconds=args.max_seconds,
     )
     if outcome.finished:
         print(f'trained {outcome.step} steps: kpd evaluate --workdir={args.workdir}')

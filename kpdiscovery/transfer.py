@@ -1,4 +1,4 @@
-"""Networks that another run trained, as the frozen features of this one."""
+"""Networks that another run trained, as the weights that this one starts from."""
 
 from __future__ import annotations
 
@@ -8,46 +8,48 @@ from typing import Any
 
 import jax
 
-from kpdiscovery import detection, inference
+from kpdiscovery import inference
 from kpdiscovery.models import weights
-from kpdiscovery.types import UserError
-
-_NETS = ('first', 'classifier', 'embedding')  # Those with a backbone, the best first.
-_SHAPE = ('backbone', 'width', 'last_stride', 'small_stem')
+from kpdiscovery.types import Method, Run, UserError, WeightFile
 
 
-def settle(settings: Any, workdir: str | os.PathLike) -> None:
-    """Where `method.features.weights` is a workdir, its network; in place.
+def is_run(path: str) -> bool:
+    """Whether something was trained there."""
+    return bool(path) and (pathlib.Path(path) / 'checkpoints').is_dir()
 
-    The weights are written to WORKDIR/features.safetensors and named in the config, with
-    the network's shape. Methods without that section are left alone.
+
+def settle(settings: Any, method: Method, workdir: str | os.PathLike) -> None:
+    """Files in place of the runs that a config names as weights; in place.
+
+    The weights are written into the workdir and named in the config, and the section
+    takes over what the method says of such a run.
 
     Raises:
-        UserError: the workdir's method has no such network.
+        UserError: the run's method has no such network.
     """
-    section = settings.method.get('features')
-    if not section or not (pathlib.Path(section.weights) / 'checkpoints').is_dir():
-        return
-    if not section.weights:  # Path('') is here.
-        return
-    if section.backbone == 'superpoint':
-        section.weights = detection.weights_file(section.weights)
-        return
-    trained = inference.load(section.weights)
-    path = pathlib.Path(workdir) / 'features.safetensors'
+    for file in method.weight_files():
+        if is_run(file.path):
+            _take(settings.method, file, pathlib.Path(workdir))
+
+
+def _take(section: Any, file: WeightFile, workdir: pathlib.Path) -> None:
+    *parents, last = file.field.split('.')
+    for name in parents:
+        section = section[name]
+    tree, options = _of_run(file)
+    path = workdir / f'{file.field}.safetensors'
     if jax.process_index() == 0:
-        weights.save(path, _backbone(trained, section.weights))
-    network = trained.config.method.network
-    section.update({name: network[name] for name in _SHAPE})
-    section.weights = str(path)
+        weights.save(path, tree)
+    section.update({**options, last: str(path)})
 
 
-def _backbone(trained, where):
-    for name in _NETS:
-        net = trained.variables.get(name, {})
-        if 'backbone' in net.get('params', {}):
-            return {kind: tree['backbone'] for kind, tree in net.items()}
-    raise UserError(
-        f'features.weights={where}: a {trained.config.method.name} run has no classifier; '
-        'wanted one of lmpnet or weight_map'
-    )
+def _of_run(file: WeightFile) -> Any:
+    where = f'method.{file.field}={file.path}'
+    if file.of_run is None:
+        raise UserError(f'{where} is a workdir, wanted a file of weights')
+    trained = inference.load(file.path)
+    section = trained.config.method
+    try:
+        return file.of_run(Run(section.name, section.to_dict(), trained.variables))
+    except UserError as error:
+        raise UserError(f'{where}: {error}') from None

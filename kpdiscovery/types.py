@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import flax.struct
 import jax
@@ -139,22 +139,71 @@ class Phase:
     keep_best: str | None = None
 
 
-@runtime_checkable
-class Method(Protocol):
-    """A frozen dataclass of pure functions; see `kpdiscovery.methods.tusk` for one.
+class Run(NamedTuple):
+    """What another run trained, for a method that starts from it."""
 
-    Some also have `baselines` {name: {field: value}}, the same network used otherwise,
-    which `kpd evaluate` measures too; and `reads`, names of batch fields that `predict`
-    takes as keyword arguments where a batch has them.
+    name: str  # Of its method.
+    method: Mapping[str, Any]  # Its section `config.method`.
+    variables: Tree
+
+
+class WeightFile(NamedTuple):
+    """A file of weights that a method reads before it trains.
+
+    `of_run(run)` gives the tree to be saved in the file's place, where the setting names
+    the workdir of a run, and what the section that names it takes over from that run.
     """
 
-    metrics: tuple[str, ...]  # Names in metrics.PROTOCOLS.
-    num_labels: int  # Keypoint labels are 0..num_labels-1.
-    sections: Mapping[str, type]  # Fields that are config sections: their dataclasses.
+    field: str  # Of `config.method` where the path stands: 'network.weights'.
+    path: str  # '' where none is named.
+    check: Callable[[str], Any]  # Reads it as training would, with the same UserErrors.
+    missing: str = ''  # The complaint where there is none and training needs it.
+    of_run: Callable[[Run], tuple[Tree, Mapping[str, Any]]] | None = None
 
-    def phases(self, config: Any) -> tuple[Phase, ...]: ...
 
-    def predict(self, variables: Any, images: Array) -> Prediction: ...
+class Method:
+    """A frozen dataclass of pure functions, its fields those of `config.method`.
+
+    `phases(config)` says how it learns and `predict(variables, images)` what it sees in
+    float32 pictures `[B, H, W, 3]` in [0, 1]; it is pure and can be compiled. Everything
+    else that a method may need or offer is one of the names below: no command looks at
+    the names of fields. See `kpdiscovery.methods.tusk` for one.
+    """
+
+    metrics: ClassVar[tuple[str, ...]] = ()  # Names in metrics.PROTOCOLS.
+    # Fields that are config sections: their dataclasses.
+    sections: ClassVar[Mapping[str, type]] = {}
+    # The same network used otherwise, measured too: {name: {field: value}}.
+    baselines: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    # Batch fields that `predict` takes by name, where a batch has them.
+    batch_fields: ClassVar[tuple[str, ...]] = ()
+    # The field with the number of classes, of a method that learns from class labels;
+    # where it is 0 the classes of the data are counted.
+    class_count: ClassVar[str] = ''
+    # Options of `kpd predict` ('keypoints', 'min_confidence'): the fields they set.
+    predict_options: ClassVar[Mapping[str, str]] = {}
+    # Further settings, such as 'network.dtype', that training does not depend on.
+    free: ClassVar[tuple[str, ...]] = ()
+    # Keypoint k is the same thing in every picture, and its label is k.
+    ordered: ClassVar[bool] = False
+
+    phases: Callable[..., tuple[Phase, ...]]
+    predict: Callable[..., Prediction]
+
+    @property
+    def num_labels(self) -> int:
+        """Keypoint labels are 0..num_labels-1."""
+        raise NotImplementedError
+
+    def weight_files(self) -> tuple[WeightFile, ...]:
+        """The files it reads before it trains."""
+        return ()
+
+    def may_change(self) -> tuple[str, ...]:
+        """Settings `method.*` in which a run and its resumption may differ."""
+        files = (file.field for file in self.weight_files())
+        names = (*files, *self.predict_options.values(), *self.free)
+        return tuple(f'method.{name}' for name in names)
 
 
 @runtime_checkable

@@ -28,9 +28,9 @@ def settings(*overrides):
 
 def test_a_classifiers_backbone_becomes_the_features(classifier, tmp_path):
     wanted = settings(f'method.features.weights={classifier}')
-    transfer.settle(wanted, tmp_path)
+    transfer.settle(wanted, methods.build(wanted.method), tmp_path)
     section = wanted.method.features
-    assert section.weights == str(tmp_path / 'features.safetensors')
+    assert section.weights == str(tmp_path / 'features.weights.safetensors')
     assert (section.width, section.last_stride, section.small_stem) == (4, 1, True)
     method = methods.build(wanted.method)
     outcome = loop.train(method, wanted.to_dict(), Unlabelled(), tmp_path)
@@ -49,14 +49,13 @@ def test_files_and_other_methods_are_left_alone(tmp_path):
     for wanted in (settings('method.features.weights=some.safetensors'),
                    settings(), config.load('lmpnet/critters:smoke')):  # fmt: skip
         before = wanted.to_dict()
-        transfer.settle(wanted, tmp_path)
+        transfer.settle(wanted, methods.build(wanted.method), tmp_path)
         assert wanted.to_dict() == before
 
 
 def test_a_run_without_a_classifier_is_told(classifier, tmp_path):
     wanted = settings(f'method.features.weights={classifier}')
-    transfer.settle(wanted, tmp_path)
-    loop.train(methods.build(wanted.method), wanted.to_dict(), Unlabelled(), tmp_path)
+    train(wanted, Unlabelled(), tmp_path)
     again = settings(f'method.features.weights={tmp_path}')
     with pytest.raises(UserError, match='a feature_alignment run has no classifier'):
-        transfer.settle(again, tmp_path / 'other')
+        transfer.settle(again, methods.build(again.method), tmp_path / 'other')

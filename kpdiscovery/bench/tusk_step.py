@@ -119,7 +119,7 @@ def _stepper(settings, batch, **changes):
 def _naive(settings, batch):
     """The released order: a network step, then for every prototype step a fresh encoding."""
     options = {**settings.method.to_dict(), 'prototype_steps': 1}
-    method = methods.build(options)
+    method: Any = methods.build(options)  # A Tusk.
     network = _stepper(settings, batch, prototype_steps=0)
     (phase,) = method.phases(settings.to_dict())
     variables = phase.init(jax.random.key(0), batch, None).variables

@@ -6,27 +6,28 @@ from typing import Any
 
 import numpy as np
 
-from kpdiscovery.types import Source, UserError
+from kpdiscovery.types import Method, Source, UserError
 
 
-def expect(settings: Any) -> None:
+def expect(settings: Any, method: type[Method]) -> None:
     """Before a source is built: the folders of pictures are classes where a method needs
     them, unless the config says otherwise; in place."""
-    if 'num_classes' in settings.method and settings.data.source == 'folder':
+    if method.class_count and settings.data.source == 'folder':
         settings.data.options = {'folder_labels': True, **settings.data.options}
 
 
-def prepare(source: Source, settings: Any) -> None:
-    """Fills `method.num_classes` of a config, in place, if it is 0, and the classes' names.
+def prepare(source: Source, settings: Any, kind: type[Method]) -> None:
+    """Fills the `class_count` of a config's method, in place, if it is 0, and the
+    classes' names.
 
-    Methods without that field are left alone. Labels are checked where the source
+    Methods without classes are left alone. Labels are checked where the source
     knows all of them without reading its pictures (`labels` `[N]`).
 
     Raises:
         UserError: the source has no labels, or not 0..classes-1.
     """
-    method = settings.method
-    if 'num_classes' not in method:
+    method, field = settings.method, kind.class_count
+    if not field:
         return
     if 'label' not in source.truth:
         raise UserError(
@@ -35,11 +36,10 @@ def prepare(source: Source, settings: Any) -> None:
         )
     labels = getattr(source, 'labels', None)
     names = tuple(getattr(source, 'class_names', ()))
-    known = method.num_classes or len(names)
-    method.num_classes = known or _count(labels)
+    method[field] = method[field] or len(names) or _count(labels)
     with settings.unlocked():
         settings.data.class_names = names
-    check(np.array([], int) if labels is None else labels, method.num_classes)
+    check(np.array([], int) if labels is None else labels, method[field])
 
 
 def check(labels: np.ndarray, num_classes: int) -> None:

@@ -11,9 +11,9 @@ from kpdiscovery.methods.self_training import SelfTraining
 from kpdiscovery.methods.superpoint import SuperPoint
 from kpdiscovery.methods.tusk import Tusk
 from kpdiscovery.methods.weight_map import WeightMapping
-from kpdiscovery.types import UserError
+from kpdiscovery.types import Method, UserError
 
-METHODS: dict[str, Any] = {
+METHODS: dict[str, type[Method]] = {
     'superpoint': SuperPoint,
     'tusk': Tusk,
     'self_training': SelfTraining,
@@ -23,21 +23,29 @@ METHODS: dict[str, Any] = {
 }
 
 
-def build(config: Any) -> Any:
+def build(config: Any) -> Method:
     """The method named by a config's `method` section, which holds its fields.
 
     Raises:
         UserError: no such method, an unknown field, or one that is missing.
     """
-    options = dict(config.items())
-    name = options.pop('name', None)
-    if name not in METHODS:
-        raise UserError(f'method.name must be one of {sorted(METHODS)}, got {name!r}')
-    kind = METHODS[name]
+    options, kind = dict(config.items()), named(config.get('name'))
+    del options['name']
     for field, section in kind.sections.items():
         if options.get(field) is not None:
             options[field] = _fill(section, field, dict(options[field].items()))
     return _fill(kind, 'method', options)
+
+
+def named(name: Any) -> type[Method]:
+    """The class of a method.
+
+    Raises:
+        UserError: no such method.
+    """
+    if name not in METHODS:
+        raise UserError(f'method.name must be one of {sorted(METHODS)}, got {name!r}')
+    return METHODS[name]
 
 
 def complete(config: Any) -> dict:
@@ -46,7 +54,7 @@ def complete(config: Any) -> dict:
     if given.get('name') not in METHODS:
         return given
     kind = METHODS[given['name']]
-    fields = dataclasses.fields(kind)
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
     known = {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
     for name in kind.sections:
         known[name] = dataclasses.asdict(known[name])

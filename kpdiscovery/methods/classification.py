@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ import optax
 from kpdiscovery.methods import optimizers
 from kpdiscovery.models import backbones
 from kpdiscovery.models.classifier import Classifier
-from kpdiscovery.types import Batch
+from kpdiscovery.types import Batch, WeightFile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Network:
     def classifier(self, num_classes: int, **pooling) -> Classifier:
         """The trunk with a linear layer on what `pooling` makes of its last map."""
         return Classifier(self.build(), num_classes, **pooling)
+
+    def weight_file(self, section: str) -> WeightFile:
+        """What its weights are, as the config's `method` section of that name."""
+        check = functools.partial(backbones.load, backbone=self.build())
+        return WeightFile(f'{section}.weights', self.weights, check)
 
     def init(self, key: jax.Array, module: Any, images: jax.Array) -> dict:
         """Variables of a module whose trunk is called `backbone`, with its weights."""

@@ -128,12 +128,15 @@ def table() -> dict[str, weights.Entry]:
 def load(path: str | os.PathLike) -> tuple[SuperPoint, Mapping[str, Any]]:
     """Network and variables of a safetensors file, ours (`weights.save`) or a public one.
 
+    'superpoint' is the file that comes with the package.
+
     Public files have no normalisation, and their descriptors are read in the frame
     'corner' (`ops.cells.sample_descriptors`); `model.batch_norm` tells them apart.
 
     Raises:
         UserError: as `weights.load`.
     """
+    path = PACKAGED if str(path) == 'superpoint' else path
     shapes = weights.shapes(path)
     public = 'conv1a.weight' in shapes
     width = lambda n: _width(shapes, n, public)

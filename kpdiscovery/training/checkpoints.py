@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -15,15 +15,7 @@ import orbax.checkpoint as ocp
 
 from kpdiscovery.types import Tree, UserError
 
-_FREE = (
-    'data.path',
-    'method.vgg_weights',
-    'method.weights',
-    'method.network.weights',
-    'method.encoder.weights',
-    'mesh',
-    'run',
-)  # What may change between a run and its resumption.
+_FREE = ('data.path', 'mesh', 'run')  # May change between a run and its resumption.
 _CONFIG = 'config.json'
 
 
@@ -41,16 +33,26 @@ class Checkpoints:
     Steps count through all phases. A checkpoint appears under its name only once it is
     whole; one damaged later is passed over for the one before it, with a warning.
 
+    Args:
+        free: settings that may be others than those the workdir was trained with.
+
     Raises:
         UserError: another process writes here, or the workdir holds another config.
     """
 
-    def __init__(self, workdir: str | os.PathLike, config: dict, *, keep: int = 2):
+    def __init__(
+        self,
+        workdir: str | os.PathLike,
+        config: dict,
+        *,
+        keep: int = 2,
+        free: Iterable[str] = (),
+    ):
         self.workdir = pathlib.Path(workdir).resolve()
         self.workdir.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.workdir)
         try:
-            _check_config(self.workdir, config)
+            _check_config(self.workdir, config, {*_FREE, *free})
         except UserError:
             self._lock.close()
             raise
@@ -215,10 +217,11 @@ def _lock(workdir):
     return handle
 
 
-def _check_config(workdir, config):
+def _check_config(workdir, config, free):
     path = workdir / _CONFIG
     if path.exists():
-        changed = _difference(load_config(workdir), json.loads(json.dumps(config)))
+        new = json.loads(json.dumps(config))
+        changed = _difference(load_config(workdir), new, free)
         if changed:
             raise UserError(
                 f'{workdir} was trained with another config ({changed}): '
@@ -232,15 +235,17 @@ def _write_config(workdir, config):
         (workdir / _CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True))
 
 
-def _difference(old, new, prefix=''):
+def _difference(old, new, free: Collection[str], prefix=''):
     """First setting that differs, as 'a.b is 1, was 2'; '' where none does."""
-    if prefix[:-1] in _FREE:
+    if prefix[:-1] in free:
         return ''
     if not (isinstance(old, dict) and isinstance(new, dict)):
         return '' if old == new else f'{prefix[:-1]} is {new!r}, was {old!r}'
     # The method first: its other settings only differ because it does.
     keys = sorted({*old, *new}, key=lambda key: (key != 'method', key != 'name', key))
-    found = (_difference(old.get(key), new.get(key), f'{prefix}{key}.') for key in keys)
+    found = (
+        _difference(old.get(key), new.get(key), free, f'{prefix}{key}.') for key in keys
+    )
     return next((text for text in found if text), '')
 
 

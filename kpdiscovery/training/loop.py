@@ -90,12 +90,17 @@ def train(
     mesh = sharding.make_mesh(config['mesh']['data'])
     with (
         jax.set_mesh(mesh),
-        Checkpoints(workdir, config, keep=config['run']['keep']) as checkpoints,
+        _checkpoints(method, config, workdir) as checkpoints,
         Log(checkpoints.workdir) as log,
         Stop(max_seconds) as stop,
     ):
         feed = feeds.Feed(source, config['data']['batch_size'], sharding.by_rows(mesh))
         return _Run(_phases(method, config), config, feed, checkpoints, log, stop).run()
+
+
+def _checkpoints(method, config, workdir):
+    keep, free = config['run']['keep'], method.may_change()
+    return Checkpoints(workdir, config, keep=keep, free=free)
 
 
 def _phases(method, config):

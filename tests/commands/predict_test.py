@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import json
+from typing import ClassVar
 
 import jax.numpy as jnp
 import ml_collections
@@ -10,15 +11,19 @@ from PIL import Image
 
 from kpdiscovery import cli, inference, predict
 from kpdiscovery.ops import coordinates
-from kpdiscovery.types import Keypoints, Prediction
+from kpdiscovery.types import Keypoints, Method, Prediction
 
 
 @dataclasses.dataclass(frozen=True)
-class Centroid:
+class Centroid(Method):
     """Finds the centre of what is bright, and says so of the first corner too."""
 
     predict_keypoints: int = 0
     min_confidence: float = 0.0
+    predict_options: ClassVar = {
+        'keypoints': 'predict_keypoints',
+        'min_confidence': 'min_confidence',
+    }
 
     def predict(self, variables, images):
         b, h, w, _ = images.shape
@@ -178,13 +183,13 @@ def test_a_missing_workdir_is_one_line(tmp_path, capsys):
 
 
 def test_a_method_without_the_option_says_so():
-    model = trained()._replace(method=object())
-    with pytest.raises(predict.UserError, match='centroid has no predict_keypoints'):
-        predict.adjust(model, predict_keypoints=3, min_confidence=None)
+    model = trained()._replace(method=Method())
+    with pytest.raises(predict.UserError, match='centroid has no --keypoints'):
+        predict.adjust(model, keypoints=3, min_confidence=None)
 
 
 @dataclasses.dataclass(frozen=True)
-class Halves:
+class Halves(Method):
     """Sees an owl in the right half of every picture, and nothing in a second box."""
 
     def predict(self, variables, images):

@@ -3,9 +3,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kpdiscovery import methods
 from kpdiscovery.data import class_labels
 from kpdiscovery.data.files.folder import Folder
 from kpdiscovery.types import UserError
+
+LMPNET = methods.named('lmpnet')
 
 
 class Rows:
@@ -23,7 +26,7 @@ def config(**method):
 
 def prepared(source, num_classes=0):
     settings = config(name='lmpnet', num_classes=num_classes)
-    class_labels.prepare(source, settings)
+    class_labels.prepare(source, settings, LMPNET)
     assert settings.data.class_names == source.class_names
     return settings.method.num_classes
 
@@ -39,17 +42,17 @@ def test_classes_are_counted_where_nobody_says_how_many():
 def test_methods_that_count_no_classes_are_left_alone():
     settings = config(name='tusk')
     before = settings.to_dict()
-    class_labels.expect(settings)
-    class_labels.prepare(Rows(truth=()), settings)
+    class_labels.expect(settings, methods.named('tusk'))
+    class_labels.prepare(Rows(truth=()), settings, methods.named('tusk'))
     assert settings.to_dict() == before
 
 
 def test_folders_are_classes_unless_the_config_says_otherwise():
     settings = config(name='lmpnet', num_classes=0)
-    class_labels.expect(settings)
+    class_labels.expect(settings, LMPNET)
     assert settings.data.options.folder_labels
     settings.data.options.folder_labels = False
-    class_labels.expect(settings)
+    class_labels.expect(settings, LMPNET)
     assert not settings.data.options.folder_labels
 
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from kpdiscovery import methods
-from kpdiscovery.data import class_labels
+from kpdiscovery import preparation
 from kpdiscovery.training import loop
 
 COLORS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
@@ -47,6 +46,5 @@ class Unlabelled(Squares):
 
 def train(settings, source, workdir, **options):
     """As `kpd train` does it."""
-    class_labels.prepare(source, settings)
-    method = methods.build(settings.method)
+    method, source = preparation.prepare(settings, workdir, source)
     return loop.train(method, settings.to_dict(), source, workdir, **options)

@@ -1,7 +1,6 @@
 """A small method of the tests' own: a mean colour, then pseudo-labels from a sweep."""
 
 import dataclasses
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +8,7 @@ import numpy as np
 import optax
 
 from kpdiscovery.ops import images as image_ops
-from kpdiscovery.types import Phase, State, Sweep, SweepResult
+from kpdiscovery.types import Method, Phase, State, Sweep, SweepResult
 
 
 class Colors:
@@ -34,7 +33,7 @@ class Colors:
 
 
 @dataclasses.dataclass(frozen=True)
-class Toy:
+class Toy(Method):
     """Phase `mean` learns the mean colour; `label` follows two labels renewed by sweeps.
 
     A label says whether a picture is brighter than the centre found by the last sweep.
@@ -45,9 +44,7 @@ class Toy:
     rate: float = 0.1
     keep_best: str | None = None
     at_end: bool = False
-    metrics = ()
     num_labels = 2
-    sections: ClassVar = {}
 
     def phases(self, config):
         del config

@@ -8,13 +8,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kpdiscovery.methods.superpoint.method import superpoint_of_run
 from kpdiscovery.models import backbones, superpoint, vgg, weights
 from kpdiscovery.ops import cells, precision, vectors
 from kpdiscovery.ops import images as image_ops
-from kpdiscovery.types import Batch
+from kpdiscovery.types import Batch, Run, UserError, WeightFile
 
 GIVEN = 'given'
 _SUPERPOINT = ('trunk', 'descriptor')
+_NETS = ('first', 'classifier', 'embedding')  # Those with a backbone, the best first.
+_SHAPE = ('backbone', 'width', 'last_stride', 'small_stem')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +47,20 @@ class Features:
         if self.map not in maps:
             raise ValueError(f'features.map must be one of {maps}, got {self.map!r}')
 
+    def weight_files(self) -> tuple[WeightFile, ...]:
+        """The network's, as config section `features`; none for given features."""
+        if self.backbone == GIVEN or self.weights == 'random':
+            return ()
+        own = self.backbone == 'superpoint'
+        file = WeightFile(
+            'features.weights',
+            self.weights,
+            superpoint.load if own else self._load,
+            '' if own else f'features of {self.backbone} need one',
+            superpoint_of_run if own else classifier_of_run,
+        )
+        return (file,)
+
     def init(self, key: jax.Array, images: jax.Array) -> Any:
         """The network's variables; of pictures `[1, H, W, 3]`.
 
@@ -61,10 +78,7 @@ class Features:
         network = self._build()
         if self.weights == 'random':
             return network.init(key, images)
-        if weights.is_ours(self.weights):
-            like = jax.eval_shape(network.init, key, images)
-            return weights.load(self.weights, None, like)
-        return backbones.load(self.weights, network)
+        return self._load(self.weights)
 
     def extract(self, variables: Any, images: jax.Array) -> jax.Array:
         """Features of pictures `[B, H, W, 3]` in [0, 1]: `[B, h, w, D]` float32."""
@@ -77,6 +91,14 @@ class Features:
         maps: Any = self._build().apply(variables, images)
         return precision.full(maps[self.map])
 
+    def _load(self, path: str) -> Any:
+        network = self._build()
+        if not weights.is_ours(path):
+            return backbones.load(path, network)
+        image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+        like = jax.eval_shape(network.init, jax.random.key(0), image)
+        return weights.load(path, None, like)
+
     def _build(self) -> backbones.Backbone:
         return backbones.build(
             self.backbone,
@@ -86,6 +108,18 @@ class Features:
             taps=(self.map,) if self.backbone == 'vgg16' else (),
             dtype=jnp.dtype(self.dtype),
         )
+
+
+def classifier_of_run(run: Run) -> tuple[Any, dict[str, Any]]:
+    """The backbone of a classifier's run, and its shape (`types.WeightFile`)."""
+    for name in _NETS:
+        net = run.variables.get(name, {})
+        if 'backbone' in net.get('params', {}):
+            shape = {field: run.method['network'][field] for field in _SHAPE}
+            return {kind: tree['backbone'] for kind, tree in net.items()}, shape
+    raise UserError(
+        f'a {run.name} run has no classifier; wanted one of lmpnet or weight_map'
+    )
 
 
 def of_batch(features: Features, variables: Any, batch: Batch):

@@ -18,13 +18,21 @@ from kpdiscovery.methods.options import check_choices
 from kpdiscovery.ops import coordinates, heatmaps, parallel
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops.alignment import MODELS
-from kpdiscovery.types import Batch, Keypoints, Phase, Prediction, State
+from kpdiscovery.types import (
+    Batch,
+    Keypoints,
+    Method,
+    Phase,
+    Prediction,
+    State,
+    WeightFile,
+)
 
 _PHASES = ('dictionary', 'align')
 
 
 @dataclasses.dataclass(frozen=True)
-class FeatureAlignment:
+class FeatureAlignment(Method):
     """Parts of objects of one kind, as channels over the cells of frozen features.
 
     Attributes are the fields of `config.method`; those that the paper leaves open have
@@ -57,8 +65,10 @@ class FeatureAlignment:
 
     metrics = ('part_detection', 'part_box_detection', 'part_landmarks', 'landmark_nme')
     baselines: ClassVar = {'clustering': {'parts': 'dictionary'}}
-    reads = ('features', 'features_valid', 'pixels_valid')
+    batch_fields = ('features', 'features_valid', 'pixels_valid')
     sections: ClassVar = {'features': Features}
+    predict_options: ClassVar = {'min_confidence': 'min_confidence'}
+    free = ('parts', 'peaks')
 
     def __post_init__(self):
         check_choices(
@@ -75,6 +85,9 @@ class FeatureAlignment:
     @property
     def num_labels(self) -> int:
         return self.num_keypoints
+
+    def weight_files(self) -> tuple[WeightFile, ...]:
+        return self.features.weight_files()
 
     def phases(self, config) -> tuple[Phase, ...]:
         build = {'dictionary': self._dictionary, 'align': self._align}
@@ -98,7 +111,7 @@ class FeatureAlignment:
     def predict(self, variables: Any, images: jax.Array, **fields) -> Prediction:
         """The highest peaks of every part, in pixels; labels are parts.
 
-        Keyword arguments are the batch fields in `reads`, as far as there are any.
+        Keyword arguments are `batch_fields`, as far as there are any.
         """
         maps = self.maps(variables, images, **fields)
         channels = jnp.moveaxis(maps[..., :-1], -1, 1)

@@ -17,13 +17,21 @@ from kpdiscovery.methods.options import check_choices
 from kpdiscovery.models.classifier import Classifier
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops.pooling import KINDS, sparsity
-from kpdiscovery.types import Batch, Keypoints, Phase, Prediction, State
+from kpdiscovery.types import (
+    Batch,
+    Keypoints,
+    Method,
+    Phase,
+    Prediction,
+    State,
+    WeightFile,
+)
 
 _NETS = {'classify': 'first', 'mask_out': 'second'}  # The net each phase trains.
 
 
 @dataclasses.dataclass(frozen=True)
-class LmpNet:
+class LmpNet(Method):
     """Keypoints of pictures with class labels, in the order they were agreed on.
 
     Attributes are the fields of `config.method`; those that the paper leaves open have
@@ -49,6 +57,8 @@ class LmpNet:
     metrics = ('classification', 'greedy_pck', 'feature_entropy')
     baselines: ClassVar = {'without_mask_out': {'fusion': 'first'}}
     sections: ClassVar = {'network': Network, 'crops': Crops}
+    class_count = 'num_classes'
+    free = ('fusion',)
 
     def __post_init__(self):
         check_choices(
@@ -63,6 +73,9 @@ class LmpNet:
     @property
     def num_labels(self) -> int:
         return self.num_keypoints
+
+    def weight_files(self) -> tuple[WeightFile, ...]:
+        return (self.network.weight_file('network'),)
 
     @property
     def classifier(self) -> Classifier:

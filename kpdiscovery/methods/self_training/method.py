@@ -22,14 +22,14 @@ from kpdiscovery.methods.self_training.augmentation import Augmentation
 from kpdiscovery.methods.self_training.correspond import Rules
 from kpdiscovery.methods.self_training.network import Size
 from kpdiscovery.ops import coordinates, heatmaps, landmark_clusters, vectors
-from kpdiscovery.types import Keypoints, Phase, Prediction
+from kpdiscovery.types import Keypoints, Method, Phase, Prediction
 
 _CORRESPONDENCES = ('clustering', 'equivariance')
 _NEGATIVES = ('same_image', 'other_image')
 
 
 @dataclasses.dataclass(frozen=True)
-class SelfTraining:
+class SelfTraining(Method):
     """K landmarks that a network teaches itself from generic keypoints.
 
     Attributes are the fields of `config.method`; defaults are those of chapter 6. All
@@ -76,6 +76,8 @@ class SelfTraining:
         'landmark_oks',
         'landmark_points',
     )
+    ordered = True
+    free = ('flip_test',)
     sections: ClassVar = {
         'network': Size,
         'augmentation': Augmentation,

@@ -15,13 +15,22 @@ from kpdiscovery.methods.superpoint.augmentation import Homographies, Photometri
 from kpdiscovery.models import superpoint
 from kpdiscovery.ops import cells, heatmaps, suppression
 from kpdiscovery.ops import images as image_ops
-from kpdiscovery.types import Keypoints, Phase, Prediction, Sweep
+from kpdiscovery.types import (
+    Keypoints,
+    Method,
+    Phase,
+    Prediction,
+    Run,
+    Sweep,
+    UserError,
+    WeightFile,
+)
 
 _KINDS = ('shapes', 'adapt', 'describe')  # Of phases, in the order they run.
 
 
 @dataclasses.dataclass(frozen=True)
-class SuperPoint:
+class SuperPoint(Method):
     """Generic keypoints with descriptors; no two kinds are told apart.
 
     Attributes are the fields of `config.method`. Phases are those of `config.phases`:
@@ -53,12 +62,12 @@ class SuperPoint:
     predict_keypoints: int = 0  # K at prediction; 0: as `num_keypoints`.
 
     metrics = ('shape_detection',)
-    num_labels = 1
     sections: ClassVar = {
         'photometric': Photometric,
         'views': Homographies,
         'adaptation': Homographies,
     }
+    predict_options: ClassVar = {'keypoints': 'predict_keypoints'}
 
     def __post_init__(self):
         if self.frame not in ('centred', 'corner'):
@@ -68,6 +77,17 @@ class SuperPoint:
                 f'widths must be four and adaptations positive, got {self.widths} and '
                 f'{self.adaptations}'
             )
+
+    @property
+    def num_labels(self) -> int:
+        return 1
+
+    def weight_files(self) -> tuple[WeightFile, ...]:
+        return (
+            WeightFile(
+                'weights', self.weights, superpoint.load, of_run=superpoint_of_run
+            ),
+        )
 
     def phases(self, config) -> tuple[Phase, ...]:
         sections = config['phases']
@@ -130,6 +150,13 @@ class SuperPoint:
     @property
     def _predicted(self):
         return self.predict_keypoints or self.num_keypoints
+
+
+def superpoint_of_run(run: Run) -> tuple[Any, dict]:
+    """The network of a run of this method (`types.WeightFile`)."""
+    if run.name != 'superpoint':
+        raise UserError(f'a {run.name} run is no superpoint')
+    return run.variables['net'], {}
 
 
 def _rank(name):

@@ -13,11 +13,12 @@ from kpdiscovery.methods import optimizers
 from kpdiscovery.methods.tusk import learning, network
 from kpdiscovery.methods.tusk.augmentation import Views
 from kpdiscovery.methods.tusk.prototypes import Clustering, quantize
+from kpdiscovery.models import backbones
 from kpdiscovery.models.unet import UNet
 from kpdiscovery.ops import coordinates, mixtures, vectors
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops.whitening import Moments
-from kpdiscovery.types import Keypoints, Phase, Prediction
+from kpdiscovery.types import Keypoints, Method, Phase, Prediction, WeightFile
 
 
 class Parity(NamedTuple):
@@ -42,7 +43,7 @@ PARITY = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Tusk:
+class Tusk(Method):
     """Keypoints whose descriptors rebuild the picture and fall into M prototypes.
 
     Attributes are the fields of `config.method`; defaults are the paper's.
@@ -96,9 +97,21 @@ class Tusk:
         'views': Views
     }  # Fields that are sections of the config themselves.
 
+    predict_options: ClassVar = {
+        'keypoints': 'predict_keypoints',
+        'min_confidence': 'min_confidence',
+    }
+
     @property
     def num_labels(self) -> int:
         return self.num_prototypes
+
+    def weight_files(self) -> tuple[WeightFile, ...]:
+        if self.reconstruction != 'perceptual':
+            return ()
+        missing = 'the perceptual loss needs VGG-16'
+        check = functools.partial(backbones.load, backbone=backbones.build('vgg16'))
+        return (WeightFile('vgg_weights', self.vgg_weights, check, missing),)
 
     @property
     def assignment(self) -> str:

@@ -18,7 +18,15 @@ from kpdiscovery.models.classifier import Classifier, class_activation_maps
 from kpdiscovery.models.weight_map import WeightMap
 from kpdiscovery.ops import heatmaps, masks
 from kpdiscovery.ops import images as image_ops
-from kpdiscovery.types import Batch, Keypoints, Phase, Prediction, State
+from kpdiscovery.types import (
+    Batch,
+    Keypoints,
+    Method,
+    Phase,
+    Prediction,
+    State,
+    WeightFile,
+)
 
 # Phase -> the net it trains, and its step.
 _PHASES = {
@@ -29,7 +37,7 @@ _PHASES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class WeightMapping:
+class WeightMapping(Method):
     """Mask and box of the one thing a picture's class label is about.
 
     Attributes are the fields of `config.method`. Phases are those of `config.phases`:
@@ -55,8 +63,8 @@ class WeightMapping:
     largest_area: float = 0.9  # Mean boxes from this share on do not stop the training.
 
     metrics = ('classification', 'localization')
-    num_labels = 1
     sections: ClassVar = {'network': Network, 'encoder': Network, 'crops': Crops}
+    class_count = 'num_classes'
 
     def __post_init__(self):
         check_choices(
@@ -70,6 +78,16 @@ class WeightMapping:
             raise ValueError('trunks=copy needs the same backbone in all nets')
         if self.holdout == 1:
             raise ValueError('holdout=1 leaves no row to learn from')
+
+    @property
+    def num_labels(self) -> int:
+        return 1
+
+    def weight_files(self) -> tuple[WeightFile, ...]:
+        return (
+            self.network.weight_file('network'),
+            self.encoder.weight_file('encoder'),
+        )
 
     @property
     def classifier(self) -> Classifier:

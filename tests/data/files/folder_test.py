@@ -13,7 +13,7 @@ from kpdiscovery.data.files import folder
 from kpdiscovery.data.files.folder import Folder
 from kpdiscovery.types import Source, UserError
 
-SHARED = Path(__file__).parents[2].parent / 'shared' / 'data'
+SHARED = Path(__file__).parents[3].parent / 'shared' / 'data'
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (6, 4, 3)).astype(np.uint8)
 UNDO = {  # Orientation -> how a camera would have stored an upright picture.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kpdiscovery import data
+from kpdiscovery import data, methods
 from kpdiscovery.data import class_labels
 from kpdiscovery.data.files import tfds_source
 from kpdiscovery.data.files.tfds_source import ClevrScenes, TfdsSource
@@ -216,7 +216,7 @@ def test_labels_of_all_rows_without_their_pictures(prepared, monkeypatch):
     settings = ml_collections.ConfigDict(
         {'method': {'name': 'lmpnet', 'num_classes': 0}, 'data': {'source': 'tfds'}}
     )
-    class_labels.prepare(source, settings)
+    class_labels.prepare(source, settings, methods.named('lmpnet'))
     assert settings.method.num_classes == 2
 
 

@@ -9,7 +9,7 @@ from kpdiscovery.data.generated import mnist_hard as module
 from kpdiscovery.data.generated.mnist_hard import draw, mnist_hard, place
 from kpdiscovery.types import UserError
 
-MNIST = pathlib.Path(__file__).parents[2].parent / 'shared' / 'data' / 'mnist.npz'
+MNIST = pathlib.Path(__file__).parents[3].parent / 'shared' / 'data' / 'mnist.npz'
 
 
 @pytest.fixture(scope='module')

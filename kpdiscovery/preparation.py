@@ -1,0 +1,44 @@
+"""From a config to what is trained: the method, and the pictures with all it asks for."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
+
+from kpdiscovery import data, detection, methods, metrics, transfer
+from kpdiscovery.data import class_labels
+from kpdiscovery.data.joined import temporal
+from kpdiscovery.types import Method, Source
+
+
+class Prepared(NamedTuple):
+    """What the training loop takes, beside the config."""
+
+    method: Method
+    source: Source  # The training split.
+
+
+def prepare(
+    settings: Any, workdir: str | os.PathLike, source: Source | None = None
+) -> Prepared:
+    """All that `kpd train` does between loading a config and training.
+
+    Weights of other runs are written into the workdir, generic keypoints and optical
+    flow are found and joined to the pictures. The settings are completed in place:
+    numbers and names of classes, the files that stand for other runs.
+
+    Args:
+        source: in place of the one that the config's `data` section names.
+
+    Raises:
+        UserError: something that the method asks for is not there, or does not fit.
+    """
+    method = methods.build(settings.method)
+    transfer.settle(settings, method, workdir)
+    class_labels.expect(settings, type(method))
+    source = data.build(settings.data, split='train') if source is None else source
+    class_labels.prepare(source, settings, type(method))
+    metrics.check_landmarks(settings.data.get('landmarks', ''), source)
+    source = detection.prepare(source, settings.data, workdir)
+    source = temporal.prepare(source, settings.data)
+    return Prepared(methods.build(settings.method), source)

@@ -20,7 +20,7 @@ from kpdiscovery.training.checkpoints import Checkpoints, Snapshot, last_of
 from kpdiscovery.training.label_files import LabelFiles
 from kpdiscovery.training.logs import Log
 from kpdiscovery.training.sweeps import Sweeper
-from kpdiscovery.types import Method, Phase, Source, UserError
+from kpdiscovery.types import Method, Source, UserError
 
 
 class Outcome(NamedTuple):
@@ -121,6 +121,12 @@ class _Run:
         self.first = feeds.first_batch(feed, self.order)
         self.everywhere = sharding.replicated(feed.sharding.mesh)
         self.seed = config['seed']
+        # Compiled functions are made once: what the check of shapes has traced, the
+        # training does not trace again.
+        numbers = range(len(phases))
+        self.inits = [jax.jit(p.init, out_shardings=self.everywhere) for p in phases]
+        self.steps = [self._compiled_step(number) for number in numbers]
+        self.shapes: dict[int, Snapshot] = {}
         self.sweepers = [p.sweep and Sweeper(p.sweep, feed) for p in phases]
         self.label_files = LabelFiles(checkpoints.workdir, feed)
         self.start, self.spent = time.monotonic(), 0.0
@@ -160,23 +166,22 @@ class _Run:
                 now = self._abstract(number)
                 if sweeper := self.sweepers[number]:
                     sweeper.row_shapes(now.state, self.first, now.labels)
-                jax.eval_shape(
-                    phase.step, now.state, self.first, now.labels, self._key(number, 1)
-                )
+                jax.eval_shape(self.steps[number], now.state, self.first, now.labels)
         except ValueError as error:
             raise UserError(f'the config does not fit the pictures: {error}') from error
 
     def _begin(self, number: int, before: Snapshot | None = None) -> Snapshot:
         """First snapshot of a phase, from the last one of the phase before."""
         old = Snapshot(None, {}, {}) if before is None else before
-        init = jax.jit(self.phases[number].init, out_shardings=self.everywhere)
-        state = init(self._key(number, 0), self.first, old.state)
+        state = self.inits[number](self._key(number, 0), self.first, old.state)
         sweeper = self.sweepers[number]
         labels = sweeper.init(old.labels, self.first) if sweeper else old.labels
         return Snapshot(state, labels, self._no_best(number, state))
 
     def _abstract(self, number: int) -> Snapshot:
         """Shapes and shardings of a phase's snapshots, without computing any."""
+        if number in self.shapes:
+            return self.shapes[number]
         before = self._abstract(number - 1) if number else None
         now = jax.eval_shape(lambda: self._begin(number, _zeros(before)))
         place = lambda leaf, where: jax.ShapeDtypeStruct(
@@ -186,11 +191,11 @@ class _Run:
         rest = jax.tree.map(
             lambda leaf: place(leaf, self.everywhere), now._replace(labels={})
         )
-        return rest._replace(labels=rows)
+        self.shapes[number] = rest._replace(labels=rows)
+        return self.shapes[number]
 
     def _phase(self, number: int, now: Snapshot) -> tuple[Snapshot, str]:
         phase, sweep_key = self.phases[number], self._key(number, 2)
-        step_fn = self._compiled_step(phase, self._key(number, 1))
         done = int(now.state.step)
         scalars: dict[str, Any] = {}
         self.log.phase(phase.name, phase.steps, done)
@@ -200,7 +205,7 @@ class _Run:
                 return self._leave(number, now, scalars), reason
             if phase.sweep and done % phase.sweep.every == 0:
                 now = self._sweep(number, now, jax.random.fold_in(sweep_key, done))
-            state, scalars = step_fn(now.state, batch, now.labels)
+            state, scalars = self.steps[number](now.state, batch, now.labels)
             now, done = now._replace(state=state), done + 1
             if phase.sweep and phase.sweep.at_end and done == phase.steps:
                 now = self._sweep(number, now, jax.random.fold_in(sweep_key, done))
@@ -213,8 +218,9 @@ class _Run:
             return self.stop.reason
         return '' if done % self.every['log_every'] else self.stop.agreed()
 
-    def _compiled_step(self, phase: Phase, key: jax.Array):
+    def _compiled_step(self, number: int):
         """(state, batch, labels) -> (state, scalars); the state's memory is reused."""
+        phase, key = self.phases[number], self._key(number, 1)
 
         def step(state, batch, labels):
             return phase.step(state, batch, labels, jax.random.fold_in(key, state.step))

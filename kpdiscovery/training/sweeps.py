@@ -34,6 +34,7 @@ class Sweeper:
         everywhere: Any = sharding.replicated(mesh)
         start = functools.partial(sweep.init, self.rows)
         self._init = jax.jit(start, out_shardings=rows)
+        self._described = jax.jit(self._extract)  # Traced once, for shapes and rows.
         self._visit = jax.jit(self._visit_piece, donate_argnums=0, out_shardings=rows)
         placed = SweepResult(rows, everywhere, everywhere)
         self._reduce = jax.jit(sweep.reduce, donate_argnums=1, out_shardings=placed)
@@ -52,7 +53,7 @@ class Sweeper:
 
     def row_shapes(self, state: State, batch: Any, labels: Tree) -> Any:
         """Shapes of what a batch is described by; traces, computes nothing."""
-        return jax.eval_shape(self._extract, state, batch, labels, 0)
+        return jax.eval_shape(self._described, state, batch, labels, 0)
 
     def _order(self, piece: int) -> np.ndarray:
         starts = np.arange(self.feed.sharding.mesh.size)[:, None] * self.block
@@ -68,7 +69,7 @@ class Sweeper:
         return {**rows, 'row_valid': batch['index'] < len(self.feed.source)}
 
     def _visit_piece(self, table, state, batch, labels, piece):
-        fresh = self._extract(state, batch, labels, piece)
+        fresh = self._described(state, batch, labels, piece)
         put = lambda block, new: jax.lax.dynamic_update_slice_in_dim(
             block, new, piece * self.piece, axis=0
         )

@@ -1,5 +1,6 @@
 """The one loop: phases, sweeps, resumption, stopping, on one and on eight devices."""
 
+import collections
 import dataclasses
 import json
 import os
@@ -239,3 +240,19 @@ def test_step_reuses_the_memory_of_the_state(tmp_path):
     assert all(
         isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(seen[0].step)
     )
+
+
+def test_every_function_of_a_phase_is_traced_once(tmp_path, monkeypatch):
+    counts = collections.Counter()
+    for name in ('_init', '_step', '_extract', '_reduce'):
+        monkeypatch.setattr(Toy, name, _counted(counts, name, getattr(Toy, name)))
+    assert loop.train(Toy(steps=2), config(), Colors(), tmp_path).finished
+    assert counts == {'_init': 2, '_step': 2, '_extract': 1, '_reduce': 1}  # 2 phases.
+
+
+def _counted(counts, name, function):
+    def traced(*args):
+        counts[name] += 1
+        return function(*args)
+
+    return traced

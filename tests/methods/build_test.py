@@ -2,7 +2,7 @@ import pytest
 
 from kpdiscovery import methods
 from kpdiscovery.methods.tusk import Tusk
-from kpdiscovery.methods.tusk.augmentation import Views
+from kpdiscovery.methods.views import Views
 from kpdiscovery.types import Method, UserError
 
 SECTION = {'name': 'tusk', 'num_keypoints': 3, 'num_prototypes': 6, 'window': 5}

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from kpdiscovery.data.generated.tetrominoes import tetrominoes
 from kpdiscovery.methods.tusk import Tusk, learning, method
-from kpdiscovery.methods.tusk.augmentation import Views
+from kpdiscovery.methods.views import Views
 from kpdiscovery.ops import coordinates
 from kpdiscovery.types import UserError
 

@@ -16,8 +16,8 @@ import optax
 from kpdiscovery import losses
 from kpdiscovery.losses.perceptual import perceptual
 from kpdiscovery.methods.tusk import network
-from kpdiscovery.methods.tusk.augmentation import follow
 from kpdiscovery.methods.tusk.prototypes import quantize, remember
+from kpdiscovery.methods.views import follow
 from kpdiscovery.models import vgg, weights
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops import parallel, vectors, whitening

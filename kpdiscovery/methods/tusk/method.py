@@ -11,8 +11,8 @@ import jax.numpy as jnp
 
 from kpdiscovery.methods import optimizers
 from kpdiscovery.methods.tusk import learning, network
-from kpdiscovery.methods.tusk.augmentation import Views
 from kpdiscovery.methods.tusk.prototypes import Clustering, quantize
+from kpdiscovery.methods.views import Views
 from kpdiscovery.models.unet import UNet
 from kpdiscovery.ops import coordinates, mixtures, vectors
 from kpdiscovery.ops import images as image_ops

@@ -9,11 +9,11 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.methods import optimizers
+from kpdiscovery.methods import optimizers, reconstruction
+from kpdiscovery.methods.options import check_choices
 from kpdiscovery.methods.tusk import learning, network
-from kpdiscovery.methods.tusk.augmentation import Views
 from kpdiscovery.methods.tusk.prototypes import Clustering, quantize
-from kpdiscovery.models import backbones
+from kpdiscovery.methods.views import Views
 from kpdiscovery.models.unet import UNet
 from kpdiscovery.ops import coordinates, mixtures, vectors
 from kpdiscovery.ops import images as image_ops
@@ -107,11 +107,7 @@ class Tusk(Method):
         return self.num_prototypes
 
     def weight_files(self) -> tuple[WeightFile, ...]:
-        if self.reconstruction != 'perceptual':
-            return ()
-        missing = 'the perceptual loss needs VGG-16'
-        check = functools.partial(backbones.load, backbone=backbones.build('vgg16'))
-        return (WeightFile('vgg_weights', self.vgg_weights, check, missing),)
+        return reconstruction.weight_files(self.reconstruction, self.vgg_weights)
 
     @property
     def assignment(self) -> str:
@@ -124,19 +120,12 @@ class Tusk(Method):
         return PARITY[self.parity].encode_again
 
     def __post_init__(self):
-        if self.parity not in PARITY:
-            raise ValueError(
-                f'parity must be one of {sorted(PARITY)}, got {self.parity!r}'
-            )
-        if self.normalize_features not in ('', 'channel', 'picture'):
-            raise ValueError(
-                "normalize_features must be '', 'channel' or 'picture', got "
-                f'{self.normalize_features!r}'
-            )
-        if self.reconstruction not in ('mse', 'perceptual'):
-            raise ValueError(
-                f"reconstruction must be 'mse' or 'perceptual', got {self.reconstruction!r}"
-            )
+        check_choices(
+            self,
+            parity=sorted(PARITY),
+            normalize_features=('', 'channel', 'picture'),
+            reconstruction=reconstruction.KINDS,
+        )
         Clustering(self.clustering)  # Checks its name.
 
     def phases(self, config) -> tuple[Phase, ...]:

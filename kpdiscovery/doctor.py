@@ -139,8 +139,10 @@ def _landmarks(source: Source, section: Any) -> Finding:
 def _method(test: Source | None, section: Any) -> Finding:
     """Whether it can be built, and what `kpd evaluate` would leave out."""
     method = methods.build(section)
-    truth = set() if test is None else set(test.truth)
-    needs = {n: sorted(set(metrics.PROTOCOLS[n].truth) - truth) for n in method.metrics}
+    truth = () if test is None else test.truth
+    needs = {
+        n: metrics.lacking(metrics.PROTOCOLS[n].truth, truth) for n in method.metrics
+    }
     lacks = [f'{n} ({", ".join(fields)})' for n, fields in needs.items() if fields]
     if lacks:
         return Finding(ABSENT, f'{section.name}; without truth for {"; ".join(lacks)}')

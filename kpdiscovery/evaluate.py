@@ -132,7 +132,9 @@ def table(result: dict[str, Any]) -> str:
 
 
 def _sources(settings, split: str) -> tuple[Source, Source]:
-    build = lambda name: data.build(settings.data, split=name)
+    build = lambda name: class_labels.as_trained(
+        data.build(settings.data, split=name), settings
+    )
     return build('train'), build(split)
 
 

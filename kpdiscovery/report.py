@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import ml_collections
 
 from kpdiscovery import cli, data, inference
+from kpdiscovery.data import class_labels
 from kpdiscovery.types import Source, UserError
 
 _EXTRA = ('jinja2', 'matplotlib', 'sklearn')
@@ -104,10 +105,11 @@ def _held_out(config, path) -> tuple[str, Source]:
 
 
 def _source(config, path, split) -> Source:
-    settings = ml_collections.ConfigDict(config.data.to_dict())
+    settings = ml_collections.ConfigDict(config.to_dict())
     if path:
-        data.point_to(settings, path)
-    return data.build(settings, split=split)
+        data.point_to(settings.data, path)
+        class_labels.expect(settings)
+    return class_labels.as_trained(data.build(settings.data, split=split), settings)
 
 
 if __name__ == '__main__':

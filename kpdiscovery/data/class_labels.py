@@ -1,12 +1,15 @@
-"""What methods that learn from classes ask of a source before they begin."""
+"""What methods that learn from classes ask of a source, before they begin and after."""
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from kpdiscovery.types import Method, Source, UserError
+from kpdiscovery.data.joined import OF_ALL, OF_ROWS
+from kpdiscovery.types import Method, Row, Source, UserError
 
 
 def expect(settings: Any, method: type[Method]) -> None:
@@ -59,6 +62,71 @@ def check(labels: np.ndarray, num_classes: int) -> None:
             f'not, {outside[0]} say: number them from 0, or set '
             '--config.method.num_classes'
         )
+
+
+class Renumbered:
+    """A source whose classes have the numbers by which a run knows them.
+
+    Args:
+        numbers: `[classes of the source]` int32, the run's number of each.
+        names: of the run's classes.
+
+    Attributes:
+        truth, files, ...: the source's, where it has them.
+    """
+
+    def __init__(self, source: Source, numbers: np.ndarray, names: Sequence[str]):
+        self.source, self.numbers, self.truth = source, numbers, source.truth
+        self.class_names = tuple(names)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Row:
+        row = self.source[index]
+        return {**row, 'label': self.numbers[row['label']]}
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in (*OF_ROWS, *OF_ALL):
+            raise AttributeError(name)
+        found = getattr(self.source, name)
+        return self.numbers[found] if name == 'labels' and found is not None else found
+
+
+def as_trained(source: Source, settings: Any) -> Source:
+    """The source with the classes of a run, by name (`data.class_names`).
+
+    Other pictures may show fewer classes or list them in another order. Methods that do
+    not learn from classes, and sources without labels, are left alone.
+
+    Raises:
+        UserError: there are pictures of a class the run does not know.
+    """
+    if 'num_classes' not in settings.method or 'label' not in source.truth:
+        return source
+    names, theirs = (
+        [unicodedata.normalize('NFC', str(name)) for name in found]
+        for found in (
+            settings.data.get('class_names', ()),
+            getattr(source, 'class_names', ()),
+        )
+    )
+    labels = getattr(source, 'labels', None)
+    if names == theirs or not (names and theirs):
+        check(
+            np.array([], int) if labels is None else labels, settings.method.num_classes
+        )
+        return source
+    used = range(len(theirs)) if labels is None else np.unique(labels)
+    unknown = [theirs[label] for label in used if theirs[label] not in names]
+    if unknown:
+        raise UserError(
+            f'the run knows no class {", ".join(map(repr, unknown[:3]))}: it was trained '
+            f'on {", ".join(names)}'
+        )
+    known = {name: number for number, name in enumerate(names)}
+    numbers = np.array([known.get(name, -1) for name in theirs], np.int32)
+    return Renumbered(source, numbers, names)
 
 
 def _count(labels):

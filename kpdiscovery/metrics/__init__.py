@@ -96,7 +96,7 @@ from kpdiscovery.metrics.parts.detection import (
     part_detection,
     part_landmarks,
 )
-from kpdiscovery.metrics.protocols import PROTOCOLS, evaluate
+from kpdiscovery.metrics.protocols import PROTOCOLS, evaluate, lacking
 
 __all__ = [
     'LANDMARK_SETS',
@@ -144,6 +144,7 @@ __all__ = [
     'inter_ocular',
     'joint_distance',
     'keypoint_of_objects',
+    'lacking',
     'landmark_accuracy',
     'landmark_errors',
     'landmark_nme',

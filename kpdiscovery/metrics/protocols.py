@@ -34,6 +34,7 @@ from kpdiscovery.metrics.parts.detection import (
 from kpdiscovery.types import MetricProtocol, Split
 
 _POINTS = ('keypoints', 'visible')
+_OR = ' or '  # Between fields one of which is enough.
 
 PROTOCOLS: dict[str, MetricProtocol] = {
     'classification': MetricProtocol(
@@ -53,7 +54,7 @@ PROTOCOLS: dict[str, MetricProtocol] = {
     'landmark_points': MetricProtocol(landmark_points, ()),
     'landmark_regression': MetricProtocol(landmark_regression, _POINTS, fits=True),
     'localization': MetricProtocol(
-        localization, ('boxes', 'boxes_valid'), prediction=('mask',)
+        localization, ('boxes or mask',), prediction=('mask',)
     ),
     'mnist_hard': MetricProtocol(
         mnist_hard, ('boxes', 'boxes_valid', 'attributes'), attributes=('digit',)
@@ -125,7 +126,7 @@ def _reason(protocol: MetricProtocol, split: Split | None) -> str:
         ('prediction', protocol.prediction, 'the method gives', predicted),
     )
     for kind, needs, owner, there in tables:
-        if absent := _absent(needs, there):
+        if absent := lacking(needs, there):
             wanted = ', '.join(map(repr, absent))
             return f'needs {kind} {wanted}, {owner} {", ".join(there) or "none"}'
     if protocol.landmarks and not split.landmarks:
@@ -133,9 +134,10 @@ def _reason(protocol: MetricProtocol, split: Split | None) -> str:
     return ''
 
 
-def _absent(needs: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
+def lacking(needs: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
+    """What of a protocol's `truth`, say, is not among the fields called `names`."""
     there = set(names)
-    return tuple(name for name in needs if name not in there)
+    return tuple(need for need in needs if not there & set(need.split(_OR)))
 
 
 def _present(fields: Mapping) -> list[str]:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from kpdiscovery.ops import coordinates, heatmaps, linear
 
 _NEWTON_STEPS = 12
+_SAME = 1e-12  # Squared distance in the frame of a spline, below which points are one.
 
 
 @flax.struct.dataclass
@@ -65,9 +66,13 @@ class Composed:
 def fit_tps(source: jax.Array, target: jax.Array) -> Tps:
     """The thin-plate spline that takes `source` to `target`, both `[..., n, 2]`.
 
+    A source point given several times (nearer than 1e-6 of the points' extent) counts
+    once and goes to the mean of its targets.
+
     Raises:
-        ValueError: fewer than three points, or shapes that differ. Points on one line
-            leave the system singular, and the result is not finite.
+        ValueError: fewer than three points, or shapes that differ. Fewer than three
+            different points, or all on one line, leave the system singular, and the
+            result is not finite.
 
     Source: Bookstein 1989; TUSK's augmentation (reference section 3).
     """
@@ -80,13 +85,20 @@ def fit_tps(source: jax.Array, target: jax.Array) -> Tps:
     center, radius = (low + high) / 2, (high - low).max(-1, keepdims=True) / 2
     control = (source - center) / radius
     n = source.shape[-2]
+    first, share = _merge(control)
     ones = jnp.ones_like(control[..., :1])
     plane = jnp.concatenate([ones, control], axis=-1)  # [..., n, 3]
     corner = jnp.zeros((*plane.shape[:-2], 3, 3), plane.dtype)
     top = jnp.concatenate([_radial(control, control), plane], axis=-1)
+    # A point that has been before gets no weight of its own, in place of its equation.
+    alone = jnp.broadcast_to(jnp.eye(n, n + 3, dtype=top.dtype), top.shape)
+    top = jnp.where(first[..., None], top, alone)
     below = jnp.concatenate([jnp.swapaxes(plane, -1, -2), corner], axis=-1)
     system = jnp.concatenate([top, below], axis=-2)
     moved = (target - center) / radius
+    # No matrix product: of float32 it would keep less on some devices.
+    mean = jnp.sum(share[..., None] * moved[..., None, :, :], axis=-2)
+    moved = jnp.where(first[..., None], mean, 0)
     wanted = jnp.concatenate([moved, jnp.zeros_like(plane[..., :3, :2])], axis=-2)
     solution = linear.solve(system, wanted)
     return Tps(control, solution[..., :n, :], solution[..., n:, :], center, radius)
@@ -233,7 +245,16 @@ def within(xy: jax.Array, size: tuple[int, int]) -> jax.Array:
 def _radial(a, b):
     """d^2 log d^2 between `[..., P, 2]` and `[..., n, 2]`: `[..., P, n]`, 0 at d = 0."""
     squares = jnp.sum((a[..., :, None, :] - b[..., None, :, :]) ** 2, axis=-1)
-    return squares * jnp.log(jnp.maximum(squares, 1e-12))
+    return squares * jnp.log(jnp.maximum(squares, _SAME))
+
+
+def _merge(control):
+    """Which of the points `[..., n, 2]` no earlier one equals, `[..., n]` bool, and the
+    share of each in the mean over those that equal a point, `[..., n, n]`."""
+    gaps = jnp.sum((control[..., :, None, :] - control[..., None, :, :]) ** 2, axis=-1)
+    same = gaps <= _SAME
+    first = ~jnp.tril(same, -1).any(axis=-1)
+    return first, same / same.sum(axis=-1, keepdims=True)
 
 
 def _solve(t, wanted):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kpdiscovery import config, evaluate, inference, metrics
+from kpdiscovery import config, evaluate, inference, metrics, report
 from kpdiscovery.data.joined import detections
 from kpdiscovery.types import UserError
 from tests.methods.weak_labels import Squares
@@ -114,3 +114,19 @@ def test_the_network_used_otherwise_is_measured_too(monkeypatch):
                     ['method.num_classes=3', 'method.fusion=first']), source
     )  # fmt: skip
     assert evaluate.evaluate(same)['baselines'] == {}
+
+
+def test_classes_of_other_pictures_are_those_of_the_run(tmp_path):
+    """Label 0 of a folder of bees and cats is the run's class 1, in every command."""
+    for name in ('bee/1.png', 'cat/2.png', 'cat/3.png'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new('RGB', (40, 30)).save(tmp_path / name)
+    settings = config.load('weight_map/folder:smoke', ['method.num_classes=3'])
+    settings.data.class_names = ['ant', 'bee', 'cat']  # As a checkpoint has it.
+    settings.data.path = str(tmp_path)
+    for source in (*evaluate._sources(settings, 'test'),
+                   report._source(settings, str(tmp_path), 'test')):  # fmt: skip
+        assert [int(source[i]['label']) for i in range(3)] == [1, 2, 2]
+    settings.data.class_names = ('ant', 'bee')
+    with pytest.raises(UserError, match="knows no class 'cat'"):
+        evaluate._sources(settings, 'test')

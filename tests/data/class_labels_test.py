@@ -56,6 +56,50 @@ def test_folders_are_classes_unless_the_config_says_otherwise():
     assert not settings.data.options.folder_labels
 
 
+class Labelled(Rows):
+    """With rows too."""
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, index):
+        return {'label': self.labels[index]}
+
+
+def as_trained(source, names=('ant', 'bee', 'cat'), num_classes=3):
+    settings = config(name='lmpnet', num_classes=num_classes)
+    settings.data.class_names = names
+    return class_labels.as_trained(source, settings)
+
+
+@pytest.mark.parametrize(
+    ('names', 'labels', 'want'),
+    [
+        (('bee', 'cat'), [0, 1, 1], [1, 2, 2]),  # Fewer.
+        (('cat', 'ant', 'bee'), [0, 1, 2], [2, 0, 1]),  # In another order.
+        (('ant', 'bee', 'cat'), [0, 1, 2], [0, 1, 2]),
+        (('dog', 'bee'), [1, 1], [1, 1]),  # No picture of a dog.
+        ((), [2, 0, 1], [2, 0, 1]),  # Numbers are all there is.
+    ],
+)
+def test_other_pictures_have_the_classes_of_the_run(names, labels, want):
+    source = as_trained(Labelled(labels, names))
+    assert source.labels.tolist() == want
+    assert [
+        int(row['label']) for row in (source[i] for i in range(len(source)))
+    ] == want
+    assert source.truth == ('label',) and len(source) == len(want)
+
+
+def test_classes_the_run_does_not_know():
+    with pytest.raises(UserError, match=r"no class 'dog': .*on ant, bee, cat"):
+        as_trained(Labelled([0, 1], ('ant', 'dog')))
+    with pytest.raises(UserError, match=r'0\.\.2, 1 of 2 are not, 3 say'):
+        as_trained(Labelled([0, 3]))
+    source = Labelled([0, 3], ('ant', 'dog'), truth=())
+    assert as_trained(source) is source  # Nothing to measure.
+
+
 @pytest.mark.parametrize(
     ('source', 'num_classes', 'message'),
     [

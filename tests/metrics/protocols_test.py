@@ -90,3 +90,22 @@ def test_a_named_set_that_is_missing_or_gives_nothing_to_measure(split):
 def test_unknown_name(split):
     with pytest.raises(ValueError, match="did you mean 'foreground_ari'"):
         metrics.evaluate(['foreground_air'], tiny(split, {}), tiny(split, {}))
+
+
+@pytest.mark.parametrize('blind', ['fit', 'test'])
+def test_no_visible_point_is_a_reason_to_skip(split, blind):
+    """In either split, for every protocol that fits on points."""
+    names = [
+        name for name, p in metrics.PROTOCOLS.items() if p.fits and 'visible' in p.truth
+    ]
+    xy = np.random.default_rng(0).uniform(5, 70, (6, 4, 2))
+    make = lambda seen: split(
+        {'keypoints': xy, 'visible': np.full((6, 4), seen)},
+        xy[:, :3], np.tile(np.arange(3), (6, 1)), num_labels=3, landmarks='mouse4',
+    )  # fmt: skip
+    got, skipped = metrics.evaluate(names, make(blind != 'fit'), make(blind != 'test'))
+    assert not got and set(skipped) == set(names)
+    why = {reason for name, reason in skipped.items() if name != 'landmark_oks'}
+    assert all('visible' in reason for reason in why), why
+    seen, _ = metrics.evaluate(names, make(True), make(True))
+    assert {'forward_nme', 'part_ap_l2_image', 'raw_pck@0.1'} <= set(seen)

@@ -105,6 +105,31 @@ def test_spline_agrees_with_scipy(rng):
     np.testing.assert_allclose(got, scipy(at), atol=2e-3)
 
 
+@pytest.mark.parametrize('copies', [(2,), (0, 3, 3)])
+def test_a_point_given_twice_counts_once(rng, copies):
+    source, target = noise(rng, 6, 2) * 40, noise(rng, 6, 2) * 40
+    copies = np.array(copies)
+    twice = np.concatenate([source, source[copies]])
+    want = warps.fit_tps(jnp.asarray(source), jnp.asarray(target))
+    given = np.concatenate([target, target[copies]])
+    xy = jnp.asarray(noise(rng, 20, 2) * 40)
+    seen = warps.transform_points(want, xy)
+    for order in (np.arange(len(twice)), np.arange(len(twice))[::-1]):
+        got = fit(jnp.asarray(twice[order]), jnp.asarray(given[order]))
+        np.testing.assert_allclose(warps.transform_points(got, xy), seen, atol=2e-3)
+
+
+def test_of_two_targets_the_mean(rng):
+    source, target = noise(rng, 5, 2), noise(rng, 5, 2)
+    got = fit(
+        jnp.asarray(np.concatenate([source, source[:1]])),
+        jnp.asarray(np.concatenate([target, target[:1] + 1])),
+    )
+    wanted = target + [[0.5], [0], [0], [0], [0]]
+    moved = warps.transform_points(got, jnp.asarray(source))
+    np.testing.assert_allclose(moved, wanted, atol=1e-4)
+
+
 def test_jacobian_agrees_with_differences(rng):
     with jax.enable_x64(True):
         source = jnp.asarray(rng.uniform(0, 30, (9, 2)))

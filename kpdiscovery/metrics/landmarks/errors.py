@@ -11,6 +11,10 @@ from kpdiscovery.metrics.landmarks.points import masked_points
 from kpdiscovery.types import Array
 
 
+class Unmeasurable(ValueError):
+    """What was found or annotated allows no figure: a reason to skip, no mistake."""
+
+
 class Nme(NamedTuple):
     """Errors in % of the normaliser; NaN where nothing was measured."""
 

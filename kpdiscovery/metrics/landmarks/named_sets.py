@@ -12,6 +12,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from kpdiscovery.metrics.landmarks.errors import Unmeasurable
 from kpdiscovery.metrics.landmarks.normalizers import (
     annotated_extent,
     box_length,
@@ -23,10 +24,6 @@ from kpdiscovery.types import Array, Source, UserError
 Truth = Mapping[str, Any]
 # Pixels, and whether a picture has the length, `[N]` each.
 Length = Callable[[Truth], tuple[Array, Array]]
-
-
-class Unmeasurable(ValueError):
-    """What was found or annotated allows no figure: a reason to skip, no mistake."""
 
 
 class PointGroup(NamedTuple):

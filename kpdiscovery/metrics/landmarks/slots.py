@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from kpdiscovery.metrics.landmarks.errors import normalized_errors
+from kpdiscovery.metrics.landmarks.errors import Unmeasurable, normalized_errors
 from kpdiscovery.metrics.landmarks.normalizers import inter_ocular
 from kpdiscovery.metrics.landmarks.regression import fit_linear, fit_ridge
 from kpdiscovery.metrics.landmarks.slot_features import (
@@ -52,7 +52,8 @@ def landmark_regression(fit: Split, test: Split) -> dict[str, float]:
     Truth: `keypoints` `[N, T, 2]` and `visible` `[N, T]`. 5 points, or 68 reduced to 5,
     are normalised by the distance of the eyes (points 0 and 1); pictures without both
     eyes are left out of the error. Any other number is normalised by the side of the
-    picture, sqrt(W H). Invisible landmarks count neither in the fit nor in the error.
+    picture, sqrt(W H). Invisible landmarks count neither in the fit nor in the error,
+    and those that are nowhere visible in the fit split not at all.
 
     Returns:
         `forward_nme` (Adam for 5 epochs, slots in order of x: the paper),
@@ -60,7 +61,8 @@ def landmark_regression(fit: Split, test: Split) -> dict[str, float]:
         with, `forward_nme_mean_shape` (the fit split's mean, no keypoints).
 
     Raises:
-        ValueError: shapes or labels do not fit, or there is nothing to measure.
+        ValueError: shapes or labels do not fit.
+        Unmeasurable: no landmark is visible in both splits, of 5 in a picture with eyes.
 
     Source: TUSK section 4.3 and table 3; 2 epochs there for Human3.6M.
     """
@@ -71,7 +73,10 @@ def landmark_regression(fit: Split, test: Split) -> dict[str, float]:
     xy, visible = _landmarks(test)
     if fit_xy.shape[1:] != xy.shape[1:]:
         raise ValueError(f'landmarks of fit and test: {fit_xy.shape}, {xy.shape}')
-    normalizer, visible = _normalizer(xy, visible, test.size)
+    normalizer, usable = _normalizer(xy, visible, test.size)
+    visible = usable & fit_visible.any(axis=0)
+    if not visible.any():
+        raise Unmeasurable('no annotated point is visible in both splits')
 
     def measure(features: tuple[Array, Array], regressor) -> float:
         found = regressor(features[0], *targets)(features[1])

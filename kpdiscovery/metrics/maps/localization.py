@@ -108,7 +108,7 @@ def max_box_accuracy(
     found = np.zeros((len(maps), len(shares)))
     boxes_of = _largest if version == 1 else contours.contour_boxes
     for row in np.flatnonzero(there.any(axis=1)):
-        score = score_maps.min_max(score_maps.resize_cubic(maps[row], size))
+        score = score_maps.resize_stretched(maps[row], size)
         grey, mine = score_maps.levels(score), truth[row][there[row]]
         found[row] = _sweep(grey, shares, mine, boxes_of)
     return _summary(found, there, shares, _OVERLAPS[version])

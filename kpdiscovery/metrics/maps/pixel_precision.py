@@ -67,9 +67,9 @@ def _inputs(maps, masks, ignore, normalize):
 
 
 def _scores(score: Array, size: int, normalize: bool) -> Array:
-    score = score_maps.resize_cubic(score, size)
     if normalize:
-        return score_maps.min_max(score)
+        return score_maps.resize_stretched(score, size)
+    score = score_maps.resize_cubic(score, size)
     return np.clip(score, 0, 1) if np.isfinite(score).all() else np.zeros_like(score)
 
 

@@ -50,6 +50,13 @@ def min_max(score_map: Array) -> Array:
     return stretched / stretched.max()
 
 
+def resize_stretched(score_map: Array, size: int) -> Array:
+    """`min_max` of `resize_cubic`, whose rounding would be contrast in a constant map."""
+    if score_map.min() == score_map.max():
+        return np.zeros((size, size), score_map.dtype)
+    return min_max(resize_cubic(score_map, size))
+
+
 def levels(score_map: Array) -> Array:
     """A map of [0, 1] as uint8, cut off, not rounded."""
     return (255 * score_map).astype(np.uint8)

@@ -80,6 +80,9 @@ def keypoints_near_truth(fit: Split, test: Split) -> dict[str, float]:
 def localization(fit: Split, test: Split) -> dict[str, float]:
     """The WSOL protocol for the method's maps, for CAM, and for a box in the middle.
 
+    Boxes need true boxes, pixels true masks: with one of them the figures of the other
+    are left out.
+
     Returns:
         For '' and, where the method gives `class_maps`, 'cam_' (those of the true class,
         as is usual): `gt_known` (boxes at a tenth of the maximum), `max_box_accuracy`
@@ -88,22 +91,36 @@ def localization(fit: Split, test: Split) -> dict[str, float]:
         centred box. All in %, thresholds in steps of .01.
 
     Raises:
-        Unmeasurable: no picture has a true box.
+        Unmeasurable: no picture has a true box or mask.
 
     Source: Choe et al. 2020 (arXiv:2001.07437), sections 4 and 5.
     """
     del fit
-    boxes, valid = test.truth['boxes'], test.truth['boxes_valid']
-    if not np.any(valid):
-        raise Unmeasurable('no picture has a true box')
     figures = _of_maps('', test.prediction.mask, test)
+    if not figures:
+        raise Unmeasurable('no picture has a true box or mask')
     if test.prediction.class_maps is not None and 'label' in test.truth:
         figures |= _of_maps('cam_', _of_class(test), test)
-    best = _centered(boxes, valid, test.size)
+    if not _boxed(test.truth):
+        return figures
+    best = _centered(test.truth['boxes'], test.truth['boxes_valid'], test.size)
     return figures | {'center_box': best[1], 'center_box_v2': float(np.mean(best))}
 
 
 def _of_maps(name, maps, test):
+    figures = _of_boxes(name, maps, test) if _boxed(test.truth) else {}
+    mask = test.truth.get('mask')
+    if mask is None or not (mask & ~_ignored(test.truth)).any():
+        return figures
+    precision = pixel_average_precision(maps, mask, _ignored(test.truth))
+    return {**figures, f'{name}pxap': precision}
+
+
+def _boxed(truth):
+    return truth.get('boxes') is not None and np.any(truth['boxes_valid'])
+
+
+def _of_boxes(name, maps, test):
     boxes, valid = test.truth['boxes'], test.truth['boxes_valid']
     size = np.array(test.size)
     fixed = ground_truth_known_localization(maps, boxes, valid, image_size=size)
@@ -117,10 +134,6 @@ def _of_maps(name, maps, test):
             maps, boxes, valid, version=version, step=_STEP, image_size=size
         )
         figures[f'{name}{key}'] = found.mean
-    if 'mask' in test.truth:
-        figures[f'{name}pxap'] = pixel_average_precision(
-            maps, test.truth['mask'], _ignored(test.truth)
-        )
     return figures
 
 

@@ -45,6 +45,21 @@ def test_min_max_of_the_reference():
     np.testing.assert_allclose(got, [[0, 0.25], [0.5, 1]])
 
 
+@pytest.mark.parametrize('kind', ['float16', 'float32', 'float64'])
+@pytest.mark.parametrize('value', [0.1, 0.7, -3.3, 0.0])
+@pytest.mark.parametrize('side', [7, 13])
+def test_a_constant_map_finds_nothing_whatever_its_type(kind, value, side):
+    maps = np.full((1, side, side), value, kind)  # The cubic leaves 1e-16 of contrast.
+    box = centred([[[0, 0, side - 1, side - 1]]])
+    assert metrics.max_box_accuracy(maps, box).mean == 0
+    assert metrics.max_box_accuracy(maps, box, version=2).mean == 0
+    half = np.arange(side * side).reshape(1, side, side) % 2 > 0
+    share = 100 * score_maps.resize_nearest(half[0], 224).mean()
+    assert metrics.pixel_average_precision(maps, half) == pytest.approx(share)
+    maps[0, 2, 2] += 0.01 * (abs(value) or 1)  # Little contrast is some.
+    assert score_maps.min_max(maps[0].astype(float)).max() == 1
+
+
 def test_boxes_of_the_reference():
     for mask in (
         WEIGHT_MAP >= 0.1,

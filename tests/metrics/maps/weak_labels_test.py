@@ -1,5 +1,6 @@
 """The protocols of weak labels on predictions that are right, wrong, or missing."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -109,7 +110,6 @@ def test_the_centred_box(split):
 
 @pytest.mark.parametrize('name, absent, reason', [
     ('classification', 'label', "needs truth 'label'"),
-    ('localization', 'boxes', "needs truth 'boxes'"),
     ('greedy_pck', 'visible', "needs truth 'visible'"),
 ])  # fmt: skip
 def test_what_is_not_annotated_is_skipped(split, name, absent, reason):
@@ -123,5 +123,26 @@ def test_no_true_box_and_no_visible_point_at_all(split):
     truth = {**split.truth, 'boxes_valid': np.zeros((N, 1), bool),
              'visible': np.zeros((N, 4), bool)}  # fmt: skip
     _, skipped = metrics.evaluate(NAMES, None, split._replace(truth=truth))
-    assert skipped == {'localization': 'no picture has a true box',
+    assert skipped == {'greedy_pck': 'no annotated point is visible'}
+    truth['mask'] = np.zeros_like(split.truth['mask'])
+    _, skipped = metrics.evaluate(NAMES, None, split._replace(truth=truth))
+    assert skipped == {'localization': 'no picture has a true box or mask',
                        'greedy_pck': 'no annotated point is visible'}  # fmt: skip
+
+
+def test_boxes_and_masks_are_measured_one_without_the_other(split):
+    split = jax.tree.map(lambda v: v[:1] if np.ndim(v) else v, split)
+
+    def measured(*absent, **changes):
+        truth = {k: v for k, v in split.truth.items() if k not in absent} | changes
+        return metrics.evaluate(['localization'], None, split._replace(truth=truth))
+
+    figures, skipped = measured('boxes', 'boxes_valid')
+    assert not skipped and list(figures) == ['pxap', 'cam_pxap']
+    figures, skipped = measured('mask')
+    assert not skipped and {'gt_known', 'cam_max_box_accuracy_v2'} <= set(figures)
+    figures, skipped = measured('boxes', mask_ignored=np.ones((1, SIDE, SIDE), bool))
+    assert not figures and skipped['localization'].startswith('no picture has')
+    figures, skipped = measured('boxes', 'boxes_valid', 'mask')
+    assert not figures
+    assert skipped['localization'].startswith("needs truth 'boxes or mask'")

@@ -81,7 +81,7 @@ def localization(fit: Split, test: Split) -> dict[str, float]:
     """The WSOL protocol for the method's maps, for CAM, and for a box in the middle.
 
     Returns:
-        For '' and, where the method gives `class_maps`, 'cam_' (those of the true class,
+        For '' and, where the method gives `class_maps`, `cam_` (those of the true class,
         as is usual): `gt_known` (boxes at a tenth of the maximum), `max_box_accuracy`
         (V1), `max_box_accuracy_v2`; with labels and class scores `top1_localization` (of
         the first); with true masks `pxap`; `center_box` and `center_box_v2`: the best

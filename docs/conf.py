@@ -21,7 +21,8 @@ extensions = [
 root_doc = 'docs/index'
 include_patterns = ['*.md', 'docs/**', 'build/api/**']
 exclude_patterns = ['.*', 'build/docs', 'build/api/modules.rst', 'runs']
-html_theme = 'furo'
+html_theme = 'alabaster'
+html_theme_options = {'page_width': '1100px'}
 html_title = f'kpdiscovery {release}'
 html_extra_path = ['html']  # build/docs/index.html leads to the first page.
 
@@ -43,10 +44,7 @@ def setup(app):
 
 
 def _module_docstring(app, what, name, module, options, lines):
-    """Of modules: indented blocks as they stand; of packages: what they export.
-
-    That is described where it is written.
-    """
+    """Of modules: indented blocks as they stand; of packages: the names they export."""
     if what != 'module':
         return
     text = re.sub(r'(?m)^(\S.*)\n+(?= {4}\S)', r'\1\n\n::\n\n', '\n'.join(lines))

@@ -41,6 +41,8 @@ suppress_warnings = ['ref.python']  # `labels` is an attribute of many.
 
 def setup(app):
     app.connect('autodoc-process-docstring', _module_docstring, priority=400)
+    app.connect('autodoc-process-docstring', _link_references)
+    app.connect('autodoc-skip-member', _skip_fields)
 
 
 def _module_docstring(app, what, name, module, options, lines):
@@ -50,3 +52,14 @@ def _module_docstring(app, what, name, module, options, lines):
     text = re.sub(r'(?m)^(\S.*)\n+(?= {4}\S)', r'\1\n\n::\n\n', '\n'.join(lines))
     exports = ', '.join(f'`{n}`' for n in getattr(module, '__all__', ()))
     lines[:] = [*text.split('\n'), *([f'Exports {exports}.', ''] if exports else [])]
+
+
+def _link_references(app, what, name, obj, options, lines):
+    """`[key]` leads to the list of papers."""
+    key = re.compile(r'\[([a-z]+(?:\d{4}[a-z]*|-thesis))\]')
+    lines[:] = [key.sub(r':doc:`[\1] </docs/references>`', line) for line in lines]
+
+
+def _skip_fields(app, what, name, obj, skip, options):
+    """Fields of named tuples stand in the signature."""
+    return skip or type(obj).__name__ == '_tuplegetter'

@@ -6,7 +6,7 @@ FOLDER holds every tenth frame of the training videos (60,885), 1,000 test frame
 `annotations.npz`. `:temporal` pairs each picture with the fifth next one of its `video`
 (or directory), so for it FOLDER should hold frames that follow each other.
 
-Thesis, % of points within 6 px of 128 (raw, `:ch5` within 12 of 256): `:ch5` 61.18 on
+[mallis-thesis], % of points within 6 px of 128 (raw, `:ch5` within 12 of 256): `:ch5` 61.18 on
 average (table 5.2), chapter 6 after regression and with temporal pairs 75.93 (table 6.9).
 """
 

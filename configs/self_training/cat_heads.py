@@ -5,7 +5,7 @@
 FOLDER holds the heads (7,747 for training, 1,257 for testing) and an `annotations.npz`
 with seven of the nine points, the ears left out.
 
-Thesis: forward error 9.31 % of the eye distance (table 6.8).
+[mallis-thesis]: forward error 9.31 % of the eye distance (table 6.8).
 """
 
 from kpdiscovery.configs import landmarks

@@ -5,7 +5,7 @@
 FOLDER holds crops to the birds' boxes without the sea birds (11,778 pictures), mirrored
 so that the visible eye is on one side, and an `annotations.npz` with 15 parts.
 
-The thesis shows pictures, no figures.
+[mallis-thesis] shows pictures, no figures.
 """
 
 from kpdiscovery.configs import landmarks

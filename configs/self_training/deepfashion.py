@@ -3,10 +3,10 @@
     kpd train --config=self_training/deepfashion --data=FOLDER --workdir=DIR
 
 FOLDER holds the full-body pictures (12,416 for training, 500 for testing) and an
-`annotations.npz`. The 14 points are no annotation of the set: the thesis has them from
+`annotations.npz`. The 14 points are no annotation of the set: [mallis-thesis] has them from
 a pose detector, whose file you bring.
 
-The thesis shows pictures, no figures.
+[mallis-thesis] shows pictures, no figures.
 """
 
 from kpdiscovery.configs import landmarks

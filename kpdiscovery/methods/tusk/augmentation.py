@@ -1,4 +1,4 @@
-"""Pairs of views with a known warp between them (TUSK section 3.2, reference 3)."""
+"""Pairs of views with a known warp between them ([jin2022], section 3.2)."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def complete_matrix(
         ValueError: shapes differ, nothing was observed, an observed entry is not finite,
             or an option is not positive.
 
-    Source: Cai, Candes and Shen 2010 (arXiv:0810.3286); used in thesis chapter 5.
+    Source: [cai2010]; used in [mallis2020].
     """
     known, observed = _check(matrix, observed, threshold, iterations)
     norm = np.linalg.norm(known)

@@ -62,7 +62,7 @@ def landmark_regression(fit: Split, test: Split) -> dict[str, float]:
     Raises:
         ValueError: shapes or labels do not fit, or there is nothing to measure.
 
-    Source: TUSK section 4.3 and table 3; 2 epochs there for Human3.6M.
+    Source: [jin2022], section 4.3 and table 3; 2 epochs there for Human3.6M.
     """
     if fit.num_labels != test.num_labels:
         raise ValueError(f'labels of fit and test: {fit.num_labels}, {test.num_labels}')

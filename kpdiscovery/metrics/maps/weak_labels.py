@@ -48,7 +48,7 @@ def keypoints_near_truth(fit: Split, test: Split) -> dict[str, float]:
     Raises:
         Unmeasurable: points of several objects, or none visible.
 
-    Source: LMPNet section 4.2.
+    Source: [guo2025], section 4.2.
     """
     del fit
     points, visible = test.truth['keypoints'], test.truth['visible']
@@ -90,7 +90,7 @@ def localization(fit: Split, test: Split) -> dict[str, float]:
     Raises:
         Unmeasurable: no picture has a true box.
 
-    Source: Choe et al. 2020 (arXiv:2001.07437), sections 4 and 5.
+    Source: [choe2020], sections 4 and 5.
     """
     del fit
     boxes, valid = test.truth['boxes'], test.truth['boxes_valid']

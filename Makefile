@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export JAX_PLATFORMS ?= cpu
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test lint docs setup clean
 
 demo: .venv/.demo  ## Train, evaluate and report TUSK on generated Tetrominoes.
 	$(BIN)/kpd train --config=tusk/tetrominoes:demo --workdir=runs/demo --max_seconds=420
@@ -17,6 +17,9 @@ lint: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: .venv/.docs  ## These pages and an API reference: build/docs/index.html.
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs -d build/doctrees . build/docs
 
 setup: .venv/.test  ## The development environment.
 
@@ -32,4 +35,8 @@ clean:
 
 .venv/.test: pyproject.toml | .venv/bin/python
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[test]'
+	touch $@ .venv/.demo
+
+.venv/.docs: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[docs]'
 	touch $@ .venv/.demo

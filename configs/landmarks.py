@@ -1,7 +1,8 @@
 """What the configs of self-training landmarks share: the settings of each chapter.
 
-Facts are those of the thesis and of the released codes of chapters 5 and 6; where they
-disagree the code's, but for the learning rate of chapter 6 (thesis 2e-4, code 1e-4).
+Facts are those of [mallis-thesis] and the released codes of [mallis2020], [mallis2023];
+where they disagree the code's, but for the learning rate of chapter 6 (thesis 2e-4, code
+1e-4).
 """
 
 from kpdiscovery.configs import variants
@@ -43,7 +44,7 @@ def ch6(c):
 
 
 def ch5(c):
-    """Chapter 5 (NeurIPS 2020): landmarks found among 100 clusters, merged in stage 2."""
+    """Chapter 5 [mallis2020]: landmarks found among 100 clusters, merged in stage 2."""
     c.method.update(
         chapter=5, threshold=0.2, half=1, min_points=9, kmeans_restarts=1,
         landmark_augmentation={

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import ml_collections
 
-from kpdiscovery import cli, data, inference
+from kpdiscovery import cli, data, inference, methods
 from kpdiscovery.data import class_labels
 from kpdiscovery.types import Source, UserError
 
@@ -108,7 +108,7 @@ def _source(config, path, split) -> Source:
     settings = ml_collections.ConfigDict(config.to_dict())
     if path:
         data.point_to(settings.data, path)
-        class_labels.expect(settings)
+        class_labels.expect(settings, methods.named(settings.method.name))
     return class_labels.as_trained(data.build(settings.data, split=split), settings)
 
 

@@ -153,3 +153,11 @@ def test_config_from_a_file(tmp_path):
         '    return tetrominoes.get_config("smoke")\n'
     )
     assert config.load(str(path)).phases.train.steps == 2
+
+
+@pytest.mark.parametrize('name', config.names())
+def test_docstring_says_in_a_line_what_it_is_and_somewhere_what_it_costs(name):
+    module = importlib.import_module('kpdiscovery.configs.' + name.replace('/', '.'))
+    first = (module.__doc__ or '').split('\n')[0]
+    assert first.endswith('.') and len(first) < 98
+    assert re.search(r'not run|\d (s|minutes?|hours?|h)\b', module.__doc__)

@@ -1,4 +1,4 @@
-"""Parts of faces: CelebA, measured on MAFL's test part; short side 224, 5 points.
+"""Parts of faces: CelebA, measured on MAFL's test part, 224 px, 5 points; not run.
 
     kpd train --config=feature_alignment/celeba --data=FOLDER --workdir=DIR
       --config.method.features.weights=FILE
@@ -8,8 +8,8 @@ the split: train is CelebA without MAFL's test part (161,962 pictures), test MAF
 `:unaligned` is the same on pictures in the wild, cropped to the given face box. FILE holds
 ImageNet weights of VGG-16 (`kpd doctor` says from where).
 
-Hardware and hours of ours: not run. Paper (tables 2 and 3): mAP at .1 97.9 aligned, 90.9
-unaligned (clustering 92.6, 71.8); error in % of the pupil distance 5.0, 6.3 (6.0, 13.8).
+Paper (tables 2 and 3): mAP at .1 97.9 aligned, 90.9 unaligned (clustering 92.6, 71.8);
+error in % of the pupil distance 5.0, 6.3 (6.0, 13.8).
 """
 
 from kpdiscovery.configs import parts, variants

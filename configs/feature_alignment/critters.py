@@ -1,15 +1,14 @@
-"""Parts of critters: crops of drawn animals, 12 true keypoints.
+"""Parts of critters, drawn animals: `:cpu` 561 s on one CPU core, the default not run.
 
     kpd train --config=feature_alignment/critters:cpu --workdir=DIR
 
-`:cpu`: 561 s on one CPU core; mAP at a tenth of the picture 16.3 on test rows, 15.1 by
-clustering only. With the network of an LMPNet run on critters in place of SuperPoint's 28.5
-against 23.2 (RESULTS.md):
+Crops with 12 true keypoints; features are SuperPoint's. Those of an LMPNet run on critters
+give better parts (RESULTS.md):
 
       --config.method.features.weights=LMPNET_WORKDIR
       --config.method.features.backbone=resnet18 --config.method.features.map=stage3
 
-The default, 224 px and VGG-16: not run.
+The default is 224 px and VGG-16.
 """
 
 from kpdiscovery.configs import parts, variants

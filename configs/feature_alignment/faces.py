@@ -1,10 +1,10 @@
-"""Parts of faces in a folder of crops with 68 points.
+"""Parts of faces, crops with 68 points: `:cpu` 467 s on one CPU core, the default not run.
 
     kpd train --config=feature_alignment/faces:cpu --data=FOLDER --workdir=DIR
 
-FOLDER holds crops of faces and an `annotations.npz` with 68 points and a split by
-identity. `:cpu`, 467 s on one CPU core: a miss, parts near chance (mAP 6.7, clustering 6.0):
-SuperPoint's edges tell no eye from a mouth. The default, VGG-16: not run.
+FOLDER holds crops of faces and an `annotations.npz` with 68 points and a split by identity.
+`:cpu` has SuperPoint's features and finds parts hardly better than chance (RESULTS.md); the
+default is VGG-16.
 """
 
 from kpdiscovery.configs import parts, variants

@@ -1,4 +1,4 @@
-"""Parts of your own pictures of one kind of object, no annotation needed.
+"""Parts of your own pictures of one kind, no annotation needed; not run (costs as faces).
 
     kpd train --config=feature_alignment/folder:cpu --data=FOLDER --workdir=DIR
 

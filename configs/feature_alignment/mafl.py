@@ -1,4 +1,4 @@
-"""Parts of faces: MAFL's own 19,000 aligned training pictures, its 1,000 for testing.
+"""Parts of faces: MAFL's 19,000 aligned training pictures, 1,000 for testing; not run.
 
     kpd train --config=feature_alignment/mafl --data=FOLDER --workdir=DIR
       --config.method.features.weights=FILE
@@ -6,8 +6,8 @@
 FOLDER holds the aligned 178x218 pictures and an `annotations.npz` with the five points and
 the split. FILE holds ImageNet weights of VGG-16 (`kpd doctor` says from where).
 
-Hardware and hours of ours: not run. Paper (tables 4 and 8): error 4.9 % of the pupil
-distance, 7.1 on pictures that are not aligned.
+Paper (tables 4 and 8): error 4.9 % of the pupil distance, 7.1 on pictures that are not
+aligned.
 """
 
 from kpdiscovery.configs import parts, variants

@@ -1,4 +1,4 @@
-"""Parts of one kind of vehicle: VehiclePart's six categories, one run each; IoU 0.5.
+"""Parts of vehicles: a run for each of VehiclePart's six categories, IoU 0.5; not run.
 
     kpd train --config=feature_alignment/vehicle_part --data=FOLDER --workdir=DIR
       --config.method.features.weights=FILE
@@ -8,9 +8,8 @@ FOLDER holds the pictures of one category of PASCAL3D+ (300 to 2,000 to train on
 vehicles have fewer pictures: `--config.data.rows` counts those that are looked at. FILE
 holds ImageNet weights of VGG-16 (`kpd doctor` says from where).
 
-Hardware and hours of ours: not run. Paper (table 1), mAP of aeroplane, bicycle, bus, car,
-motorbike, train: 18.7, 66.7, 46.6, 35.5, 39.6, 19.4 (clustering 16.7, 54.6, 28.7, 32.2,
-32.2, 17.6).
+Paper (table 1), mAP of aeroplane, bicycle, bus, car, motorbike, train: 18.7, 66.7, 46.6,
+35.5, 39.6, 19.4 (clustering 16.7, 54.6, 28.7, 32.2, 32.2, 17.6).
 """
 
 from kpdiscovery.configs import parts, variants

@@ -1,12 +1,11 @@
-"""LMPNet on critters: 20 classes of drawn animals, 12 true keypoints.
+"""LMPNet on critters, drawn animals: `:cpu` 1,630 s on one busy core, the default not run.
 
     kpd train --config=lmpnet/critters:cpu --workdir=DIR
     kpd evaluate --workdir=DIR [--config.method.fusion=first]
 
-The second line's option leaves the masked net out. `:cpu`, 112 px: 1,630 s on one busy
-CPU core, accuracy 79 %, greedy PCK@0.1 of the first keypoint 92 (random points in the box
-61), of the third below chance (RESULTS.md). The default, 448 px and ResNet-50 from random
-weights: not run.
+20 classes, 12 true keypoints. The second line's option leaves the masked net out. `:cpu` is
+112 px and a quarter of ResNet-18's width (RESULTS.md); the default 448 px and ResNet-50
+from random weights.
 """
 
 from kpdiscovery.configs import variants, weak_labels

@@ -1,4 +1,4 @@
-"""Self-training landmarks on BBC Pose: sign-language video, 256 px, 7 points.
+"""Self-training landmarks on BBC Pose: sign-language video, 256 px, 7 points; not run.
 
     kpd train --config=self_training/bbc_pose --data=FOLDER --workdir=DIR
 
@@ -6,9 +6,8 @@ FOLDER holds every tenth frame of the training videos (60,885), 1,000 test frame
 `annotations.npz`. `:temporal` pairs each picture with the fifth next one of its `video`
 (or directory), so for it FOLDER should hold frames that follow each other.
 
-Hardware and hours of ours: not run. Thesis, % of points within 6 px of 128 (raw, `:ch5`
-within 12 of 256): `:ch5` 61.18 on average (table 5.2), chapter 6 after regression and
-with temporal pairs 75.93 (table 6.9).
+[mallis-thesis], % of points within 6 px of 128 (raw, `:ch5` within 12 of 256): `:ch5` 61.18 on
+average (table 5.2), chapter 6 after regression and with temporal pairs 75.93 (table 6.9).
 """
 
 from kpdiscovery.configs import landmarks

@@ -1,12 +1,11 @@
-"""Self-training landmarks on Cat Heads: 256 px, K = 20, 7 points.
+"""Self-training landmarks on Cat Heads: 256 px, K = 20, 7 points; not run.
 
     kpd train --config=self_training/cat_heads --data=FOLDER --workdir=DIR
 
 FOLDER holds the heads (7,747 for training, 1,257 for testing) and an `annotations.npz`
 with seven of the nine points, the ears left out.
 
-Hardware and hours of ours: not run. Thesis: forward error 9.31 % of the eye distance
-(table 6.8).
+[mallis-thesis]: forward error 9.31 % of the eye distance (table 6.8).
 """
 
 from kpdiscovery.configs import landmarks

@@ -1,11 +1,10 @@
-"""Self-training landmarks on critters: crops of drawn animals, 12 true keypoints.
+"""Self-training landmarks on critters: `:cpu` 786 s on two CPU cores, the default not run.
 
     kpd train --config=self_training/critters:cpu --workdir=DIR
 
-Pictures are cropped to the true box and a tenth of it around, as faces are to a detector's.
-`:cpu`, 20 landmarks at 64 px: 786 s on two CPU cores, forward error 9.6 % of the box's longer
-side (mean shape 21.5, SIFT clustered once 20.7; RESULTS.md). The default, 128 px and the
-paper's network: not run.
+Drawn animals with 12 true keypoints, cropped to the true box and a tenth of it around, as
+faces are to a detector's. `:cpu` has 20 landmarks at 64 px: forward error 9.6 % of the box's
+longer side, mean shape 21.5 (RESULTS.md). The default is 128 px and the paper's network.
 """
 
 from kpdiscovery.configs import landmarks

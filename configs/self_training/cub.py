@@ -1,11 +1,11 @@
-"""Self-training landmarks on CUB-200-2011: birds, 256 px, 15 parts.
+"""Self-training landmarks on CUB-200-2011: birds, 256 px, 15 parts; not run.
 
     kpd train --config=self_training/cub --data=FOLDER --workdir=DIR
 
 FOLDER holds crops to the birds' boxes without the sea birds (11,778 pictures), mirrored
 so that the visible eye is on one side, and an `annotations.npz` with 15 parts.
 
-Hardware and hours of ours: not run. The thesis shows pictures, no figures.
+[mallis-thesis] shows pictures, no figures.
 """
 
 from kpdiscovery.configs import landmarks

@@ -1,12 +1,12 @@
-"""Self-training landmarks on DeepFashion: full-body pictures, 256 px, 14 points.
+"""Self-training landmarks on DeepFashion: whole bodies, 256 px, 14 points; not run.
 
     kpd train --config=self_training/deepfashion --data=FOLDER --workdir=DIR
 
 FOLDER holds the full-body pictures (12,416 for training, 500 for testing) and an
-`annotations.npz`. The 14 points are no annotation of the set: the thesis has them from
+`annotations.npz`. The 14 points are no annotation of the set: [mallis-thesis] has them from
 a pose detector, whose file you bring.
 
-Hardware and hours of ours: not run. The thesis shows pictures, no figures.
+[mallis-thesis] shows pictures, no figures.
 """
 
 from kpdiscovery.configs import landmarks

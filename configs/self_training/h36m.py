@@ -1,4 +1,4 @@
-"""Self-training landmarks on Human3.6M: bodies before a room, 256 px, 32 joints.
+"""Self-training landmarks on Human3.6M: bodies in a room, 256 px, 32 joints; not run.
 
     kpd train --config=self_training/h36m --data=FOLDER --workdir=DIR
 
@@ -6,10 +6,10 @@ FOLDER holds every 50th frame of six subjects and activities (48,240), every 100
 seventh (2,760), cropped around the person with the ground left in, and an
 `annotations.npz` with 32 joints, left and right swapped where the person is turned.
 
-Hardware and hours of ours: not run. Thesis: `:ch5` raw accuracy at 12 px 70.35 % (table
-5.2; its parts average 70.52), chapter 6 at 6 px of 128 77.1 %, PCK 70.1, AP .22, AR .30
-(table 6.11). As in the released code of chapter 5, generic keypoints off the person stay and
-are clustered apart, to tell the ground inside the boxes by; `boxes` are needed for that.
+[mallis-thesis]: `:ch5` raw accuracy at 12 px 70.35 % (table 5.2; its parts average 70.52),
+chapter 6 at 6 px of 128 77.1 %, PCK 70.1, AP .22, AR .30 (table 6.11). As in the released
+code of [mallis2020], generic keypoints off the person stay and are clustered apart, to tell
+the ground inside the boxes by; `boxes` are needed for that.
 """
 
 from kpdiscovery.configs import landmarks

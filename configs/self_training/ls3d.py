@@ -1,4 +1,4 @@
-"""Self-training landmarks on LS3D-W: faces up to profile, 256 px, 68 points.
+"""Self-training landmarks on LS3D-W: faces up to profile, 256 px, 68 points; not run.
 
     kpd train --config=self_training/ls3d --data=FOLDER --workdir=DIR
 
@@ -6,9 +6,9 @@ FOLDER holds crops to the faces' boxes and an `annotations.npz` with the 68 poin
 the split (test: LS3D-W balanced, 7,200 pictures). Errors are in % of the root of the
 area the points span.
 
-Hardware and hours of ours: not run. Thesis, forward | backward: stage 1 7.95 | 6.55,
-stage 2 5.26 (tables 6.1 and 6.4); `:equivariance` 10.02, `:other_image` 11.15 in stage 1
-(table 6.3), `:no_flip` 5.81 (table 6.5).
+[mallis-thesis], forward | backward: stage 1 7.95 | 6.55, stage 2 5.26 (tables 6.1 and 6.4);
+`:equivariance` 10.02, `:other_image` 11.15 in stage 1 (table 6.3), `:no_flip` 5.81 (table
+6.5).
 """
 
 from kpdiscovery.configs import landmarks

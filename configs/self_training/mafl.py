@@ -1,15 +1,15 @@
-"""Self-training landmarks on CelebA, measured on MAFL: aligned faces, 256 px.
+"""Self-training landmarks on CelebA, measured on MAFL: aligned faces, 256 px; not run.
 
     kpd train --config=self_training/mafl --data=FOLDER --workdir=DIR
 
 FOLDER holds the aligned 178x218 pictures of CelebA and an `annotations.npz` with the
 five points and the split: train is CelebA without MAFL's test part (161,962 pictures),
-test MAFL's 1,000. With 68 points of a face-alignment network, as the thesis has them,
+test MAFL's 1,000. With 68 points of a face-alignment network, as [mallis-thesis] has them,
 add `--config.data.landmarks=faces68`.
 
-Hardware and hours of ours: not run. Thesis, forward error in % of the eye distance on
-MAFL: `:ch4,k10` 4.44, `:ch5` 4.12, `:k10` 3.83, `:k30` (the default) 3.25 with SuperPoint
-as the start, 4.07 with SIFT (tables 4.1, 5.1, 6.2, 6.7).
+[mallis-thesis], forward error in % of the eye distance on MAFL: `:ch4,k10` 4.44, `:ch5`
+4.12, `:k10` 3.83, `:k30` (the default) 3.25 with SuperPoint as the start, 4.07 with SIFT
+(tables 4.1, 5.1, 6.2, 6.7).
 """
 
 from kpdiscovery.configs import landmarks

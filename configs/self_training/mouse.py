@@ -1,4 +1,4 @@
-"""Self-training landmarks on a folder of video frames of one mouse: 4 points.
+"""Self-training landmarks on video frames of one mouse, 4 points; not run.
 
     kpd train --config=self_training/mouse --data=FOLDER --workdir=DIR
 

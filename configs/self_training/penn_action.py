@@ -1,4 +1,4 @@
-"""Self-training landmarks on PennAction: sports video, 256 px, 13 points.
+"""Self-training landmarks on PennAction: sports video, 256 px, 13 points; not run.
 
     kpd train --config=self_training/penn_action --data=FOLDER --workdir=DIR
 
@@ -6,8 +6,8 @@ FOLDER holds the frames of six actions cropped to the person (51,661 for trainin
 of the first five videos of each action for testing) and an `annotations.npz`.
 `:temporal` pairs frames of one `video` (or directory) that are five apart.
 
-Hardware and hours of ours: not run. Thesis (table 6.10): raw accuracy at 6 px of 128 by
-part 74.27 / 57.91 / 33.00 / 8.36 / 64.81 / 69.54 / 75.84 %.
+[mallis-thesis] (table 6.10): raw accuracy at 6 px of 128 by part 74.27 / 57.91 / 33.00 /
+8.36 / 64.81 / 69.54 / 75.84 %.
 """
 
 from kpdiscovery.configs import landmarks

@@ -1,4 +1,4 @@
-"""SuperPoint on any folder of pictures: homographic adaptation, then descriptors.
+"""SuperPoint on any folder of pictures: homographic adaptation, then descriptors; not run.
 
     kpd train --config=superpoint/folder --data=FOLDER --workdir=DIR \
         --config.method.weights=FILE_OR_WORKDIR

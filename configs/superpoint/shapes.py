@@ -1,10 +1,11 @@
-"""SuperPoint's first stage: corners of synthetic shapes, drawn on the fly.
+"""SuperPoint's first stage, corners of drawn shapes: `:cpu` 2,330 s on part of a CPU core.
 
     kpd train --config=superpoint/shapes --workdir=DIR
     kpd train --config=superpoint/folder --data=FOLDER --config.method.weights=DIR ...
 
-The paper-size network at 120 px (pictures here are square), 50,000 steps of 64. `:cpu` has
-a quarter of the parameters and works at 64 px: RESULTS.md, Generic keypoints.
+The paper-size network at 120 px (pictures here are square), 50,000 steps of 64: not run.
+`:cpu` has a quarter of the parameters and works at 64 px; 3,000 of its steps took that long
+(RESULTS.md, Generic keypoints).
 """
 
 from kpdiscovery.configs import variants

@@ -1,4 +1,4 @@
-"""TUSK on CelebA in the wild: 80 px, K = 4, M = 32, perceptual loss.
+"""TUSK on CelebA in the wild: 80 px, K = 4, M = 32, perceptual loss; not run.
 
     kpd train --config=tusk/celeba_wild --data=FOLDER --workdir=DIR \
         --config.method.vgg_weights=vgg16.safetensors

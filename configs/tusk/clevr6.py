@@ -1,4 +1,4 @@
-"""TUSK on CLEVR scenes of at most six objects, 112 px, K = 6, M = 48.
+"""TUSK on CLEVR scenes of at most six objects, 112 px, K = 6, M = 48; not run.
 
     kpd train --config=tusk/clevr6 --workdir=DIR                 # TFDS `clevr`
     kpd evaluate --workdir=DIR --config.data.options.objects=10 \
@@ -10,7 +10,7 @@ skipped; the generated scenes have them. The picture is cut to its central squar
 px (the paper: 192). Variants:
 
 - `:generated` draws shaded scenes of 3 to 6 objects instead of reading CLEVR.
-- `:cpu` is `:generated` at 32 px inside, about an hour on two CPU cores.
+- `:cpu` is `:generated` at 32 px inside, by estimate an hour on two CPU cores.
 - `:code` follows the released code: batch 32.
 """
 

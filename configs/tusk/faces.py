@@ -1,13 +1,14 @@
-"""TUSK on a folder of faces: 80 px, K = 4, M = 32, as on CelebA but for the loss.
+"""TUSK on a folder of faces, K = 4, M = 32: `:cpu` 1,437 s on one CPU core, else not run.
 
     kpd train --config=tusk/faces --data=FOLDER --workdir=DIR
 
-With an `annotations.npz` of 68 points a picture (5: `--config.data.landmarks=faces5`),
-`kpd evaluate` reports the error of a regression to five points in per cent of the eye
-distance. Squared error takes the place of the perceptual loss, which needs weights:
-`--config.method.reconstruction=perceptual --config.method.vgg_weights=FILE`. `:cpu`
-works at 40 px inside with three levels of width 16, descriptors whitened as on
-MNIST-Hard, and a lottery for the first keypoints; half an hour on two CPU cores.
+With an `annotations.npz` of 68 points a picture (5: `--config.data.landmarks=faces5`), `kpd
+evaluate` reports the error of a regression to five points in per cent of the eye distance.
+Squared error takes the place of the perceptual loss, which needs weights:
+`--config.method.reconstruction=perceptual --config.method.vgg_weights=FILE`. `:cpu` works
+at 40 px inside with three levels of width 16, descriptors whitened as on MNIST-Hard, and a
+lottery for the first keypoints. Its points do not follow the face (RESULTS.md). The default
+is 80 px, as on CelebA.
 """
 
 from kpdiscovery.configs import variants

@@ -1,12 +1,11 @@
-"""TUSK on any folder of pictures, with or without annotations.
+"""TUSK on any folder of pictures: `:cpu` about 30 minutes on two CPU cores, else not run.
 
     kpd train --config=tusk/folder --data=FOLDER --workdir=DIR
     kpd predict --workdir=DIR FOLDER --out=DIR
 
-Eight keypoints of sixteen types at 96 px; `:cpu` at 48 px inside takes about half an
-hour on two CPU cores. Set `--config.method.num_keypoints`, `num_prototypes` and
-`window` (about the distance of neighbouring points in pixels inside, odd) to suit the
-pictures.
+Eight keypoints of sixteen types at 96 px, `:cpu` at 48 px inside; annotations are for
+measuring only. Set `--config.method.num_keypoints`, `num_prototypes` and `window` (about
+the distance of neighbouring points in pixels inside, odd) to suit the pictures.
 """
 
 from kpdiscovery.configs import variants

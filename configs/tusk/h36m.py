@@ -1,4 +1,4 @@
-"""TUSK on Human3.6M without background: 112 px, K = 16, M = 32.
+"""TUSK on Human3.6M without background: 112 px, K = 16, M = 32; not run.
 
     kpd train --config=tusk/h36m --data=FOLDER --workdir=DIR
 

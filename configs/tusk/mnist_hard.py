@@ -1,18 +1,15 @@
-"""TUSK on MNIST-Hard: nine digits on black, 80 px, K = 9, M = 10.
+"""TUSK on MNIST-Hard, K = 9, M = 10: `:cpu` 2,130 s on one CPU core, else not run.
 
     kpd train --config=tusk/mnist_hard --data=mnist.npz --workdir=DIR
 
-Paper (table 1): localisation 99.9, classification 92.1; one V100, 12 h. Digits come
-from --data (an .npz or IDX files) or from TFDS `mnist`. Variants:
+Nine digits on black, 80 px. Paper (table 1): localisation 99.9, classification 92.1; one
+V100, 12 h. Digits come from --data (an .npz or IDX files) or from TFDS `mnist`. Variants:
 
 - `:code` follows the released code: batch 120, 5 prototype steps.
-- `:cpu` learns in about an hour on two CPU cores: 40 px inside, 3 levels of width 16,
-  descriptors of 16, features scaled to mean square 1 over the picture, splats of 0.5
-  px^2 times 1600, batch 12 and the last 432 descriptors in memory. Descriptors are
-  whitened: without it they share a narrow cone whose longest axis is the amount of ink,
-  and prototypes count ink or, once the cluster loss sets in, all but one lose the chase.
-  The cluster loss, at 0.003, waits for 30 % of the steps; from the start, or at 0.01,
-  it freezes poor clusters.
+- `:cpu`: 40 px inside, 3 levels of width 16, descriptors of 16, features scaled to mean
+  square 1 over the picture, splats of 0.5 px^2 times 1600, batch 12 and the last 432
+  descriptors in memory. Descriptors are whitened, and the cluster loss, at 0.003, waits for
+  30 % of the steps (why: RESULTS.md).
 - Ablations of tables 4 and 6: `:recon_only`, `:no_equivariance`, `:joint` (not
   alternating), `:kmeans`, `:vq`. Table 5: `--config.method.num_prototypes=5`.
 """

@@ -1,26 +1,21 @@
-"""TUSK on Tetrominoes at the paper's size: K = 3, M = 114 (19 shapes x 6 colours).
+"""TUSK on Tetrominoes, K = 3, M = 114: `:demo` 102 s on one CPU core, paper's size not run.
 
     kpd train --config=tusk/tetrominoes --workdir=DIR
 
-Paper (table 2): ARI 99.7, shape 91.3, colour 100, two V100, 24 h. Variants:
+19 shapes in 6 colours. Paper (table 2): ARI 99.7, shape 91.3, colour 100, two V100, 24 h.
+Variants:
 
 - `:code` follows the released code where it disagrees with the paper.
-- `:demo` is `make demo`: minutes on two CPU cores. 16 px inside instead of 112 (masks
-  come back at 35 px), 3 levels of width 16, descriptors of 16, standardised features,
-  splats of variance 0.5 px^2 times 256 instead of 0.05 (a sub-pixel splat on 16 px is
-  one pixel, and training starts slower), no second view and so no equivariance, Adam
-  1.5e-3 with warm-up and decay, cluster loss after 30 % of the steps, 4 prototype steps
-  of 16 projections on the last 256 descriptors. Against colours that are never found:
-  `exploration` (a lottery among unusual pixels chooses keypoints, fading over 70 % of
-  the steps; what it chooses counts in full for the first half of that) and
-  `weigh_alphas` (a layer's share grows with its confidence, so that confidence has a
-  use and learns). `claim_weight` keeps keypoints from claiming ground, which the region
-  rule of the attribute metrics punishes; set in before 60 % of the steps it stops faint
-  colours from being painted at all.
+- `:demo` is `make demo`: 16 px inside instead of 112 (masks come back at 35 px), 3 levels
+  of width 16, descriptors of 16, standardised features, splats of variance 0.5 px^2 times
+  256 instead of 0.05 (a sub-pixel splat on 16 px is one pixel, and training starts slower),
+  no second view and so no equivariance, Adam 1.5e-3 with warm-up and decay, cluster loss
+  after 30 % of the steps, 4 prototype steps of 16 projections on the last 256 descriptors.
+  `exploration` (a lottery among unusual pixels, over 70 % of the steps) and `weigh_alphas`
+  (a layer's share grows with its confidence) are against colours that are never found,
+  `claim_weight` against keypoints that claim ground (why: RESULTS.md).
 - `:cpu` is `:demo` with 32 px inside and the equivariance losses, about an hour.
 - `:smoke` takes two steps.
-
-Hardware, hours and figures that were measured: RESULTS.md.
 """
 
 from kpdiscovery.configs import variants

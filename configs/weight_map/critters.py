@@ -1,11 +1,11 @@
-"""The weight map on critters: 20 classes of drawn animals, true boxes and masks.
+"""The weight map on critters: `:cpu` 1,580 s on one busy core, the default not run.
 
     kpd train --config=weight_map/critters:cpu --workdir=DIR            (method I)
     kpd train --config=weight_map/critters:method2,cpu --workdir=DIR
 
-`:cpu`, 64 px, 1,580 s on one busy CPU core, 19 minutes on two (JAX_NUM_CPU_DEVICES=2):
-GT-known 82.2, MaxBoxAccV2 73.4, PxAP 67.7; method II 16.6, 69.8, 63.3; CAM of the same
-classifier 75.4, 85.7, 66.5 (RESULTS.md). The default, 224 px from random weights: not run.
+20 classes of drawn animals with true boxes and masks. `:cpu` is 64 px, 19 minutes on two
+cores (JAX_NUM_CPU_DEVICES=2): GT-known 82.2, MaxBoxAccV2 73.4; method II 16.6, 69.8; CAM of
+the same classifier 75.4, 85.7 (RESULTS.md). The default is 224 px from random weights.
 """
 
 from kpdiscovery.configs import variants, weak_labels

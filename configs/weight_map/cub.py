@@ -1,11 +1,10 @@
-"""The weight map on CUB-200-2011 (TFDS caltech_birds2011): 224 px, ResNet-18.
+"""The weight map on CUB-200-2011 (TFDS caltech_birds2011): 224 px, ResNet-18; not run.
 
     kpd train --config=weight_map/cub --workdir=DIR
       --config.method.network.weights=FILE --config.method.encoder.weights=FILE
 
 The paper: GT-known 82.85, top-1 localization 67.00, PxAP 76.30; method II (`:method2`)
-83.03, 67.12 and 76.70.
-FILE holds ImageNet weights (`kpd doctor` says from where). Hardware and hours: not run.
+83.03, 67.12 and 76.70. FILE holds ImageNet weights (`kpd doctor` says from where).
 """
 
 from kpdiscovery.configs import variants, weak_labels

@@ -22,7 +22,7 @@ def weight_map(
         target: `[B, classes]` probabilities.
         maps: `[B, H, W]`.
 
-    Source: Learning a weight map (2021), section 3; the mean as in the later code, since
+    Source: [shaharabany2021], section 3; the mean as in the later code, since
     the sum of 50,000 cells would drown the first term.
     """
     size = jnp.abs(maps).mean(axis=(1, 2))
@@ -34,7 +34,7 @@ def triplet(
 ) -> jax.Array:
     """`max(0, |a - p| - |a - n| + margin)` of vectors `[..., D]`: `[...]`.
 
-    Source: Learning a weight map (2021), equations 2 to 4.
+    Source: [shaharabany2021], equations 2 to 4.
     """
     near, far = (_distance(anchor, other) for other in (positive, negative))
     return jnp.maximum(near - far + margin, 0)

@@ -50,7 +50,7 @@ def descriptor_hinge(
     Returns:
         `[B]`, mean over the pairs that count.
 
-    Source: the public SuperPoint training code.
+    Source: [detone2018], the public training code.
     """
     a, b = (vectors.normalize(precision.full(x)) for x in (first, second))
     dot = jax.nn.relu(jnp.einsum('bnd,bmd->bnm', a, b))

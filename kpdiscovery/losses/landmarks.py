@@ -18,7 +18,7 @@ def contrastive_landmarks(
 
     The mean over all pairs that count of d^2 for equal landmarks, and for different ones
     max(0, margin - d)^2 (`form='distance'`, the released codes) or max(0, margin - d^2)
-    (`form='squared'`, the papers' equations 5.3 and 6.3). 0 without pairs.
+    (`form='squared'`, [mallis-thesis], equations 5.3 and 6.3). 0 without pairs.
 
     Args:
         squares: `[...]` squared distances d^2 of pairs of descriptors, not negative.
@@ -29,7 +29,8 @@ def contrastive_landmarks(
     Raises:
         ValueError: an unknown form.
 
-    Source: self-training thesis, sections 5.2.2 and 6.2; its released codes.
+    Source: [mallis-thesis], sections 5.2.1 and 6.1.4; released codes of [mallis2020] and
+    [mallis2023].
     """
     hinges = {
         'distance': lambda: jnp.maximum(0, margin - jnp.sqrt(squares + _EPS)) ** 2,
@@ -49,7 +50,7 @@ def heatmap_mse(
 
     The mean over all K channels, those that do not count (`[..., K]` bool) with 0.
 
-    Source: self-training thesis, section 6.2.3 and its released code.
+    Source: [mallis-thesis], section 6.1.7, and the released code of [mallis2023].
     """
     errors = 0.5 * jnp.mean((predicted - target) ** 2, axis=(-3, -2))
     return jnp.where(counts, errors, 0).mean(axis=-1)

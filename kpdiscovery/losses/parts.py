@@ -31,7 +31,7 @@ def coherence(
     Returns:
         `[...]` float32, 0 where no map or no cell counts.
 
-    Source: Guo et al. 2020, section 3.2.4.
+    Source: [guo2020], section 3.2.4.
 
     >>> maps = jnp.array([[[[0.9, 0.1]]], [[[0.5, 0.5]]]])  # k 2, one cell.
     >>> yes = jnp.ones

@@ -1,6 +1,6 @@
 """Distance of pictures in the features of a pretrained network.
 
-Source: Johnson et al. 2016 (arXiv:1603.08155), with absolute differences.
+Source: [johnson2016], with absolute differences.
 """
 
 from collections.abc import Callable, Mapping

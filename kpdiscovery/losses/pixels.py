@@ -22,7 +22,7 @@ def equivariance(
             released code of TUSK does. An example without a valid pixel gives 0.
 
     Returns:
-        `[B]`. Source: TUSK section 3.2, eq. 5.
+        `[B]`. Source: [jin2022], section 3.2, eq. 5.
     """
     squares = jnp.mean(precision.full(warped - other) ** 2, axis=-1)
     if valid is None:

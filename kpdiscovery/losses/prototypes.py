@@ -17,7 +17,7 @@ def prototype_assignment(
         prototypes: `[M, D]`.
         form: see `ops.mixtures.pseudo_probabilities`.
 
-    Source: TUSK section 3.2, eq. 3-4.
+    Source: [jin2022], section 3.2, eq. 3-4.
     """
     prob = mixtures.pseudo_probabilities(descriptors, prototypes, form=form)
     return -jnp.log(prob.max(axis=-1)).mean(axis=-1)

@@ -17,7 +17,7 @@ def sliced_wasserstein(x: jax.Array, y: jax.Array, directions: jax.Array) -> jax
     Raises:
         ValueError: clouds of different shape.
 
-    Source: TUSK section 3.3, eq. 6; Kolouri et al. 2019. The released code sums over
+    Source: [jin2022], section 3.3, eq. 6; [kolouri2019]. The released code sums over
     ranks instead; multiply by N for its scale.
     """
     if x.shape != y.shape:

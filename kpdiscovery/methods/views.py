@@ -2,7 +2,7 @@
 
 Learning from warps one knows needs no labels: points, or whole maps, that are found in
 one view must lie where the warp takes those of the other. The two thin-plate splines,
-one mild and one strong, are those of Jakab et al. 2018 and of TUSK (section 3.2).
+one mild and one strong, are those of [jakab2018] and of TUSK ([jin2022], section 3.2).
 """
 
 from __future__ import annotations

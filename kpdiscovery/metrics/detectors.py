@@ -17,7 +17,7 @@ def shape_detection(fit: Split, test: Split) -> dict[str, float]:
     within 2 px that no better one took. `localization_error` is the mean distance in
     pixels of those that score above 0.5 and took one, NaN if none did.
 
-    Source: SuperPoint's synthetic shapes.
+    Source: [detone2018], synthetic shapes.
     """
     del fit
     found, truth = test.prediction.keypoints, test.truth

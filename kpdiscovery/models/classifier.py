@@ -50,7 +50,7 @@ def class_activation_maps(variables: Any, features: jax.Array) -> jax.Array:
 
     `[B, h, w, classes]` float32 from `[B, h, w, C]`, any sign; the bias is left out.
 
-    Source: Zhou et al. 2016 (arXiv:1512.04150).
+    Source: [zhou2016].
     """
     kernel = variables['params']['classifier']['kernel']
     return jnp.einsum('bhwc,cn->bhwn', precision.full(features), kernel)

@@ -1,7 +1,7 @@
 """The hourglass of the face alignment network (FAN), with group norm and two heads.
 
-Bulat and Tzimiropoulos 2017, as used by the self-training thesis (section 4.2.3 and the
-released networks of chapters 5 and 6). Maps come at a quarter of the picture's size.
+Source: [bulat2017], as used by [mallis-thesis] (section 4.2.3 and the released networks of
+[mallis2020] and [mallis2023]). Maps come at a quarter of the picture's size.
 """
 
 from __future__ import annotations

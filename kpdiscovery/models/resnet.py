@@ -1,6 +1,6 @@
 """ResNet-18, 34, 50 and 101 as trunks: maps at every resolution, torchvision's sums.
 
-Source: He et al. 2016 (arXiv:1512.03385), in the form "v1.5": a bottleneck that halves
+Source: [he2016], in the form "v1.5": a bottleneck that halves
 the resolution does so in its 3x3 convolution. Modules are named as torchvision names
 them, a dot written `_`; pretrained parameters come from `resnet_weights.load`.
 """

@@ -1,6 +1,6 @@
 """SuperPoint: one convolutional trunk at stride 8, a detector and a descriptor head.
 
-Source: DeTone et al. 2018 (arXiv:1712.07629). With batch norm, which follows the ReLU as
+Source: [detone2018]. With batch norm, which follows the ReLU as
 in the public training code, it trains from scratch; without it has the layout of the
 public weights.
 """

@@ -29,7 +29,7 @@ class DoubleConv(nn.Module):
 
 
 class UNet(nn.Module):
-    """`[B, H, W, C]` to `[B, H, W, out]` (TUSK appendix A.1, table 9).
+    """`[B, H, W, C]` to `[B, H, W, out]` ([jin2022], appendix A.1, table 9).
 
     Attributes:
         out: channels of the last 1x1 convolution, which has no activation.

@@ -1,6 +1,6 @@
 """VGG-16 without batch norm: features of a pretrained network, for losses and parts.
 
-Source: Simonyan and Zisserman 2015 (arXiv:1409.1556), configuration D. Pretrained
+Source: [simonyan2015], configuration D. Pretrained
 parameters come from `weights.load_vgg16`; there is no classifier head.
 """
 

@@ -41,7 +41,7 @@ class WeightMap(nn.Module):
     Blocks have as many channels as the maps they are joined with, the last half of the
     stem's. With ResNet-18 14,405,571 parameters.
 
-    Source: Learning a weight map (2021), section 3, in our reading (enlarged bilinearly,
+    Source: [shaharabany2021], section 3, in our reading (enlarged bilinearly,
     then joined; batch norm after both convolutions).
     """
 

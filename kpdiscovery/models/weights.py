@@ -73,10 +73,10 @@ def load(path: str | os.PathLike, table: Table | None, like: Tree) -> Tree:
         path: a safetensors file.
         table: {parameter's path joined by '/': Entry}; entries that `like` lacks are
             skipped. None: the file has our own names, as `save` writes them.
-        like: nested dicts of arrays or `ShapeDtypeStruct`s, which give the shapes.
+        like: nested dicts of arrays or of `ShapeDtypeStruct`, which give the shapes.
 
     Returns:
-        Nested dicts of float32 `jax.Array`s on the default device; files in float16,
+        Nested dicts of float32 arrays on the default device; files in float16,
         bfloat16 or float64 are cast. Tensors not asked for are ignored (debug log).
 
     Raises:

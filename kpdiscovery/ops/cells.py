@@ -1,7 +1,7 @@
 """Points on a grid of 8 x 8 cells: one class for every pixel of a cell and one for none.
 
 Class c of a cell is its pixel (row c // 8, column c % 8); the last class, the dustbin,
-says that the cell has no point. Source: DeTone et al. 2018 (arXiv:1712.07629).
+says that the cell has no point. Source: [detone2018].
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From the places where filters fire to a few keypoints: LMPNet's algorithm 1."""
+"""From the places where filters fire to a few keypoints: algorithm 1 of [guo2025]."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def strongest_filters(maps: jax.Array, count: int) -> tuple[jax.Array, jax.Array
     Returns:
         The maps `[h, w, S]` and their channels, int32 `[S]`.
 
-    Source: LMPNet section 3.2.
+    Source: [guo2025], section 3.2.
     """
     strength = maps.max(axis=(0, 1))
     _, channels = jax.lax.top_k(strength, min(count, maps.shape[-1]))
@@ -55,7 +55,7 @@ def cluster_proposals(
         proposals in that cell, in [0, 1]; `label` counts 0..K-1; `valid` is False from
         where no proposal is left on, with cell (0, 0).
 
-    Source: LMPNet section 3.4, algorithm 1, with 1 / (d + 1) for its 1 / d.
+    Source: [guo2025], section 3.4, algorithm 1, with 1 / (d + 1) for its 1 / d.
     """
     if maps.ndim != 3:
         raise ValueError(f'maps must be [h, w, C], got {maps.shape}')

@@ -42,7 +42,7 @@ def jensen_shannon(p: jax.Array, q: jax.Array) -> jax.Array:
     Raises:
         ValueError: numbers of channels that differ.
 
-    Source: Lin 1991.
+    Source: [lin1991].
     """
     if p.shape[-1:] != q.shape[-1:]:
         raise ValueError(f'wanted equal channels, got {p.shape} and {q.shape}')
@@ -84,7 +84,7 @@ def most_similar(
     Raises:
         ValueError: shapes that do not fit, or k or block not positive.
 
-    Source: Guo et al. 2020, section 3.2.1.
+    Source: [guo2020], section 3.2.1.
     """
     _check(maps, k, valid, cell_valid, block)
     pictures = _pictures(maps, valid, cell_valid, axis_name)

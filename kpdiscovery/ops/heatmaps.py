@@ -35,7 +35,7 @@ def gaussian_splats(
     Returns:
         `rows` `[..., K, H]` and `columns` `[..., K, W]`, each of sum 1.
 
-    Source: TUSK section 3.1 (soft splat of sub-pixel width).
+    Source: [jin2022], section 3.1 (soft splat of sub-pixel width).
     """
     x, y = _axis_distances(xy, shape)
     soft = lambda squares: jax.nn.softmax(-squares / (2 * variance), axis=-1)
@@ -80,7 +80,7 @@ def top_k_keypoints(
 def soft_argmax(logits: jax.Array, *, temperature: float = 1.0) -> jax.Array:
     """Expected (x, y) under a softmax over the pixels of `[..., H, W, K]`.
 
-    Returns `[..., K, 2]` float32 pixels. Source: Jakab et al. 2018 (arXiv:1806.07823).
+    Returns `[..., K, 2]` float32 pixels. Source: [jakab2018].
     """
     if logits.ndim < 3:
         raise ValueError(f'logits must be [..., H, W, K], got {logits.shape}')
@@ -108,7 +108,7 @@ def local_soft_argmax(
     Returns:
         `[..., K, 2]` float32 pixels.
 
-    Source: TUSK section 3.1, eq. 1.
+    Source: [jin2022], section 3.1, eq. 1.
     """
     _check_window(window)
     patches = _patches(precision.full(scores), xy, window)  # [..., K, n, n]

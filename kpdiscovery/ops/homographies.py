@@ -58,7 +58,7 @@ def random_homography(
         draws: scales to choose from.
         angles: rotations to choose from.
 
-    Source: the public SuperPoint training code.
+    Source: [detone2018], the public training code.
     """
     keys = jax.random.split(key, 6)
     square = jnp.array(_SQUARE)

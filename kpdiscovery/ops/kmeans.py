@@ -6,7 +6,7 @@ that is not finite do not count and get the label -1.
 
 Under `jax.shard_map` name the mesh axis the rows are split over: sums are then over all
 devices, and the result is that of one device up to rounding. Source of the use in
-landmarks: self-training thesis, sections 5.3 and 6.2.
+landmarks: [mallis-thesis], sections 5.3 and 6.1.2.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def kmeans(
     Raises:
         ValueError: shapes that do not fit, or k, iterations or restarts out of range.
 
-    Sources: Lloyd 1982; Arthur and Vassilvitskii 2007 (k-means++).
+    Source: [lloyd1982]; [arthur2007] (k-means++).
     """
     _check(x, k, weights, init, iterations, restarts)
     rows = _Rows(x, weights, block, axis_name)
@@ -118,7 +118,7 @@ def keep_nearest_per_image(
     Returns:
         `[..., P]` bool; at most one point a cluster and picture.
 
-    Source: self-training thesis, section 6.2.
+    Source: [mallis-thesis], section 6.1.2.
     """
     inside = jnp.arange(k).reshape((1,) * labels.ndim + (k,)) == labels[..., None]
     apart = jnp.where(inside, distances[..., None], jnp.inf)  # [..., P, k]
@@ -139,7 +139,7 @@ def assign_uniquely(distances: jax.Array, valid: jax.Array) -> jax.Array:
     Returns:
         `[..., P]` int32; -1 for points that do not count or, where P > k, are left over.
 
-    Source: self-training thesis, section 5.3 (Hungarian method).
+    Source: [mallis-thesis], section 5.3 (Hungarian method).
     """
     return linear_assignment(jnp.where(valid[..., None], distances, jnp.inf))
 

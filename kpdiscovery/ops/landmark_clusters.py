@@ -40,7 +40,7 @@ def cluster_descriptors(
     Raises:
         ValueError: shapes do not fit, or an option is out of range.
 
-    Source: self-training thesis, chapter 6 (100 iterations, 10 restarts).
+    Source: [mallis-thesis], chapter 6 (100 iterations, 10 restarts).
     """
     rows, weights = _rows(descriptors, valid)
     return kmeans.kmeans(
@@ -67,7 +67,7 @@ def landmarks_from_points(
     Raises:
         ValueError: shapes do not fit.
 
-    Source: self-training thesis, section 6.2.
+    Source: [mallis-thesis], section 6.1.2.
     """
     if xy.shape != (*valid.shape, 2):
         raise ValueError(f'wanted xy {(*valid.shape, 2)}, got {xy.shape}')

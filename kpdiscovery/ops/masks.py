@@ -6,7 +6,7 @@ traced: with the holes filled the polygon is a sum over squares of 2 x 2 pixel c
 1 where all four are in the component, 1/2 (a triangle) where three are. Lines, spurs
 and pixels that touch by a corner only have no area.
 
-Source: Shaharabany and Wolf 2021, equations 5 and 6.
+Source: [shaharabany2021], equations 5 and 6.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def concentration(maps: jax.Array, *, fraction: float = 0.1) -> jax.Array:
     Raises:
         ValueError: as `binary_threshold`.
 
-    Source: Shaharabany and Wolf 2021, equation 6 (the stopping score S).
+    Source: [shaharabany2021], equation 6 (the stopping score S).
     """
     kept = binary_threshold(maps, fraction=fraction)
     box, valid = largest_box(kept)

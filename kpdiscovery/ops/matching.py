@@ -45,7 +45,7 @@ def cosine_matches(
     Raises:
         ValueError: shapes that do not fit, or no slots.
 
-    Source: Guo et al. 2020, section 3.2.2.
+    Source: [guo2020], section 3.2.2.
     """
     _check(a, b, count, valid_a, valid_b)
     (a, in_a), (b, in_b) = _directions(a, valid_a), _directions(b, valid_b)

@@ -1,4 +1,4 @@
-"""Prototypes as a Gaussian mixture on the unit sphere (TUSK section 3.3, app. A.2)."""
+"""Prototypes as a Gaussian mixture on the unit sphere ([jin2022], section 3.3, A.2)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def pseudo_probabilities(
 
     Args:
         form: 'squared' is softmax(-20 ||d - p||^2 / D) of the released code; 'distance'
-            is softmax(-||d - p||) of the paper's eq. 3.
+            is softmax(-||d - p||) of the eq. 3 of [jin2022].
     """
     squares = vectors.squared_distances(descriptors, prototypes)
     if form == 'squared':

@@ -65,8 +65,8 @@ def outlier_scores(distances: jax.Array) -> jax.Array:
     Of those that are finite: rows with fewer than k neighbours are judged by what they
     have, rows with none get inf.
 
-    Source: self-training landmarks, chapter 5 (released code: k 100, the 40 % of the
-    points that score highest are dropped).
+    Source: released code of [mallis2020] (k 100, the 40 % of the points that
+    score highest are dropped).
     """
     many = jnp.isfinite(distances).sum(axis=-1)
     last = jnp.maximum(many - 1, 0)

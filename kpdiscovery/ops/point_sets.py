@@ -38,8 +38,8 @@ def coherent_point_drift(
         outliers: w, share of the uniform part, in [0, 1).
         iterations: always all of them.
 
-    Source: Myronenko and Song 2010 (arXiv:0905.2635), figure 3; self-training thesis,
-    section 4.2.2 (unstated parameters: affine, w 0.1).
+    Source: [myronenko2010], figure 3; [mallis-thesis], section 4.2.4
+    (unstated parameters: affine, w 0.1).
     """
     if not 0 <= outliers < 1:
         raise ValueError(f'outliers must be in [0, 1), got {outliers}')

@@ -34,7 +34,7 @@ def leaky_max_pool(x: jax.Array, *, epsilon: float = 0.1) -> jax.Array:
     Returns:
         `[..., C]` float32, negative where the other cells outweigh the largest.
 
-    Source: LMPNet section 3.1, eq. 3 (arXiv:2507.02308).
+    Source: [guo2025], section 3.1, eq. 3.
     """
     cells = _cells(x)
     return (1 + epsilon) * _largest(cells) - epsilon * cells.sum(axis=-2)
@@ -82,7 +82,7 @@ def map_entropy(x: jax.Array) -> jax.Array:
         `[..., C]` float32 in [0, log(H * W)]; 0 of a map that is 0 everywhere, as of one
         with a single cell.
 
-    Source: LMPNet section 4.2 (sparsity).
+    Source: [guo2025], section 4.2 (sparsity).
     """
     cells = jnp.maximum(_cells(x), 0)
     total = cells.sum(axis=-2, keepdims=True)

@@ -40,7 +40,7 @@ def greedy_labels(
     Raises:
         ValueError: maps of another rank, or an option out of range.
 
-    Source: Guo et al. 2020, algorithm 1.
+    Source: [guo2020], algorithm 1.
     """
     _check(maps, background, cap, radius)
     h, w, channels = maps.shape

@@ -75,7 +75,7 @@ def ransac(
     Raises:
         ValueError: shapes that do not fit, or options out of range or not known.
 
-    Source: Fischler and Bolles 1981.
+    Source: [fischler1981].
     """
     _check(source, target, valid, model, hypotheses, tolerance, minimum)
     matches, into, out_of = _standardized(source, target, valid, tolerance)

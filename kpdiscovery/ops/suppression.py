@@ -89,7 +89,7 @@ def suppress_adaptively(
         `[..., K]` int32: which points, the widest area first; -1 where there are no
         more.
 
-    Source: Brown, Szeliski and Winder 2005, adaptive non-maximal suppression.
+    Source: [brown2005], adaptive non-maximal suppression.
     """
     n = score.shape[-1]
     squares = jnp.sum((xy[..., :, None, :] - xy[..., None, :, :]) ** 2, axis=-1)

@@ -6,8 +6,7 @@ common to all kernels and left out. Rows are visited in blocks, so that the N x 
 probabilities are never stored. A row counts by its weight; rows of weight 0 or with a
 value that is not finite do not count.
 
-Source: the vMF dictionary of CompositionalNets that Guo et al. 2020 (part discovery via
-feature alignment) start from.
+Source: the vMF dictionary of [kortylewski2020] that [guo2020] start from.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def fit_tps(source: jax.Array, target: jax.Array) -> Tps:
             different points, or all on one line, leave the system singular, and the
             result is not finite.
 
-    Source: Bookstein 1989; TUSK's augmentation (reference section 3).
+    Source: [bookstein1989]; the augmentation of [jin2022].
     """
     if source.shape != target.shape or source.shape[-1] != 2 or source.shape[-2] < 3:
         raise ValueError(
@@ -130,7 +130,7 @@ def random_tps(
     Small parameters never fold. With a `bend` of 0.1, as TUSK has for MNIST-Hard, inner
     points 0.2 apart may cross: 3 % of such draws fold somewhere (`jacobian` tells).
 
-    Source: TUSK's released augmentation; its left anchor lies at -0.95, here at -0.99
+    Source: the released augmentation of [jin2022]; its left anchor lies at -0.95, here at -0.99
     like the other three.
     """
     keys = jax.random.split(key, 6)

@@ -1,4 +1,4 @@
-"""Vectors brought to mean 0 and covariance 1 (Kessy et al. 2018)."""
+"""Vectors brought to mean 0 and covariance 1 [kessy2018]."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def inverse_root(a: jax.Array) -> jax.Array:
     """a^(-1/2) of a symmetric positive definite `[D, D]`, of condition below 10,000.
 
     Coupled Newton-Schulz iteration: matrix products only, which every device runs and
-    compiles fast (Higham 2008, section 6.7).
+    compiles fast ([higham2008], section 6.7).
     """
     scale = jnp.trace(a)
     eye = jnp.eye(len(a), dtype=a.dtype)

@@ -235,7 +235,7 @@ def _borders(instances):
 
 
 def _oklab(rgb):
-    """sRGB in [0, 1] to OKLab (Ottosson 2020), where distances are as they look."""
+    """sRGB in [0, 1] to OKLab [ottosson2020], where distances are as they look."""
     linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
     cones = linear @ np.array(
         [[0.4122, 0.2119, 0.0883], [0.5363, 0.6807, 0.2817], [0.0514, 0.1074, 0.6300]]

@@ -1,4 +1,4 @@
-"""MNIST-Hard: nine digits scattered on a black canvas (TUSK, section 4.1).
+"""MNIST-Hard: nine digits scattered on a black canvas ([jin2022], section 4.1).
 
 The paper places digits "sampled from a Poisson distribution" and evaluates with boxes
 of 20 px at 80 px. Own choice where it is silent: Poisson-disk placement, centres at

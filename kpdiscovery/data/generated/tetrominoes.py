@@ -1,8 +1,8 @@
 """Multi-object Tetrominoes: three coloured tetrominoes on a black 35x35 canvas.
 
-A generator with the statistics of the published set (Kabra et al. 2019, multi-object
+A generator with the statistics of the published set ([kabra2019], multi-object
 datasets): blocks of 5 px, six saturated colours, objects that neither overlap nor leave
-the picture. TUSK (section 4.2) counts 19 shapes, the fixed one-sided tetrominoes with
+the picture. [jin2022] (section 4.2) counts 19 shapes, the fixed one-sided tetrominoes with
 their rotations.
 """
 

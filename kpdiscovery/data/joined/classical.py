@@ -18,7 +18,7 @@ _ORB_SIDE = 320  # ORB finds nothing within 31 px of a border: pictures are enla
 def sift(images: np.ndarray) -> Detections:
     """SIFT of uint8 `[B, H, W, 3]`: P = 512, D = 128 (RootSIFT), score its response.
 
-    Source: Lowe 2004; Arandjelovic and Zisserman 2012 (square roots).
+    Source: [lowe2004]; [arandjelovic2012] (square roots).
 
     Raises:
         UserError: OpenCV is not installed.
@@ -32,7 +32,7 @@ def sift(images: np.ndarray) -> Detections:
 def orb(images: np.ndarray) -> Detections:
     """ORB of uint8 `[B, H, W, 3]`: P = 512, D = 256 (bits as +-1/16).
 
-    Their inner products are 1 - Hamming distance / 128. Source: Rublee et al. 2011.
+    Their inner products are 1 - Hamming distance / 128. Source: [rublee2011].
 
     Raises:
         UserError: OpenCV is not installed.

@@ -93,7 +93,7 @@ def later_rows(files: Sequence[str], videos: np.ndarray | None, gap: int) -> np.
 def farneback(image: np.ndarray, later: np.ndarray) -> np.ndarray:
     """Dense flow float32 `[H, W, 2]` in pixels between uint8 `[H, W, 3]` pictures.
 
-    OpenCV's usual settings (the thesis states none). Source: Farneback 2003.
+    OpenCV's usual settings ([mallis-thesis] states none). Source: [farneback2003].
 
     Raises:
         UserError: OpenCV is not installed.

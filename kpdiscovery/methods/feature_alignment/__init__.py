@@ -1,4 +1,4 @@
-"""Part discovery via feature alignment (Guo, Bai, Zhang, Kortylewski, Yuille 2020)."""
+"""Part discovery via feature alignment [guo2020]."""
 
 from kpdiscovery.methods.feature_alignment.features import Features
 from kpdiscovery.methods.feature_alignment.method import FeatureAlignment

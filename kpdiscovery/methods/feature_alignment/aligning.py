@@ -45,7 +45,7 @@ def align(method, key: jax.Array, own: jax.Array, others: jax.Array) -> Aligned:
         own: `[h, w, C]` maps of the picture.
         others: `[k, h, w, C]` of its neighbours.
 
-    Source: Guo et al. 2020, section 3.2.2.
+    Source: [guo2020], section 3.2.2.
     """
     still, moving = jax.lax.stop_gradient((own, others))
     matches = jax.vmap(lambda other: _match(method, other, still))(moving)
@@ -85,7 +85,7 @@ def agree(method, moved: jax.Array, counts: jax.Array, valid: jax.Array) -> jax.
         counts: `[k]` bool, neighbours there are; without any all is background.
         valid: `[h, w]` bool, cells of the canvas that count; others are background.
 
-    Source: Guo et al. 2020, algorithm 1.
+    Source: [guo2020], algorithm 1.
     """
     weight = counts.astype(moved.dtype) / jnp.maximum(counts.sum(), 1)
     mean = jnp.einsum('khwc,k->hwc', jax.lax.stop_gradient(moved), weight)

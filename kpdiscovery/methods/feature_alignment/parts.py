@@ -23,7 +23,7 @@ def part_maps(
         features: `[..., D]` of unit length.
         valid: `[...]` bool; cells that do not count are background.
 
-    Source: Guo et al. 2020, section 3.1; the concentration of CompositionalNets.
+    Source: [guo2020], section 3.1; the concentration of [kortylewski2020].
     """
     cosines = jnp.einsum(
         '...d,cd->...c',
@@ -53,7 +53,7 @@ def learn_dictionary(method, table: Any, key: jax.Array, *, axis_name: str | Non
         Directions `[C, D]`, the background's being the mean of all features, and the
         health line; `rare_parts` have less than a tenth of an even share.
 
-    Source: Guo et al. 2020, section 3.1; sampling as in CompositionalNets.
+    Source: [guo2020], section 3.1; sampling as in [kortylewski2020].
     """
     total = lambda x: x if axis_name is None else jax.lax.psum(x, axis_name)
     of_rows, of_fit = jax.random.split(key)

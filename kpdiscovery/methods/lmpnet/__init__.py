@@ -1,4 +1,4 @@
-"""LMPNet: keypoints where a classifier's filters fire (arXiv:2507.02308)."""
+"""LMPNet: keypoints where a classifier's filters fire [guo2025]."""
 
 from kpdiscovery.methods.lmpnet.method import LmpNet
 

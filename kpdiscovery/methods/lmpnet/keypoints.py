@@ -1,4 +1,4 @@
-"""From filters to keypoints, and from a keypoint to a mask (LMPNet sections 3.2 to 3.4)."""
+"""From filters to keypoints, and from a keypoint to a mask ([guo2025], sections 3.2 to 3.4)."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class View(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """Ranges of a random view; defaults are those of chapters 5 and 6 (stage 1).
+    """Ranges of a random view; defaults are those of [mallis2020] and [mallis2023] (stage 1).
 
     Factors are uniform in the given intervals. Beyond the border the nearest pixel is
     repeated (own choice; unstated).

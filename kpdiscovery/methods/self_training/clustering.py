@@ -48,7 +48,7 @@ def drop_outliers(
         descriptors: `[N, P, D]`.
         valid: `[N, P]` bool.
 
-    Source: released codes of chapters 5 and 6 (40 %, 100 neighbours).
+    Source: released codes of [mallis2020] and [mallis2023] (40 %, 100 neighbours).
     """
     flat = vectors.normalize(descriptors.astype(jnp.float32))
     flat, counts = flat.reshape(-1, flat.shape[-1]), valid.ravel()
@@ -87,7 +87,7 @@ def keep_object(
     Returns:
         `[N, P]` bool; the points inside, where there is none outside at all.
 
-    Source: released code of chapter 5 for Human3.6M (100 and 250 clusters).
+    Source: released code of [mallis2020] for Human3.6M (100 and 250 clusters).
     """
     rows = vectors.normalize(descriptors.astype(jnp.float32))
     rows = rows.reshape(-1, rows.shape[-1])
@@ -125,7 +125,7 @@ def cluster_mirrored(
         mirrored: `[N, P, D]`, read in the mirrored picture.
         valid: `[N, P]` bool.
 
-    Source: self-training thesis, section 6.2.2.
+    Source: [mallis-thesis], section 6.1.8.
     """
     both = jnp.stack([descriptors, mirrored], axis=2)  # [N, P, 2, D]
     both = vectors.normalize(both.astype(jnp.float32))
@@ -152,7 +152,7 @@ def flip_map(pair: Mirrored, *, axis_name: str | None = None) -> jax.Array:
 
     A cluster without points is its own mirror image.
 
-    Source: self-training thesis, section 6.2.2 (argmax over all detections).
+    Source: [mallis-thesis], section 6.1.8 (argmax over all detections).
     """
     k = len(pair.centroids)
     counts = contingency(pair.labels, pair.mirror, (k, k), axis_name=axis_name)
@@ -180,7 +180,7 @@ def cluster_uniquely(
         valid: `[N, P]` bool.
         init: `[k, D]` centroids of a warm start.
 
-    Source: self-training thesis, section 5.3.2, and its released code.
+    Source: [mallis-thesis], section 5.3.2, and the released code of [mallis2020].
     """
     unit = vectors.normalize(descriptors.astype(jnp.float32))
     rows, weights = unit.reshape(-1, unit.shape[-1]), valid.ravel().astype(jnp.float32)
@@ -219,7 +219,7 @@ def distance_thresholds(
 ) -> jax.Array:
     """Mean plus standard deviation of the `[n]` distances in each cluster: `[k]`.
 
-    0 for a cluster without points. Source: released code of chapter 5.
+    0 for a cluster without points. Source: released code of [mallis2020].
     """
     at = jnp.where(labels >= 0, labels, k)  # Out of range: dropped.
     add = lambda values: total_over(

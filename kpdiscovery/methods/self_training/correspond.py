@@ -1,9 +1,9 @@
 """Stage 1: a detector and a descriptor learn from pseudo-labels of pairs of views.
 
-Warm-up and the rounds after it, chapters 5 and 6, and the ablations differ in the second
-view, in what counts as a negative pair and in whether pictures are mirrored; `Rules`
-says so. Shapes: B pictures, 2 views of each side
-by side, P points, (h, w) cells.
+Warm-up and the rounds after it ([mallis-thesis], chapters 5 and 6) and the ablations
+differ in the second view, in what counts as a negative pair and in whether pictures are
+mirrored; `Rules` says so. Shapes: B pictures, 2 views of each side by side, P points,
+(h, w) cells.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def targets(
 
 
 def _later_view(batch, first):
-    """The later pictures, points moved by the flow (thesis sections 3.1.3 and 6.2.1).
+    """The later pictures, points moved by the flow ([mallis-thesis], sections 3.1.3 and 6.2.1).
 
     A point that leaves the picture loses its labels.
     """

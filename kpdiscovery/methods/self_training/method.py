@@ -32,14 +32,15 @@ _NEGATIVES = ('same_image', 'other_image')
 class SelfTraining(Method):
     """K landmarks that a network teaches itself from generic keypoints.
 
-    Attributes are the fields of `config.method`; defaults are those of chapter 6. All
+    Attributes are the fields of `config.method`; defaults are those of chapter 6 of
+    [mallis-thesis] ([mallis2023]); chapter 5 is [mallis2020]. All
     distances are in cells of the maps, a quarter of the picture's pixels.
     """
 
     num_keypoints: int = 30  # K; chapter 4: of the template. Chapter 5 finds it itself.
     num_clusters: int = 100  # M.
     num_points: int = 64  # P: points kept a picture at most.
-    chapter: int = 6  # 4, 5 or 6 of the thesis.
+    chapter: int = 6  # 4, 5 or 6 of [mallis-thesis].
     network: Size = Size()
     augmentation: Augmentation = Augmentation()
     landmark_augmentation: Augmentation = Augmentation()

@@ -93,7 +93,7 @@ def detect(scores: jax.Array, count: int, *, threshold: float, half: int) -> Key
     Returns:
         Keypoints `[B, P]` without labels, best first.
 
-    Source: self-training thesis, released codes (boxes of half-size 1 and 2).
+    Source: released codes of [mallis2020] and [mallis2023] (boxes of half-size 1 and 2).
     """
     batch, h, w = scores.shape
     scores = jnp.where(scores > threshold, scores, 0)

@@ -1,7 +1,7 @@
 """Chapter 4: a fresh detector learns from the one before it, then all faces one template.
 
-The network of the phase before stays in the variables as `teacher`, untouched: it makes
-the labels of the phase that follows.
+Source: [mallis-thesis], chapter 4. The network of the phase before stays in the variables
+as `teacher`, untouched: it makes the labels of the phase that follows.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def init_landmarks(method, update, key, batch: Batch, before: State | None) -> S
 
 
 def step_locate(method, update, state: State, batch: Batch, labels: Tree, key):
-    """One step of the detector on one view of each picture (thesis section 4.2.1)."""
+    """One step of the detector on one view of each picture ([mallis-thesis], section 4.2.2)."""
     rows = {name: labels[name][batch['index']] for name in ('xy', 'label')}
     keys = parallel.example_keys(key, batch['index'])
     view = functools.partial(labelled_view, method.augmentation, True)
@@ -87,7 +87,7 @@ def align(
     Returns:
         `[K, 2]`, and bool: enough were matched.
 
-    Source: self-training thesis, section 4.2.2.
+    Source: [mallis-thesis], section 4.2.4.
     """
     moved = coherent_point_drift(template, xy, valid).moved
     gaps = jnp.sum((moved[:, None] - xy[None]) ** 2, axis=-1)
@@ -123,7 +123,7 @@ def _ask_teacher(
 def _average(method, teacher, batch, images, scores):
     """Score maps averaged over random views, each brought back to the picture.
 
-    Source: data distillation, self-training thesis, section 4.2.1.
+    Source: data distillation, [mallis-thesis], section 4.2.3.
     """
     size = images.shape[1:3]
     keys = parallel.example_keys(jax.random.key(0), batch['index'])

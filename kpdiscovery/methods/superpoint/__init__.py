@@ -1,4 +1,4 @@
-"""SuperPoint: generic keypoints from synthetic shapes and homographies (2018)."""
+"""SuperPoint: generic keypoints from synthetic shapes and homographies [detone2018]."""
 
 from kpdiscovery.methods.superpoint.method import SuperPoint
 

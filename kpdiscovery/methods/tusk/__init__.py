@@ -1,4 +1,4 @@
-"""TUSK: task-agnostic unsupervised keypoints (Jin et al., NeurIPS 2022)."""
+"""TUSK: task-agnostic unsupervised keypoints [jin2022]."""
 
 from kpdiscovery.methods.tusk.method import Tusk
 

@@ -24,7 +24,7 @@ from kpdiscovery.types import Batch, State
 
 _LIFTED = 0.5  # Share of the exploration in which confidences are lifted.
 _FRESH = 0.2  # Share of a batch in the running moments.
-_COMMITMENT = 0.25  # Of vector quantisation; van den Oord et al. 2017.
+_COMMITMENT = 0.25  # Of vector quantisation; [oord2017].
 _GROUPS = {'network': ('encoder', 'decoder'), 'prototypes': ('prototypes',)}
 
 
@@ -50,7 +50,7 @@ def init(tusk, update, key: jax.Array, batch: Batch, before: State | None) -> St
 
 
 def step(tusk, update, steps: int, state: State, batch: Batch, labels, key: jax.Array):
-    """One network step, then the prototype steps on its own descriptors (section 3.3)."""
+    """One network step, then the prototype steps on its own descriptors ([jin2022], 3.3)."""
     del labels
     view_key, cluster_key = jax.random.split(key)
     keys = jax.vmap(jax.random.split)(parallel.example_keys(view_key, batch['index']))

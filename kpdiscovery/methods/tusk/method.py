@@ -22,7 +22,7 @@ from kpdiscovery.types import Keypoints, Method, Phase, Prediction, WeightFile
 
 
 class Parity(NamedTuple):
-    """Where paper and released code disagree (reference section 6)."""
+    """Where paper and released code of [jin2022] disagree."""
 
     sampling: str = 'bilinear'  # Of descriptors and confidence.
     assignment: str = 'squared'  # Form of the pseudo-probabilities.

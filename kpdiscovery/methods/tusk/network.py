@@ -1,4 +1,4 @@
-"""TUSK's networks and the forward pass between them (paper section 3.1, app. A.1).
+"""TUSK's networks and the forward pass between them ([jin2022], section 3.1, A.1).
 
 image -> encoder -> feature map F and score map S -> K keypoints with a descriptor each
 -> splats -> decoder -> image.

@@ -1,4 +1,4 @@
-"""The second half of TUSK's step: prototypes follow the descriptors (section 3.3)."""
+"""The second half of TUSK's step: prototypes follow the descriptors ([jin2022], 3.3)."""
 
 from __future__ import annotations
 
@@ -84,6 +84,6 @@ def remember(recent: jax.Array, fresh: jax.Array) -> jax.Array:
 
 def quantize(descriptors: jax.Array, unit: jax.Array) -> jax.Array:
     """The nearest of `[M, D]` prototypes for each descriptor, with a straight-through
-    gradient (van den Oord et al. 2017)."""
+    gradient [oord2017]."""
     nearest = unit[vectors.squared_distances(descriptors, unit).argmin(-1)]
     return descriptors + jax.lax.stop_gradient(nearest - descriptors)

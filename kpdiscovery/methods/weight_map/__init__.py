@@ -1,4 +1,4 @@
-"""The weight map: what of a picture its class needs (Shaharabany and Wolf 2021)."""
+"""The weight map: what of a picture its class needs [shaharabany2021]."""
 
 from kpdiscovery.methods.weight_map.method import WeightMapping
 

@@ -43,7 +43,7 @@ def pck(
         ValueError: shapes do not fit, no annotated point counts, a point that counts is
             not finite, or `normalizer` or `alpha` is not > 0.
 
-    Source: thesis table 6.11 (0.3 of the torso).
+    Source: [mallis-thesis], table 6.11 (0.3 of the torso).
     """
     sets = checked(Landmarks(predicted, annotated, valid, visible))
     if sets.valid.shape != sets.visible.shape:
@@ -80,7 +80,7 @@ def match_landmarks(landmarks: Landmarks, *, missing: float = 0.2) -> Array:
         ValueError: shapes do not fit, no landmark is left, or a point that counts is
             not finite.
 
-    Source: thesis tables 5.2 and 6.9 to 6.11.
+    Source: [mallis-thesis], tables 5.2 and 6.9 to 6.11.
     """
     sets = checked(landmarks)
     frequent = frequent_landmarks(sets.valid, missing=missing)
@@ -113,7 +113,7 @@ def point_accuracy(
         ValueError: shapes do not fit, no landmark or visible point is left, a point
             that counts is not finite, or `distance` is not > 0.
 
-    Source: thesis tables 5.2, 6.10 and 6.11.
+    Source: [mallis-thesis], tables 5.2, 6.10 and 6.11.
     """
     match, test = match_landmarks(fit, missing=missing), checked(test)
     shape = np.shape(fit.predicted)[1], len(match)
@@ -156,7 +156,7 @@ def precision_recall(
         ValueError: shapes do not fit, no annotated point counts, a point that counts is
             not finite, or `distance` is not > 0.
 
-    Source: thesis chapters 4 (8 px of 256) and 5 (10 px), figure 2.4.
+    Source: [mallis-thesis], chapters 4 (8 px of 256) and 5 (10 px), figure 2.4.
     """
     sets = checked(Landmarks(predicted, annotated, valid, visible))
     total, found = int(sets.visible.sum()), int(sets.valid.sum())

@@ -18,14 +18,14 @@ def complete_matrix(
     """Fills a matrix of low rank by singular value thresholding, observed entries kept.
 
     With t = threshold x sqrt(R C) x the root mean square of the observed entries, finds
-    the X that has them and the least t |X|_* + |X|_F^2 / 2, |X|_* being the sum of the
-    singular values. Step length 1.2 / observed share, at most 1.9. Rows and columns
+    the X that has them and the least `t |X|_* + |X|_F^2 / 2`, `|X|_*` being the sum of
+    the singular values. Step length 1.2 / observed share, at most 1.9. Rows and columns
     without an observed entry become zeros, so take the mean off first.
 
     Args:
         matrix: `[R, C]`; anything, NaN too, where not observed.
         observed: `[R, C]` bool.
-        threshold: > 0, the larger the closer to the least |X|_*, and the slower.
+        threshold: > 0, the larger the closer to the least `|X|_*`, and the slower.
         iterations: most steps, > 0.
         tolerance: stops where the observed entries are met to this relative error.
 
@@ -36,7 +36,7 @@ def complete_matrix(
         ValueError: shapes differ, nothing was observed, an observed entry is not finite,
             or an option is not positive.
 
-    Source: Cai, Candes and Shen 2010 (arXiv:0810.3286); used in thesis chapter 5.
+    Source: [cai2010]; used in [mallis2020].
     """
     known, observed = _check(matrix, observed, threshold, iterations)
     norm = np.linalg.norm(known)

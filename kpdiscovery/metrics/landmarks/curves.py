@@ -25,7 +25,7 @@ def cumulative_error(errors: Array, *, over: str = 'landmarks') -> Array:
         ValueError: unknown `over`, another shape, an infinite or negative error, or
             nothing was measured.
 
-    Source: cumulative error curves (CED) of the thesis, chapters 4 to 6.
+    Source: cumulative error curves (CED) of [mallis-thesis], chapters 4 to 6.
     """
     values = np.sort(_means(errors, over))
     return np.cumsum(values) / np.arange(1, len(values) + 1)

@@ -44,7 +44,7 @@ def greedy_pck(
         ValueError: shapes do not fit, no annotated point counts, a point that counts is
             not finite, or a bad option.
 
-    Source: Guo and Farrell 2025 (LMPNet), table 2.
+    Source: [guo2025], table 2.
     """
     sets = checked(Landmarks(predicted, annotated, valid, visible))
     if reading not in _READINGS:

@@ -27,7 +27,7 @@ from kpdiscovery.metrics.landmarks.points import (
 )
 from kpdiscovery.types import Array, Split
 
-_PIXELS = 256  # Side of the pictures the thesis counts its distances in.
+_PIXELS = 256  # Side of the pictures [mallis-thesis] counts its distances in.
 _ACCURACY = 12
 _PRECISION = (8, 10)
 _OKS = {'': tuple(np.linspace(0.5, 0.95, 10)), '@0.5': (0.5,), '@0.4': (0.4,)}
@@ -52,7 +52,7 @@ def landmark_accuracy(fit: Split, test: Split) -> dict[str, float]:
         ValueError: no such set, or shapes and labels that do not fit.
         Unmeasurable: no annotated point is visible.
 
-    Source: thesis tables 5.2 and 6.9 to 6.11 (12), chapters 4 (8) and 5 (10).
+    Source: [mallis-thesis], tables 5.2 and 6.9 to 6.11 (12), chapters 4 (8) and 5 (10).
     """
     unit, figures = side(test) / _PIXELS, {}
     for comparison in comparisons(fit, test):
@@ -75,7 +75,7 @@ def landmark_pck(fit: Split, test: Split) -> dict[str, float]:
         `raw_pck@a` and `regressed_pck@a`, a being the set's `alpha`, as in
         `landmark_accuracy`; over all points, no subsets.
 
-    Source: thesis table 6.11 (0.3 of the torso).
+    Source: [mallis-thesis], table 6.11 (0.3 of the torso).
     """
     known, comparison = _whole(fit, test)
     length, usable = known.torso(comparison.truth)
@@ -98,7 +98,7 @@ def landmark_oks(fit: Split, test: Split) -> dict[str, float]:
     Returns:
         `oks_ap` and `oks_ar` over 0.5, 0.55, ... 0.95, and both at 0.5 and at 0.4.
 
-    Source: thesis table 6.11.
+    Source: [mallis-thesis], table 6.11.
     """
     known, comparison = _whole(fit, test)
     if not known.sigmas or known.extent is None:
@@ -125,7 +125,7 @@ def landmark_points(fit: Split, test: Split) -> dict[str, float]:
         `points_per_image`, `landmarks_found` (share of all K labels x pictures, %) and
         `landmarks_frequent` (labels in more than four fifths of the pictures).
 
-    Source: thesis table 6.4.
+    Source: [mallis-thesis], table 6.4.
     """
     _, valid = by_label(test.prediction.keypoints, test.num_labels)
     return {

@@ -1,4 +1,4 @@
-"""Forward and backward NME of discovered landmarks: the thesis's main protocol."""
+"""Forward and backward NME of discovered landmarks, the main protocol of [mallis-thesis]."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def landmark_errors(fit: Split, test: Split) -> dict[str, Array]:
         ValueError: no such set, or shapes and labels that do not fit.
         Unmeasurable: there is nothing to measure: no visible point, no normaliser.
 
-    Source: thesis section 2.6 and the released evaluation of chapter 5.
+    Source: [mallis-thesis], section 2.6 and the released evaluation of [mallis2020].
     """
     hidden, tables = landmark_set(test.landmarks).hidden, {}
     for comparison in comparisons(fit, test):

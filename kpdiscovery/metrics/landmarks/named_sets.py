@@ -110,7 +110,7 @@ def _one_length(name: str, count: int, length: Length, **facts: Any) -> Landmark
 
 
 def _sigmas(count: int, **points: tuple[int, ...]) -> tuple[float, ...]:
-    """COCO's for its joints, 0.08 for the others (own choice: the thesis is silent)."""
+    """COCO's for its joints, 0.08 for the others (own choice: [mallis-thesis] is silent)."""
     coco = {
         'shoulders': 0.079, 'elbows': 0.072, 'wrists': 0.062, 'hips': 0.107,
         'knees': 0.087, 'ankles': 0.089,

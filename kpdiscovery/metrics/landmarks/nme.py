@@ -39,8 +39,8 @@ def regress_landmarks(
         test: L pictures.
         penalty: lambda >= 0, counted in the largest entry of the features' Gram matrix;
             0 is least squares.
-        bias: centres on the fit split's means (the released codes); section 2.6 of the
-            thesis says without.
+        bias: centres on the fit split's means (the released codes); section 2.6 of
+            [mallis-thesis] says without.
         scale: s > 0, the pixels that make one unit; it has no effect with `bias`.
         missing: share of pictures, see `fill_missing`.
 
@@ -51,7 +51,8 @@ def regress_landmarks(
         ValueError: shapes do not fit, no landmark is left, a point that counts is not
             finite, or an option is out of range.
 
-    Source: thesis section 2.6 and the released evaluation of chapters 5 and 6.
+    Source: [mallis-thesis], section 2.6 and the released evaluations of [mallis2020] and
+    [mallis2023].
     """
     if scale <= 0:
         raise ValueError(f'scale must be > 0, got {scale}')
@@ -97,8 +98,8 @@ def forward_nme(
         ValueError: shapes do not fit, no landmark or visible point is left, a point
             that counts is not finite, or `normalizer` or an option is out of range.
 
-    Source: thesis section 2.6, tables 4.1, 5.1 and 6.1 to 6.8. MAFL's 68 points: penalty
-    .01 (chapter 5), .001 (chapter 6); LS3D-W: .01, .1.
+    Source: [mallis-thesis], section 2.6, tables 4.1, 5.1 and 6.1 to 6.8. MAFL's 68 points:
+    penalty .01 ([mallis2020]), .001 ([mallis2023]); LS3D-W: .01, .1.
     """
     fit, test = checked(fit), checked(test)
     found = regress_landmarks(
@@ -127,7 +128,7 @@ def backward_nme(
     Invisible annotated points are gaps among the features, filled and dropped by the
     same rule; with a true position they had better count as visible.
 
-    Source: thesis section 2.6, tables 6.1 and 6.2; penalty .1 in chapter 6.
+    Source: [mallis-thesis], section 2.6, tables 6.1 and 6.2; penalty .1 in [mallis2023].
     """
     fit, test = checked(fit), checked(test)
     targets, _, kept = fill_missing(
@@ -170,8 +171,8 @@ def repeated_nme(
     Raises:
         ValueError: `images` or `repeats` is not positive; those of `measure`.
 
-    Source: released evaluation of chapters 5 (300 of MAFL and LS3D-W, 800 of Human3.6M)
-    and 6 of the thesis; 10 repeats.
+    Source: released evaluations of [mallis2020] (300 of MAFL and LS3D-W, 800 of Human3.6M)
+    and [mallis2023]; 10 repeats.
     """
     parts = random_parts(fit, images=images, repeats=repeats, seed=seed)
     return nme_of(mean_measured(np.stack([measure(part).errors for part in parts])))

@@ -26,7 +26,7 @@ def joint_distance(
     Raises:
         ValueError: shapes do not fit, or there is no such joint.
 
-    Source: thesis chapters 5 and 6.
+    Source: [mallis-thesis], chapters 5 and 6.
     """
     xy, visible = _pictures(xy, visible)
     if not all(0 <= joint < xy.shape[1] for joint in joints):
@@ -39,14 +39,14 @@ def joint_distance(
 def inter_ocular(
     xy: Array, visible: Array | None = None, *, eyes: tuple[int, int] = (0, 1)
 ) -> tuple[Array, Array]:
-    """Distance of the eyes: points 0 and 1 of 5; the thesis takes 41 and 46 of 68."""
+    """Distance of the eyes: points 0 and 1 of 5; [mallis-thesis] takes 41 and 46 of 68."""
     return joint_distance(xy, visible, joints=eyes)
 
 
 def annotated_extent(xy: Array, visible: Array | None = None) -> tuple[Array, Array]:
     """sqrt(h w) of the smallest box around the visible points; usable where > 0.
 
-    Args and errors as in `joint_distance`. Source: LS3D-W in thesis chapters 5 and 6.
+    Args and errors as in `joint_distance`. Source: LS3D-W in [mallis-thesis].
     """
     xy, visible = _pictures(xy, visible)
     seen = visible[..., None]
@@ -70,7 +70,7 @@ def box_length(
     Raises:
         ValueError: shapes do not fit, or another `side`.
 
-    Source: critters (longer); PennAction in thesis chapter 6 (mean).
+    Source: critters (longer); PennAction in [mallis-thesis], chapter 6 (mean).
     """
     boxes = np.asarray(boxes, np.float64)
     valid = np.ones(boxes.shape[:2], bool) if valid is None else np.asarray(valid, bool)

@@ -48,7 +48,7 @@ def object_keypoint_similarity(
         ValueError: shapes do not fit, a point that counts is not finite, or an area or
             sigma is not > 0.
 
-    Source: COCO's keypoint challenge.
+    Source: [lin2014], the keypoint challenge.
     """
     predicted, valid = masked_points(predicted, valid, name='predicted')
     annotated, visible = masked_points(annotated, visible, name='annotated')
@@ -88,7 +88,7 @@ def oks_average_precision(
         predicted: `[N, T, 2]` pixels, one object a picture, or `[N, D, T, 2]`.
         annotated: `[N, T, 2]` pixels or `[N, G, T, 2]`.
         area: `[N]` or `[N, G]` of the true objects, square pixels.
-        sigmas: `[T]` or one number, see `object_keypoint_similarity`; the thesis does
+        sigmas: `[T]` or one number, see `object_keypoint_similarity`; [mallis-thesis] does
             not say which (COCO's for its joints, 0.08 elsewhere are our choice).
         score: `[N]` or `[N, D]`, confidence; None for equal ones.
         valid: `[N, T]` or `[N, D, T]` bool, points that were found; None for all.
@@ -99,7 +99,7 @@ def oks_average_precision(
         ValueError: shapes do not fit, there is no object, a point or score that counts
             is not finite, or an area, sigma or threshold is out of range.
 
-    Source: COCO's keypoint challenge; thesis table 6.11.
+    Source: [lin2014]; [mallis-thesis], table 6.11.
     """
     predicted, valid = _objects(predicted, valid, 'predicted')
     annotated, visible = _objects(annotated, visible, 'annotated')

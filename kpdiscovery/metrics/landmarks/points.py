@@ -121,7 +121,7 @@ def fill_missing(
         ValueError: shapes do not fit, no landmark is left, or a found point is not
             finite.
 
-    Source: thesis chapter 5, as the released evaluation has it.
+    Source: the released evaluation of [mallis2020].
     """
     fit_xy, fit_valid = masked_points(fit_xy, fit_valid, name='fit')
     test_xy, test_valid = masked_points(test_xy, test_valid, name='test')
@@ -145,7 +145,7 @@ def points_per_image(valid: Array) -> float:
     Raises:
         ValueError: another shape, or there is no picture.
 
-    Source: thesis table 6.4.
+    Source: [mallis-thesis], table 6.4.
     """
     valid = np.asarray(valid, bool)
     if valid.ndim != 2 or len(valid) == 0:

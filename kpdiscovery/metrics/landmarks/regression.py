@@ -86,10 +86,10 @@ def fit_ridge(
         penalty: >= 0; 0 is least squares, the smallest map where several fit. In
             squared features, so it weighs as much as that number of pictures with a
             keypoint at the far edge.
-        relative: counts the penalty in largest entries of X'X instead (the thesis).
+        relative: counts the penalty in largest entries of X'X instead ([mallis-thesis]).
         bias: takes the mean off features and targets, and gives the offset back.
 
-    Source: self-training thesis, evaluation of chapters 5 and 6 (relative, with bias).
+    Source: released evaluations of [mallis2020] and [mallis2023] (relative, with bias).
     """
     x, y, weight = _rows(features, targets, visible)
     if penalty < 0:

@@ -41,7 +41,7 @@ def slot_features(
     Raises:
         ValueError: unknown `order`, or a label not below `num_labels`.
 
-    Source: TUSK section 4.3.
+    Source: [jin2022], section 4.3.
     """
     xy, label = np.asarray(keypoints.xy, np.float64), np.asarray(keypoints.label)
     used = np.asarray(keypoints.valid, bool) & (label >= 0)

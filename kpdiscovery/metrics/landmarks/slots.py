@@ -64,7 +64,7 @@ def landmark_regression(fit: Split, test: Split) -> dict[str, float]:
         ValueError: shapes or labels do not fit.
         Unmeasurable: no landmark is visible in both splits, of 5 in a picture with eyes.
 
-    Source: TUSK section 4.3 and table 3; 2 epochs there for Human3.6M.
+    Source: [jin2022], section 4.3 and table 3; 2 epochs there for Human3.6M.
     """
     if fit.num_labels != test.num_labels:
         raise ValueError(f'labels of fit and test: {fit.num_labels}, {test.num_labels}')

@@ -22,7 +22,7 @@ def feature_map_entropy(features: Array) -> Array:
     Raises:
         ValueError: another shape, or a value that is negative or not finite.
 
-    Source: Guo and Farrell 2025 (LMPNet), figure 6.
+    Source: [guo2025], figure 6.
     """
     features = np.asarray(features, np.float64)
     if features.ndim != 4 or not features.shape[1] * features.shape[2]:

@@ -60,7 +60,7 @@ def ground_truth_known_localization(
     Raises:
         ValueError: shapes do not fit, there is no true box, or bad `fraction`.
 
-    Source: Shaharabany and Wolf 2021, equation 5.
+    Source: [shaharabany2021], equation 5.
     """
     maps, truth, there = _inputs(maps, boxes, valid, size, image_size)
     if not 0 < fraction <= 1:
@@ -99,7 +99,7 @@ def max_box_accuracy(
     Raises:
         ValueError: shapes do not fit, there is no true box, or bad `version` or `step`.
 
-    Source: Choe et al. 2020 and its journal version, MaxBoxAcc and MaxBoxAccV2.
+    Source: [choe2020] and [choe2022], MaxBoxAcc and MaxBoxAccV2.
     """
     maps, truth, there = _inputs(maps, boxes, valid, size, image_size)
     if version not in _OVERLAPS:

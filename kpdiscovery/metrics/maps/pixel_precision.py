@@ -36,7 +36,7 @@ def pixel_average_precision(
         ValueError: shapes do not fit, values out of [0, 1], bad `step`, or no pixel of
             an object.
 
-    Source: Choe et al. 2020 (arXiv:2001.07437), PxAP.
+    Source: [choe2020], PxAP.
     """
     maps, masks, ignore = _inputs(maps, masks, ignore, normalize)
     edges = np.concatenate([score_maps.thresholds(step), [1.0, 2.0, 3.0]])

@@ -1,7 +1,6 @@
 """Score maps as the WSOL protocol reads them: 224 x 224, [0, 1], 256 levels.
 
-Source: Choe et al. 2020 (Evaluating Weakly Supervised Object Localization Methods
-Right).
+Source: [choe2020].
 """
 
 from __future__ import annotations

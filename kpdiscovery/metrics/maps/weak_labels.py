@@ -48,7 +48,7 @@ def keypoints_near_truth(fit: Split, test: Split) -> dict[str, float]:
     Raises:
         Unmeasurable: points of several objects, or none visible.
 
-    Source: LMPNet section 4.2.
+    Source: [guo2025], section 4.2.
     """
     del fit
     points, visible = test.truth['keypoints'], test.truth['visible']
@@ -84,7 +84,7 @@ def localization(fit: Split, test: Split) -> dict[str, float]:
     are left out.
 
     Returns:
-        For '' and, where the method gives `class_maps`, 'cam_' (those of the true class,
+        For '' and, where the method gives `class_maps`, `cam_` (those of the true class,
         as is usual): `gt_known` (boxes at a tenth of the maximum), `max_box_accuracy`
         (V1), `max_box_accuracy_v2`; with labels and class scores `top1_localization` (of
         the first); with true masks `pxap`; `center_box` and `center_box_v2`: the best
@@ -93,7 +93,7 @@ def localization(fit: Split, test: Split) -> dict[str, float]:
     Raises:
         Unmeasurable: no picture has a true box or mask.
 
-    Source: Choe et al. 2020 (arXiv:2001.07437), sections 4 and 5.
+    Source: [choe2020], sections 4 and 5.
     """
     del fit
     figures = _of_maps('', test.prediction.mask, test)

@@ -21,7 +21,7 @@ def normalized_mutual_information(first: Array, second: Array) -> float:
     Raises:
         ValueError: shapes differ, labels are not integers, or there is no pair.
 
-    Source: arithmetic mean as in scikit-learn; thesis figure 5.8 and section 5.4.2.
+    Source: arithmetic mean as in scikit-learn; [mallis-thesis], figure 5.8 and section 5.4.2.
     """
     first, second = np.asarray(first), np.asarray(second)
     for labels in (first, second):

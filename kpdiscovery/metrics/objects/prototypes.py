@@ -49,7 +49,7 @@ def prototype_accuracy(
     Raises:
         ValueError: shapes differ, or `total` is less than the number of pairs.
 
-    Source: TUSK section 4.2 (attributes) and the released evaluation of MNIST-Hard.
+    Source: [jin2022], section 4.2 (attributes) and the released evaluation of MNIST-Hard.
     """
     table = contingency(prototype, attribute)
     total = int(table.sum()) if total is None else total
@@ -72,7 +72,7 @@ def prototype_attributes(fit: Split, test: Split) -> dict[str, float]:
     Raises:
         ValueError: sizes differ, or the truth holds no object.
 
-    Source: TUSK section 4.2 and table 2.
+    Source: [jin2022], section 4.2 and table 2.
     """
     attributes = {k: np.asarray(v) for k, v in test.truth['attributes'].items()}
     present = np.any([values >= 0 for values in attributes.values()], axis=0)

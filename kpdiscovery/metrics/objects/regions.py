@@ -34,7 +34,7 @@ def assign_regions(
     Raises:
         ValueError: sizes differ, or an object is not below `num_objects`.
 
-    Source: TUSK section 4.2, as the released evaluation has it.
+    Source: [jin2022], section 4.2, as the released evaluation has it.
     """
     alphas, instances = np.asarray(alphas), np.asarray(instances)
     _check_regions(alphas, instances, num_objects)

@@ -40,7 +40,7 @@ def match_boxes(
     Raises:
         ValueError: shapes do not fit, or `box` is not positive.
 
-    Source: TUSK section 4.1, order and tie rule of the released evaluation.
+    Source: [jin2022], section 4.1, order and tie rule of the released evaluation.
     """
     boxes, boxes_valid = np.asarray(boxes), np.asarray(boxes_valid, bool)
     xy, valid = np.asarray(xy, np.float64), np.asarray(valid, bool)
@@ -74,7 +74,7 @@ def mnist_hard(fit: Split, test: Split) -> dict[str, float]:
     Raises:
         ValueError: shapes do not fit, or the truth holds no digit.
 
-    Source: TUSK section 4.1, tables 1 and 4 to 6.
+    Source: [jin2022], section 4.1, tables 1 and 4 to 6.
     """
     boxes_valid = np.asarray(test.truth['boxes_valid'], bool)
     if not boxes_valid.any():

@@ -30,7 +30,7 @@ def adjusted_rand_index(truth: Array, prediction: Array, *, ground: int = -1) ->
     Raises:
         ValueError: shapes differ, or an input is not integer.
 
-    Source: Hubert and Arabie 1985; foreground only as in TUSK (section 4.2).
+    Source: [hubert1985]; foreground only as in [jin2022], section 4.2.
     """
     truth, prediction = np.asarray(truth), np.asarray(prediction)
     _check(truth, prediction)
@@ -54,7 +54,7 @@ def foreground_ari(fit: Split, test: Split) -> dict[str, float]:
     Raises:
         ValueError: the pictures differ in size, or none holds an object.
 
-    Source: TUSK section 4.2 and table 2 (there x100, at 112x112).
+    Source: [jin2022], section 4.2 and table 2 (there x100, at 112x112).
     """
     truth = np.asarray(test.truth['instances'])
     occupied = (truth >= 0).any(axis=(1, 2))

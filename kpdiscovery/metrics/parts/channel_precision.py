@@ -83,7 +83,7 @@ def channel_box_precision(
         ValueError: shapes do not fit, an anchor is not > 0, or an option is not in
             (0, 1].
 
-    Source: part discovery by feature alignment section 4.1; the size is our choice.
+    Source: [guo2020], section 4.1; the size is our choice.
     """
     boxes, valid = np.asarray(boxes, np.float64), np.asarray(valid, bool)
     anchors = np.asarray(anchors, np.float64)

@@ -50,7 +50,7 @@ def part_detection(fit: Split, test: Split) -> dict[str, float]:
         ValueError: shapes and labels that do not fit, or no such set.
         Unmeasurable: no point is visible in both splits.
 
-    Source: part discovery by feature alignment section 4.1, which states neither the
+    Source: [guo2020], section 4.1, which states neither the
     length nor how channels are chosen.
     """
     found, figures = _found(fit, test), dict[str, float]()
@@ -79,7 +79,7 @@ def part_box_detection(fit: Split, test: Split) -> dict[str, float]:
         ValueError: shapes and labels that do not fit.
         Unmeasurable: no part has boxes in both splits.
 
-    Source: part discovery by feature alignment, table 1; sizes are our choice.
+    Source: [guo2020], table 1; sizes are our choice.
     """
     found = _found(fit, test)
     label = [np.asarray(s.truth['part_label']) for s in (fit, test)]
@@ -120,7 +120,7 @@ def part_landmarks(fit: Split, test: Split) -> dict[str, float]:
         ValueError: shapes and labels that do not fit, or no such set.
         Unmeasurable: no point is visible in both splits.
 
-    Source: part discovery by feature alignment section 4.1, which states neither what
+    Source: [guo2020], section 4.1, which states neither what
     goes into the regression nor its penalty.
     """
     found, figures = _found(fit, test), dict[str, float]()

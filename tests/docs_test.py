@@ -1,0 +1,44 @@
+"""The documents: keys of papers exist, and the pages build without a warning."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+KEY = re.compile(r'\[([a-z]+(?:\d{4}[a-z]*|-thesis))\]')
+
+
+def test_every_cited_key_is_a_reference():
+    known = re.findall(
+        r'^- \*\*\[(.+)\]\*\*', (ROOT / 'docs/references.md').read_text(), re.MULTILINE
+    )
+    assert len(known) == len(set(known))
+    cited = {
+        (file.relative_to(ROOT), key)
+        for pattern in ('kpdiscovery/**/*.py', 'configs/**/*.py', 'docs/**/*.md')
+        for file in ROOT.glob(pattern)
+        for key in KEY.findall(file.read_text())
+    }
+    assert {file.parts[0] for file, _ in cited} >= {'docs', 'kpdiscovery'}
+    assert [c for c in sorted(cited) if c[1] not in known] == []
+
+
+@pytest.mark.slow  # Half a minute: every module is imported and described.
+def test_pages_build_without_a_warning(tmp_path):
+    for package in ('sphinx', 'myst_parser'):
+        pytest.importorskip(package, reason=f"no {package}: pip install -e '.[docs]'")
+    options = ['-q', '-W', '--keep-going', '-c', 'docs', '-d', tmp_path / 'doctrees']
+    done = subprocess.run(
+        [sys.executable, '-m', 'sphinx', *options, '.', tmp_path / 'pages'],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (
+        'soft_argmax'
+        in (tmp_path / 'pages/build/api/kpdiscovery.ops.heatmaps.html').read_text()
+    )

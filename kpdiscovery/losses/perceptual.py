@@ -28,7 +28,7 @@ def perceptual(
         x: pictures in [0, 1], any float dtype.
         y: pictures of the same shape.
         extract: resized float32 pictures in [0, 1] -> {name: `[B, h, w, C]`}. The
-            network's own normalisation belongs to it: see `models.vgg.imagenet_extractor`.
+            network's own normalisation belongs to it, as in `models.backbones`.
         side: longer side of what `extract` gets, pixels.
 
     Returns:

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from kpdiscovery.methods import optimizers
+from kpdiscovery.methods import learning, optimizers
 from kpdiscovery.models import backbones
 from kpdiscovery.models.classifier import Classifier
-from kpdiscovery.types import Batch
+from kpdiscovery.types import Batch, State
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,45 +102,32 @@ def check_labels(batch: Batch, num_classes: int) -> jax.Array:
 def learn_classes(
     network: Network,
     module: Classifier,
-    update,
-    variables,
-    opt,
+    update: learning.Updates,
+    state: State,
     images,
     label,
     counts=None,
-):
+) -> tuple[State, dict[str, Any]]:
     """One step of cross-entropy on pictures `[B, H, W, 3]` of classes `[B]`.
 
-    `counts` `[B]` leaves rows out, None: none. Returns the variables, the optimiser's
-    state, and the named scalars. A class outside 0..classes-1 makes the loss not finite,
-    which ends the training.
+    `update` {name of the net: its optimiser}. `counts` `[B]` leaves rows out, None:
+    none. A class outside 0..classes-1 makes the loss not finite, which ends the training.
     """
+    (name,) = update
     train = not network.frozen_statistics
     counts = jnp.ones(label.shape, bool) if counts is None else counts
 
     def objective(variables):
         out, fresh = module.apply(
-            variables, images, train=train, mutable=['batch_stats']
+            variables[name], images, train=train, mutable=['batch_stats']
         )
         loss = optax.softmax_cross_entropy_with_integer_labels(out.logits, label)
         inside = (label >= 0) & (label < out.logits.shape[-1])
         loss = mean_of(jnp.where(inside, loss, jnp.nan), counts)
         right = mean_of(out.logits.argmax(axis=-1) == label, counts)
-        return loss, ({'loss': loss, 'accuracy': right}, fresh)
+        return loss, ({'loss': loss, 'accuracy': right}, {name: fresh})
 
-    return descend(objective, update, variables, opt)
-
-
-def descend(loss: Callable, update, variables: Any, opt: Any):
-    """One step down `loss(variables) -> value, (scalars, fresh batch statistics)`.
-
-    Returns the variables, the optimiser's state, and the scalars.
-    """
-    objective = lambda params: loss({**variables, 'params': params})
-    grads, (terms, fresh) = jax.grad(objective, has_aux=True)(variables['params'])
-    change, opt = update.update(grads, opt, variables['params'])
-    params = optax.apply_updates(variables['params'], change)
-    return {**variables, **fresh, 'params': params}, opt, terms
+    return learning.descend(objective, update, state)
 
 
 def mean_of(values: jax.Array, counts: jax.Array) -> jax.Array:

@@ -4,14 +4,11 @@ Source: Simonyan and Zisserman 2015 (arXiv:1409.1556), configuration D. Pretrain
 parameters come from `weights.load_vgg16`; there is no classifier head.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.types import Array, Tree
+from kpdiscovery.types import Array
 
 Blocks = tuple[tuple[int, ...], ...]  # Widths of the convolutions between poolings.
 VGG16_BLOCKS: Blocks = (
@@ -121,19 +118,3 @@ def normalize_imagenet(image: Array) -> jax.Array:
     mean = jnp.array(IMAGENET_MEAN, jnp.float32).reshape(shape)
     std = jnp.array(IMAGENET_STD, jnp.float32).reshape(shape)
     return (image.astype(jnp.float32) - mean) / std
-
-
-def imagenet_extractor(
-    model: nn.Module, variables: Mapping[str, Tree]
-) -> Callable[[jax.Array], dict[str, jax.Array]]:
-    """A frozen network as a function of `[B, H, W, 3]` images in [0, 1].
-
-    Normalisation is included; `variables` is `{'params': ...}`. Gradients flow to the
-    images. This is the `extract` argument of `losses.perceptual`.
-    """
-
-    def extract(images: jax.Array) -> dict[str, jax.Array]:
-        maps: Any = model.apply(variables, normalize_imagenet(images))
-        return maps
-
-    return extract

@@ -1,12 +1,14 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from kpdiscovery.losses.perceptual import feature_distance, perceptual
-from kpdiscovery.models import vgg
+from kpdiscovery.models import backbones, vgg
 
-TINY = vgg.Vgg16(taps=('relu1_2', 'relu2_1'), blocks=((4, 4), (6,)))
+TINY = backbones.Backbone(vgg.Vgg16(taps=('relu1_2', 'relu2_1'), blocks=((4, 4), (6,))))
 
 
 def identity(images):
@@ -24,7 +26,7 @@ def extract():
         lambda leaf: rng.normal(size=leaf.shape, scale=0.2).astype(np.float32),
         jax.eval_shape(TINY.init, jax.random.key(0), pictures(0)),
     )
-    return jax.jit(vgg.imagenet_extractor(TINY, variables))
+    return jax.jit(functools.partial(TINY.apply, variables))
 
 
 def test_identity_features_by_hand():

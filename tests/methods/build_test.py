@@ -2,7 +2,7 @@ import pytest
 
 from kpdiscovery import methods
 from kpdiscovery.methods.tusk import Tusk
-from kpdiscovery.methods.tusk.augmentation import Views
+from kpdiscovery.methods.views import Views
 from kpdiscovery.types import Method, UserError
 
 SECTION = {'name': 'tusk', 'num_keypoints': 3, 'num_prototypes': 6, 'window': 5}
@@ -27,7 +27,7 @@ def test_a_section_becomes_a_method():
         ({'windows': 3}, "no field 'windows'; there are: .*window"),
         ({'views': {'pads': 'x'}}, "views has no field 'pads'"),
         ({'parity': 'both'}, "parity must be one of .* got 'both'"),
-        ({'reconstruction': 'l1'}, "'mse' or 'perceptual', got 'l1'"),
+        ({'reconstruction': 'l1'}, r"one of \('mse', 'perceptual'\), got 'l1'"),
         ({'clustering': 'none'}, "clustering must be one of .* got 'none'"),
     ],
 )

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from kpdiscovery import config, data, evaluate, inference, methods
-from kpdiscovery.methods import classification
+from kpdiscovery.methods import classification, learning
 from kpdiscovery.methods.lmpnet import LmpNet, keypoints
 from kpdiscovery.models import backbones
 from kpdiscovery.models.classifier import Classifier
@@ -192,11 +192,11 @@ def test_labels_that_are_known_too_late(label):
         jnp.ones((2, 16, 16, 3)),
     )
     variables = module.init(jax.random.key(0), images)
-    update = optax.sgd(0.1)
+    update = {'net': optax.sgd(0.1)}
     learn = lambda classes: classification.learn_classes(
-        classification.Network('resnet18', 2), module, update, variables,
-        update.init(variables['params']), images, jnp.array(classes),
-    )[2]['loss']  # fmt: skip
+        classification.Network('resnet18', 2), module, update,
+        learning.start({'net': variables}, update), images, jnp.array(classes),
+    )[1]['loss']  # fmt: skip
     learn = jax.jit(learn)
     assert np.isnan(learn([0, label]))
     assert np.isfinite(learn([0, 1]))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from kpdiscovery.methods.learning import parameters
 from kpdiscovery.methods.self_training import SelfTraining, correspond
 from kpdiscovery.methods.self_training.correspond import LabelledViews, Rules
 from tests.methods.self_training_augmentation_test import STILL
@@ -152,12 +153,12 @@ def test_pictures_with_few_points_teach_nothing(rng):
         'image': rng.integers(0, 255, (1, 16, 16, 3), np.uint8),
     }
     state = jax.jit(
-        lambda key: correspond.init(method, _Nothing, key, batch, None)
+        lambda key: correspond.init(method, {'network': _Nothing}, key, batch, None)
     )(jax.random.key(0))  # fmt: skip
     views = views_of([[[0, 0], [2, 2]], [[0, 0], [2, 2]]], [[1, -1], [1, 2]])
     grad = jax.jit(jax.grad(
-        lambda nets: correspond.loss(method, Rules(), None, views, jax.random.key(0), nets)[0]
-    ))(correspond.nets_of(state.variables))  # fmt: skip
+        lambda nets: correspond.loss(method, Rules(), views, jax.random.key(0), nets)[0]
+    ))(parameters(state.variables, correspond.GROUPS['network']))  # fmt: skip
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(grad))
 
 

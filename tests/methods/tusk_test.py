@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from kpdiscovery.data.generated.tetrominoes import tetrominoes
 from kpdiscovery.methods.tusk import Tusk, learning, method
-from kpdiscovery.methods.tusk.augmentation import Views
+from kpdiscovery.methods.views import Views
 from kpdiscovery.ops import coordinates
 from kpdiscovery.types import UserError
 
@@ -280,10 +280,10 @@ def test_whitened_descriptors_of_a_batch_are_spread(batch, images):
     for whiten in (True, False):
         tusk = dataclasses.replace(TINY, whiten=whiten)
         variables = start(tusk, batch).variables
-        terms = learning.loss(
-            tusk, variables, images, None, None, 0.0, jax.random.key(0), {}
+        terms, _ = learning.loss(
+            tusk, images, None, None, 0.0, jax.random.key(0), variables
         )[1]
-        length[whiten] = float(jnp.linalg.norm(terms[1].mean((0, 1))))
+        length[whiten] = float(jnp.linalg.norm(terms['descriptors'].mean((0, 1))))
     assert length[True] < 0.3 < 0.6 < length[False]
 
 

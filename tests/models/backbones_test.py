@@ -80,7 +80,7 @@ def test_training_is_passed_on():
         assert moved.all() == train and moved.any() == train
 
 
-def test_a_loaded_vgg_is_the_extractor_of_the_losses(tmp_path):
+def test_a_loaded_vgg_normalises_and_is_what_the_file_holds(tmp_path):
     backbone = backbones.build('vgg16', width=8, taps=('relu1_2', 'pool2'))
     like = shapes_of(backbone, 1, 16, 16, 3)[1]['params']['net']
     rng = np.random.default_rng(0)
@@ -90,8 +90,8 @@ def test_a_loaded_vgg_is_the_extractor_of_the_losses(tmp_path):
     variables = backbones.load(tmp_path / 'w.safetensors', backbone)
     images = rng.random((2, 17, 19, 3), np.float32)
     got = backbone.apply(variables, images, train=True)
-    extract = vgg.imagenet_extractor(backbone.net, {'params': params})
-    for name, value in extract(images).items():
+    alone = backbone.net.apply({'params': params}, vgg.normalize_imagenet(images))
+    for name, value in alone.items():
         np.testing.assert_allclose(got[name], value, rtol=1e-4, atol=1e-4)
     assert got['pool2'].shape == (2, 4, 4, 16)
     with pytest.raises(UserError, match='no such file'):

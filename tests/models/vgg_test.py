@@ -130,12 +130,3 @@ def test_normalize_imagenet_by_hand():
 def test_normalize_imagenet_refuses_bytes_and_other_channels(image):
     with pytest.raises(ValueError, match=r'floats in \[0, 1\], got'):
         vgg.normalize_imagenet(image)
-
-
-def test_imagenet_extractor_normalises_and_applies():
-    model = vgg.Vgg16(taps=('relu1_2',), blocks=TINY)
-    variables, image = drawn(model), picture()
-    got = vgg.imagenet_extractor(model, variables)(image)
-    want = model.apply(variables, vgg.normalize_imagenet(image))
-    assert list(got) == ['relu1_2']
-    np.testing.assert_array_equal(got['relu1_2'], want['relu1_2'])

@@ -8,10 +8,9 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from kpdiscovery import losses
-from kpdiscovery.methods import classification, optimizers
+from kpdiscovery.methods import classification, learning, optimizers
 from kpdiscovery.methods.feature_alignment import aligning, parts, pools
 from kpdiscovery.methods.feature_alignment.features import GIVEN, Features, of_batch
 from kpdiscovery.methods.options import check_choices
@@ -129,7 +128,7 @@ class FeatureAlignment:
         return Phase('dictionary', steps, self._start, self._look, sweep)
 
     def _align(self, section):
-        update = optimizers.build(section['optimizer'], section['steps'])
+        update = {'parts': optimizers.build(section['optimizer'], section['steps'])}
         return Phase(
             'align',
             section['steps'],
@@ -169,8 +168,7 @@ class FeatureAlignment:
         del key, batch
         if before is None:
             raise ValueError('phase align needs the phase dictionary before it')
-        opt = {'parts': update.init(before.variables['parts'])}
-        return State(jnp.zeros((), jnp.int32), before.variables, opt)
+        return learning.start(before.variables, update)
 
     def _step(self, update, state: State, batch: Batch, labels, key: jax.Array):
         """One step on the pictures of a batch, each with its pool."""
@@ -180,18 +178,14 @@ class FeatureAlignment:
         around = jnp.concatenate([index[:, None], jnp.maximum(pool, 0)], axis=1)
         rows, valid = labels['features'][around], labels['valid'][around]
         keys = parallel.example_keys(key, index)
-        layer = state.variables['parts']
 
-        def objective(layer):
-            maps = self._maps(layer, rows, valid)
+        def loss(variables):
+            maps = self._maps(variables['parts'], rows, valid)
             each, terms = jax.vmap(self._loss)(keys, maps, there, valid[:, 0])
-            return each.mean(), jax.tree.map(jnp.mean, terms)
+            scalars = {'loss': each.mean(), **jax.tree.map(jnp.mean, terms)}
+            return scalars['loss'], (scalars, {})
 
-        (loss, terms), grads = jax.value_and_grad(objective, has_aux=True)(layer)
-        change, opt = update.update(grads, state.opt['parts'], layer)
-        variables = {**state.variables, 'parts': optax.apply_updates(layer, change)}
-        state = State(state.step + 1, variables, {'parts': opt})
-        return state, {'loss': loss, **terms}
+        return learning.descend(loss, update, state)
 
     def _loss(self, key, maps, there, valid):
         """One picture: maps `[1 + k, h, w, C]`, its own first, and its pool's."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.methods import classification
+from kpdiscovery.methods import classification, learning
 from kpdiscovery.methods.classification import Network
 from kpdiscovery.methods.crops import Crops
 from kpdiscovery.methods.lmpnet import keypoints as keypoint_ops
@@ -86,7 +86,7 @@ class LmpNet:
         )
 
     def _phase(self, name, section):
-        update = classification.build_optimizer(section)
+        update = {_NETS[name]: classification.build_optimizer(section)}
         init = functools.partial(self._init, _NETS[name], update)
         step = functools.partial(self._step, _NETS[name], update)
         return Phase(name, section['steps'], init, step)
@@ -102,8 +102,7 @@ class LmpNet:
             net = others['first']
         else:
             net = self.network.init(key, self.classifier, images)
-        opt = {name: update.init(net['params'])}
-        return State(jnp.zeros((), jnp.int32), {**others, name: net}, opt)
+        return learning.start({**others, name: net}, update)
 
     def _step(self, name, update, state: State, batch: Batch, labels, key: jax.Array):
         """One step of cross-entropy on random crops."""
@@ -114,12 +113,9 @@ class LmpNet:
         if name == 'second':
             seen: Any = self.classifier.apply(state.variables['first'], images)
             images = self._erase(images, self._proposals(seen))
-        net, opt, terms = classification.learn_classes(
-            self.network, self.classifier, update, state.variables[name],
-            state.opt[name], images, label,
-        )  # fmt: skip
-        variables = {**state.variables, name: net}
-        return State(state.step + 1, variables, {name: opt}), terms
+        return classification.learn_classes(
+            self.network, self.classifier, update, state, images, label
+        )
 
     def _erase(self, images, proposals):
         """Pictures without what the first net sees first."""

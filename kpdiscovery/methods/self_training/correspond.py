@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from kpdiscovery import losses
+from kpdiscovery.methods.learning import descend, start
 from kpdiscovery.methods.self_training import network
 from kpdiscovery.ops import coordinates, heatmaps, parallel, warps
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.types import Batch, State, Tree
 
-_NETS = ('trunk', 'detector', 'descriptor')
+GROUPS = {'network': ('trunk', 'detector', 'descriptor')}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +51,7 @@ def init(method, update, key: jax.Array, batch: Batch, before: State | None) -> 
         variables = {**nets, 'clusters': method.blank_clusters()}
     else:
         variables = before.variables
-    opt = {'network': update.init(nets_of(variables))}
-    return State(jnp.zeros((), jnp.int32), variables, opt)
+    return start(variables, update, GROUPS)
 
 
 def step(
@@ -67,20 +66,15 @@ def step(
     """One step of both heads and the trunk."""
     views = make_views(method, rules, key, batch, labels)
     noise = jax.random.fold_in(key, 1)
-    objective = functools.partial(loss, method, rules, state.variables, views, noise)
-    trained = nets_of(state.variables)
-    (_, terms), grads = jax.value_and_grad(objective, has_aux=True)(trained)
-    change, opt = update.update(grads, state.opt['network'], trained)
-    variables = {**state.variables, **optax.apply_updates(trained, change)}
-    return State(state.step + 1, variables, {'network': opt}), terms
+    objective = functools.partial(loss, method, rules, views, noise)
+    return descend(objective, update, state, GROUPS)
 
 
-def loss(method, rules, variables, views: LabelledViews, key, trained):
+def loss(method, rules, views: LabelledViews, key, variables):
     """Detector and descriptor losses of both views; pictures with few points count 0."""
-    del variables
     batch, _, height, width, _ = views.image.shape
     flat = views.image.reshape(2 * batch, height, width, 3)
-    maps = network.stage_one(method.network, trained, flat)
+    maps = network.stage_one(method.network, variables, flat)
     enough = (views.label >= 0).sum(-1).min(-1) >= method.min_points  # [B]
     label = jnp.where(enough[:, None, None], views.label, -1)
     h, w = maps.scores.shape[1:]
@@ -96,7 +90,7 @@ def loss(method, rules, variables, views: LabelledViews, key, trained):
     squares, same, counts = pairs
     together = _mean_where(squares, same & counts)
     apart = _mean_where(squares, ~same & counts)
-    return total, {
+    scalars = {
         'loss': total,
         'detector': detector,
         'descriptor': descriptor,
@@ -105,6 +99,7 @@ def loss(method, rules, variables, views: LabelledViews, key, trained):
         'length': length,
         'points': (label >= 0).sum((1, 2)).mean() / 2,
     }
+    return total, (scalars, {})
 
 
 def make_views(method, rules, key, batch, labels) -> LabelledViews:
@@ -153,10 +148,6 @@ def targets(
     there = (label >= 0)[..., None, None, :]
     maps = heatmaps.gaussian_heatmaps(cells, size, sigma=sigma or 1e-2)
     return jnp.where(there, maps, 0).max(axis=-1)
-
-
-def nets_of(variables) -> Any:
-    return {name: variables[name] for name in _NETS}
 
 
 def _later_view(batch, first):

@@ -6,9 +6,9 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from kpdiscovery import losses
+from kpdiscovery.methods.learning import descend, start
 from kpdiscovery.methods.self_training import clustering, network
 from kpdiscovery.methods.self_training.correspond import labelled_view
 from kpdiscovery.methods.self_training.label_tables import table_sweep, without_labels
@@ -33,8 +33,7 @@ def init(method, update, key: jax.Array, batch: Batch, before: State | None) -> 
         old, clusters = before.variables, before.variables['clusters']
         head = network.replace_last(key, method.network, old['descriptor'], outputs)
         nets = {'trunk': old['trunk'], 'landmarks': head}
-    opt = {group: update[group].init(nets[net]) for group, net in _GROUPS.items()}
-    return State(jnp.zeros((), jnp.int32), {**nets, 'clusters': clusters}, opt)
+    return start({**nets, 'clusters': clusters}, update, _GROUPS)
 
 
 _GROUPS = {'trunk': 'trunk', 'head': 'landmarks'}  # Each with its own optimiser.
@@ -45,22 +44,13 @@ def step(
 ):
     """One step on one view of each picture."""
     images, target, counts = make_views(method, flip, key, batch, labels)
-    trained = {group: state.variables[net] for group, net in _GROUPS.items()}
 
-    def objective(trained):
-        nets = {_GROUPS[group]: params for group, params in trained.items()}
-        maps = landmark_maps(method, nets, images)
-        return losses.heatmap_mse(maps, target, counts).mean()
+    def loss(variables):
+        maps = landmark_maps(method, variables, images)
+        value = losses.heatmap_mse(maps, target, counts).mean()
+        return value, ({'loss': value, 'labelled': counts.mean()}, {})
 
-    value, grads = jax.value_and_grad(objective)(trained)
-    variables, opt = dict(state.variables), dict(state.opt)
-    for group, net in _GROUPS.items():
-        change, opt[group] = update[group].update(
-            grads[group], opt[group], trained[group]
-        )
-        variables[net] = optax.apply_updates(trained[group], change)
-    terms = {'loss': value, 'labelled': counts.mean()}
-    return State(state.step + 1, variables, opt), terms
+    return descend(loss, update, state, _GROUPS)
 
 
 def landmark_maps(method, variables, images: jax.Array) -> jax.Array:

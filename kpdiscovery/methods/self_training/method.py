@@ -129,7 +129,7 @@ class SelfTraining:
         )  # fmt: skip
 
     def _stage_one(self, name, section, rules, sweep) -> Phase:
-        update = optimizers.build(section['optimizer'], section['steps'])
+        update = {'network': optimizers.build(section['optimizer'], section['steps'])}
         init = functools.partial(correspond.init, self, update)
         step = functools.partial(correspond.step, self, rules, update)
         return Phase(name, section['steps'], init, step, sweep)
@@ -145,7 +145,7 @@ class SelfTraining:
 
     def _chapter_four(self, sections) -> tuple[Phase, ...]:
         section, last = sections['locate'], sections['landmarks']
-        update = optimizers.build(section['optimizer'], section['steps'])
+        update = {'network': optimizers.build(section['optimizer'], section['steps'])}
         init = functools.partial(rounds.init_locate, self, update)
         step = functools.partial(rounds.step_locate, self, update)
         found = []

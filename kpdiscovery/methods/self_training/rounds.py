@@ -11,8 +11,8 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import optax
 
+from kpdiscovery.methods.learning import descend, start
 from kpdiscovery.methods.self_training import label_tables, landmarks, network
 from kpdiscovery.methods.self_training.clustering import total_over
 from kpdiscovery.methods.self_training.correspond import labelled_view, targets
@@ -23,14 +23,14 @@ from kpdiscovery.ops.point_sets import coherent_point_drift
 from kpdiscovery.types import Batch, State, Sweep, Tree
 
 _NETS = ('trunk', 'detector')
+_GROUPS = {'network': _NETS}
 
 
 def init_locate(method, update, key, batch: Batch, before: State | None) -> State:
     """A fresh detector; that of the round before becomes its teacher."""
     images = image_ops.as_float(batch['image'][:1])
     nets = network.init(key, images, method.network, {'detector': 1})
-    state = State(jnp.zeros((), jnp.int32), nets, {'network': update.init(nets)})
-    return _with_teacher(state, before)
+    return _with_teacher(start(nets, update, _GROUPS), before)
 
 
 def init_landmarks(method, update, key, batch: Batch, before: State | None) -> State:
@@ -49,15 +49,13 @@ def step_locate(method, update, state: State, batch: Batch, labels: Tree, key):
     )  # fmt: skip
     size = tuple(n // network.STRIDE for n in images.shape[1:3])
     target = targets(cells, label, size, sigma=method.target_sigma)
-    trained = {name: state.variables[name] for name in _NETS}
-    objective = lambda nets: jnp.mean(
-        (network.scores(method.network, nets, images) - target) ** 2
-    )
-    value, grads = jax.value_and_grad(objective)(trained)
-    change, opt = update.update(grads, state.opt['network'], trained)
-    variables = {**state.variables, **optax.apply_updates(trained, change)}
-    terms = {'loss': value, 'points': (label >= 0).sum(1).mean()}
-    return State(state.step + 1, variables, {'network': opt}), terms
+
+    def loss(variables):
+        scores = network.scores(method.network, variables, images)
+        value = jnp.mean((scores - target) ** 2)
+        return value, ({'loss': value, 'points': (label >= 0).sum(1).mean()}, {})
+
+    return descend(loss, update, state, _GROUPS)
 
 
 def from_teacher(method, steps: int, *, distill: bool) -> Sweep:

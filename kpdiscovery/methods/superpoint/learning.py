@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from kpdiscovery.losses import detectors
+from kpdiscovery.methods.learning import descend, start
 from kpdiscovery.methods.superpoint.adaptation import adapt
 from kpdiscovery.models import superpoint
 from kpdiscovery.ops import cells, parallel, warps
@@ -34,9 +34,7 @@ def init(method, update, key: jax.Array, batch: Batch, before: State | None) -> 
     else:
         gray = image_ops.to_gray(image_ops.as_float(batch['image'][:1]))
         net = method.model.init(key, gray[..., None])
-    return State(
-        jnp.zeros((), jnp.int32), {'net': net}, {'net': update.init(net['params'])}
-    )
+    return start({'net': net}, update)
 
 
 def step(method, update, describe: bool, state, batch: Batch, labels, key: jax.Array):
@@ -46,14 +44,8 @@ def step(method, update, describe: bool, state, batch: Batch, labels, key: jax.A
     xy, there = _points(batch, labels)
     keys = parallel.example_keys(key, batch['index'])
     seen = jax.vmap(functools.partial(_views, method))(keys, gray, xy, there)
-    objective = functools.partial(_loss, method, state.variables['net'], seen, describe)
-    grads, (terms, stats) = jax.grad(objective, has_aux=True)(
-        state.variables['net']['params']
-    )
-    params = state.variables['net']['params']
-    change, opt = update.update(grads, state.opt['net'], params)
-    net = {**stats, 'params': optax.apply_updates(params, change)}
-    return State(state.step + 1, {'net': net}, {'net': opt}), terms
+    loss = functools.partial(_loss, method, seen, describe)
+    return descend(loss, update, state)
 
 
 def _views(method, key, gray, xy, there):
@@ -74,17 +66,17 @@ def _views(method, key, gray, xy, there):
     return whole(own), whole(other), warp
 
 
-def _loss(method, net, seen, describe, params):
+def _loss(method, seen, describe, variables):
     own, other, warp = seen
     views = [own, other] if describe else [other]
     gray = jnp.stack([view.gray for view in views], axis=1)
     gray = gray.reshape(
         -1, *gray.shape[2:]
     )  # Homographies of one example side by side.
-    variables, mutable = {**net, 'params': params}, ['batch_stats']
-    (logits, coarse), stats = method.model.apply(
-        variables, gray[..., None], train=True, describe=describe, mutable=mutable
-    )
+    (logits, coarse), fresh = method.model.apply(
+        variables['net'], gray[..., None], train=True, describe=describe,
+        mutable=['batch_stats'],
+    )  # fmt: skip
     split = lambda x: jnp.moveaxis(x.reshape(-1, len(views), *x.shape[1:]), 1, 0)
     terms = {}
     for name, view, out in zip(
@@ -99,7 +91,7 @@ def _loss(method, net, seen, describe, params):
             method, split(coarse), other.valid, warp
         ).mean()
         total += method.descriptor_weight * terms['descriptors']
-    return total, ({**terms, 'loss': total}, stats)
+    return total, ({**terms, 'loss': total}, {'net': fresh})
 
 
 def _descriptors(method, coarse, valid, warp):

@@ -76,7 +76,7 @@ class SuperPoint:
 
     def _phase(self, name, section):
         kind = _KINDS[_rank(name)]
-        update = optimizers.build(section['optimizer'], section['steps'])
+        update = {'net': optimizers.build(section['optimizer'], section['steps'])}
         init = functools.partial(learning.init, self, update)
         step = functools.partial(learning.step, self, update, kind == 'describe')
         sweep = None

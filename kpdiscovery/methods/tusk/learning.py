@@ -11,21 +11,21 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from kpdiscovery import losses
-from kpdiscovery.losses.perceptual import perceptual
+from kpdiscovery.methods import reconstruction
+from kpdiscovery.methods.learning import descend, parameters, start
 from kpdiscovery.methods.tusk import network
-from kpdiscovery.methods.tusk.augmentation import follow
 from kpdiscovery.methods.tusk.prototypes import quantize, remember
-from kpdiscovery.models import vgg, weights
+from kpdiscovery.methods.views import follow
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops import parallel, vectors, whitening
-from kpdiscovery.types import Batch, State, UserError
+from kpdiscovery.types import Batch, State
 
 _LIFTED = 0.5  # Share of the exploration in which confidences are lifted.
 _FRESH = 0.2  # Share of a batch in the running moments.
 _COMMITMENT = 0.25  # Of vector quantisation; van den Oord et al. 2017.
+_GROUPS = {'network': ('encoder', 'decoder'), 'prototypes': ('prototypes',)}
 
 
 def init(tusk, update, key: jax.Array, batch: Batch, before: State | None) -> State:
@@ -45,42 +45,31 @@ def init(tusk, update, key: jax.Array, batch: Batch, before: State | None) -> St
     if tusk.memory:
         recent = jax.random.normal(keys[3], (tusk.memory, tusk.channels))
         variables['recent'] = vectors.normalize(recent)
-    opt = {group: update[group].init(_group(variables, group)) for group in update}
-    if tusk.reconstruction == 'perceptual':
-        variables['vgg'] = _load_vgg(tusk.vgg_weights)
-    return State(jnp.zeros((), jnp.int32), variables, opt)
+    variables |= reconstruction.networks(tusk.reconstruction, tusk.vgg_weights)
+    return start(variables, update, _GROUPS)
 
 
 def step(tusk, update, steps: int, state: State, batch: Batch, labels, key: jax.Array):
     """One network step, then the prototype steps on its own descriptors (section 3.3)."""
     del labels
-    variables, opt = dict(state.variables), dict(state.opt)
     view_key, cluster_key = jax.random.split(key)
     keys = jax.vmap(jax.random.split)(parallel.example_keys(view_key, batch['index']))
     images, warp = views(tusk, keys[:, 0], batch)
     done = state.step / steps
     exploration = explore(tusk, keys[:, 1], images, done)
-    groups = ('network',) if tusk.alternate else ('network', 'prototypes')
-    trained = {group: _group(variables, group) for group in groups}
+    groups = {'network': _GROUPS['network']} if tusk.alternate else _GROUPS
     objective = functools.partial(
-        loss, tusk, variables, images, warp, exploration, done, cluster_key
+        loss, tusk, images, warp, exploration, done, cluster_key
     )
-    (_, (terms, descriptors, moments)), grads = jax.value_and_grad(
-        objective, has_aux=True
-    )(trained)
-    grads = parallel.mean(grads, tusk.axis_name)
-    for group in groups:
-        change, opt[group] = update[group].update(
-            grads[group], opt[group], trained[group]
-        )
-        variables |= optax.apply_updates(trained[group], change)
-    if moments is not None:
-        variables['moments'] = _track(variables['moments'], moments._asdict())
+    state, terms = descend(objective, update, state, groups, axis_name=tusk.axis_name)
+    descriptors = terms.pop('descriptors')
     if tusk.alternate and tusk.prototype_steps:
+        variables, opt = dict(state.variables), dict(state.opt)
         if tusk.encodes_again:
             descriptors = tusk.detect(variables, images, tusk.num_keypoints).descriptors
         _step_prototypes(tusk, update, variables, opt, descriptors, terms, cluster_key)
-    return State(state.step + 1, variables, opt), parallel.mean(terms, tusk.axis_name)
+        state = State(state.step, variables, opt)
+    return state, parallel.mean(terms, tusk.axis_name)
 
 
 def views(tusk, keys: jax.Array, batch: Batch):
@@ -95,15 +84,12 @@ def views(tusk, keys: jax.Array, batch: Batch):
     return both.reshape(-1, *images.shape[1:]), pair.warp
 
 
-def loss(tusk, variables, images, warp, exploration, done, key, trained):
-    """Scalar; beside it its named terms, the descriptors `[B V, K, D]` and, where they
-    are whitened, the moments of the features they were read from.
+def loss(tusk, images, warp, exploration, done, key, variables):
+    """Scalar; beside it its named terms, the descriptors `[B V, K, D]` among them, and
+    the moments that follow those of this batch, where descriptors are whitened.
 
-    `done` is the share of the phase that is behind; `trained` holds the parameters by
-    optimiser group and overrides those in `variables`.
+    `done` is the share of the phase that is behind.
     """
-    for group in trained.values():
-        variables = {**variables, **group}
     scores, features = tusk.encode(variables, images)
     found = _explored(tusk, scores, features, exploration)
     moments = _moments(tusk, found.descriptors)
@@ -116,7 +102,8 @@ def loss(tusk, variables, images, warp, exploration, done, key, trained):
     if tusk.clustering == 'vector_quantization':
         found = found._replace(descriptors=quantize(descriptors, unit))
     picture, alphas = tusk.decode(variables, found, images.shape[1:3])
-    terms['reconstruction'] = _reconstruction(tusk, variables, picture, images)
+    error = reconstruction.loss(tusk.reconstruction, variables, picture, images)
+    terms['reconstruction'] = error.mean()
     strength['reconstruction'] = tusk.reconstruction_weight
     if tusk.alpha:
         terms['claim'] = jnp.sum(alphas**2, axis=1).mean()
@@ -127,7 +114,10 @@ def loss(tusk, variables, images, warp, exploration, done, key, trained):
                      'feature_equivariance': tusk.feature_weight}  # fmt: skip
     total = sum(weight * terms[name] for name, weight in strength.items())
     terms |= {'loss': total, 'confidence': found.confidence.mean()}
-    return total, (terms, descriptors, moments)
+    fresh = {}
+    if moments is not None:
+        fresh['moments'] = _track(variables['moments'], moments._asdict())
+    return total, ({**terms, 'descriptors': descriptors}, fresh)
 
 
 def _moments(tusk, read):
@@ -178,7 +168,7 @@ def _step_prototypes(tusk, update, variables, opt, descriptors, terms, key):
         variables['recent'] = cloud[: tusk.memory]
     fresh, opt['prototypes'], terms['prototypes'] = tusk.cluster_updates.steps(
         key,
-        _group(variables, 'prototypes'),
+        parameters(variables, _GROUPS['prototypes']),
         opt['prototypes'],
         cloud,
         count=tusk.prototype_steps,
@@ -224,14 +214,6 @@ def _explored(tusk, scores, features, exploration):
     return found._replace(confidence=lifted)
 
 
-def _reconstruction(tusk, variables, picture, images):
-    if tusk.reconstruction == 'mse':
-        return losses.squared_error(picture, images).mean()
-    fixed = jax.lax.stop_gradient(variables['vgg'])
-    extract = vgg.imagenet_extractor(vgg.Vgg16(), {'params': fixed})
-    return perceptual(picture, images, extract).mean()
-
-
 def _equivariance(tusk, scores, features, warp):
     """Scores and raw features of one view, warped, against those of the other."""
     maps = jnp.concatenate([scores[..., None], features], axis=-1)
@@ -244,20 +226,3 @@ def _equivariance(tusk, scores, features, warp):
         'heat_equivariance': compare(moved[..., :1], second[..., :1]),
         'feature_equivariance': compare(moved[..., 1:], second[..., 1:]),
     }
-
-
-def _group(variables, group):
-    """The parameters one optimiser updates, by name."""
-    names = {'network': ('encoder', 'decoder'), 'prototypes': ('prototypes',)}[group]
-    return {name: variables[name] for name in names}
-
-
-def _load_vgg(path: str) -> Any:
-    if not path:
-        raise UserError(
-            "reconstruction='perceptual' needs VGG16 weights: "
-            '--config.method.vgg_weights=FILE.safetensors (torchvision key names)'
-        )
-    image = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
-    like = jax.eval_shape(vgg.Vgg16().init, jax.random.key(0), image)['params']
-    return weights.load_vgg16(path, like)

@@ -9,10 +9,11 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.methods import optimizers
+from kpdiscovery.methods import optimizers, reconstruction
+from kpdiscovery.methods.options import check_choices
 from kpdiscovery.methods.tusk import learning, network
-from kpdiscovery.methods.tusk.augmentation import Views
 from kpdiscovery.methods.tusk.prototypes import Clustering, quantize
+from kpdiscovery.methods.views import Views
 from kpdiscovery.models.unet import UNet
 from kpdiscovery.ops import coordinates, mixtures, vectors
 from kpdiscovery.ops import images as image_ops
@@ -111,19 +112,12 @@ class Tusk:
         return PARITY[self.parity].encode_again
 
     def __post_init__(self):
-        if self.parity not in PARITY:
-            raise ValueError(
-                f'parity must be one of {sorted(PARITY)}, got {self.parity!r}'
-            )
-        if self.normalize_features not in ('', 'channel', 'picture'):
-            raise ValueError(
-                "normalize_features must be '', 'channel' or 'picture', got "
-                f'{self.normalize_features!r}'
-            )
-        if self.reconstruction not in ('mse', 'perceptual'):
-            raise ValueError(
-                f"reconstruction must be 'mse' or 'perceptual', got {self.reconstruction!r}"
-            )
+        check_choices(
+            self,
+            parity=sorted(PARITY),
+            normalize_features=('', 'channel', 'picture'),
+            reconstruction=reconstruction.KINDS,
+        )
         Clustering(self.clustering)  # Checks its name.
 
     def phases(self, config) -> tuple[Phase, ...]:

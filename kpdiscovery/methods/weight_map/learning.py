@@ -8,12 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from kpdiscovery import losses
-from kpdiscovery.methods.classification import (
-    check_labels,
-    descend,
-    learn_classes,
-    mean_of,
-)
+from kpdiscovery.methods.classification import check_labels, learn_classes, mean_of
+from kpdiscovery.methods.learning import descend
 from kpdiscovery.models.vgg import IMAGENET_MEAN
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.types import Batch, State
@@ -23,11 +19,10 @@ def step_classify(method, update, state: State, batch: Batch, labels, key):
     """One step of the classifier on random crops."""
     del labels
     images, label = _view(method, batch, key)
-    net, opt, terms = learn_classes(
-        method.network, method.classifier, update, state.variables['classifier'],
-        state.opt['classifier'], images, label, counts=_counts(method, batch),
-    )  # fmt: skip
-    return _next(state, 'classifier', net, opt), terms
+    counts = _counts(method, batch)
+    return learn_classes(
+        method.network, method.classifier, update, state, images, label, counts
+    )
 
 
 def step_embed(method, update, state: State, batch: Batch, labels, key):
@@ -39,12 +34,13 @@ def step_embed(method, update, state: State, batch: Batch, labels, key):
 
     def loss(variables):
         out, fresh = method.embedding.apply(
-            variables, images, train=train, mutable=['batch_stats']
+            variables['embedding'], images, train=train, mutable=['batch_stats']
         )
         value = _triplets(out.logits, chosen, method)
-        return value, ({'loss': value, 'triplets': chosen[2].sum()}, fresh)
+        scalars = {'loss': value, 'triplets': chosen[2].sum()}
+        return value, (scalars, {'embedding': fresh})
 
-    return _learn('embedding', update, state, loss)
+    return descend(loss, update, state)
 
 
 def step_localize(method, update, state: State, batch: Batch, labels, key):
@@ -56,16 +52,16 @@ def step_localize(method, update, state: State, batch: Batch, labels, key):
 
     def loss(variables):
         maps, fresh = method.mapper.apply(
-            variables, images, train=True, mutable=['batch_stats']
+            variables['map'], images, train=True, mutable=['batch_stats']
         )
         if method.guide == 'classifier':
             terms = _keep_class(method, judge, images, maps, label, counts)
         else:
             chosen = pick_triplets(jax.random.fold_in(key, 1), label, counts)
             terms = _keep_apart(method, judge, images, maps, chosen, counts)
-        return terms['loss'], ({**terms, 'area': maps.mean()}, fresh)
+        return terms['loss'], ({**terms, 'area': maps.mean()}, {'map': fresh})
 
-    return _learn('map', update, state, loss)
+    return descend(loss, update, state)
 
 
 def cover(method, images: jax.Array, maps: jax.Array) -> jax.Array:
@@ -144,12 +140,3 @@ def _counts(method, batch):
     return (
         batch['index'] % method.holdout != 0 if method.holdout else batch['index'] >= 0
     )
-
-
-def _learn(name: str, update, state: State, loss):
-    net, opt, terms = descend(loss, update, state.variables[name], state.opt[name])
-    return _next(state, name, net, opt), terms
-
-
-def _next(state, name, net, opt):
-    return State(state.step + 1, {**state.variables, name: net}, {name: opt})

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from kpdiscovery.methods import classification
 from kpdiscovery.methods.classification import Network
 from kpdiscovery.methods.crops import Crops
+from kpdiscovery.methods.learning import start
 from kpdiscovery.methods.options import check_choices
 from kpdiscovery.methods.weight_map import learning, stopping
 from kpdiscovery.models.classifier import Classifier, class_activation_maps
@@ -121,7 +122,7 @@ class WeightMapping:
 
     def _phase(self, name, section):
         net, step = _PHASES[name]
-        update = classification.build_optimizer(section)
+        update = {net: classification.build_optimizer(section)}
         return Phase(
             name,
             section['steps'],
@@ -147,8 +148,7 @@ class WeightMapping:
             learnt = others[self.guide if name == 'map' else 'classifier']
             net = {kind: {**tree, 'backbone': learnt[kind]['backbone']}
                    for kind, tree in net.items()}  # fmt: skip
-        opt = {name: update.init(net['params'])}
-        return State(jnp.zeros((), jnp.int32), {**others, name: net}, opt)
+        return start({**others, name: net}, update)
 
 
 def _peak(maps) -> Keypoints:

@@ -1,4 +1,9 @@
-"""Pairs of views with a known warp between them (TUSK section 3.2, reference 3)."""
+"""Pairs of views of a picture with a known warp between them; a config section.
+
+Learning from warps one knows needs no labels: points, or whole maps, that are found in
+one view must lie where the warp takes those of the other. The two thin-plate splines,
+one mild and one strong, are those of Jakab et al. 2018 and of TUSK (section 3.2).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +24,7 @@ _FIRST = {
 }
 
 
-class Pair(NamedTuple):
+class ViewPair(NamedTuple):
     """Two views of each picture and the warp from the second's pixels to the first's."""
 
     first: jax.Array  # [B, H, W, 3]
@@ -43,7 +48,7 @@ class Views:
     pad: str = 'constant'  # Or 'reflect'.
     fill: float = 0.0  # Of a constant pad.
 
-    def pair(self, keys: jax.Array, images: jax.Array) -> Pair:
+    def pair(self, keys: jax.Array, images: jax.Array) -> ViewPair:
         """Views of `[B, H, W, 3]`; one key an example."""
         return jax.vmap(self._pair)(keys, images)
 
@@ -59,7 +64,7 @@ class Views:
         second = warps.warp_image(strong, first, mode='edge')
         top, left = padding(h), padding(w)
         crop = lambda canvas: canvas[top : top + h, left : left + w]
-        return Pair(crop(first), crop(second), strong)
+        return ViewPair(crop(first), crop(second), strong)
 
     def _padded(self, image):
         sides = [(padding(n), padding(n)) for n in image.shape[:2]] + [(0, 0)]
@@ -84,11 +89,23 @@ def follow(warp: Any, maps: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jax.vmap(_follow)(warp, maps)
 
 
+def to_first(warp: Any, xy: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """Points `[B, K, 2]` of second views of (H, W) pixels where the first ones show them."""
+    return jax.vmap(lambda one, xy: warps.transform_points(_cropped(one, size), xy))(
+        warp, xy
+    )
+
+
 def _follow(warp, one):
     h, w = one.shape[:2]
-    shift = jnp.array([padding(w), padding(h)], jnp.float32)[:, None]
-    to_canvas = warps.Affine(jnp.concatenate([jnp.eye(2), shift], axis=1))
-    inner = warps.compose(warps.compose(to_canvas, warp), warps.invert(to_canvas))
+    inner = _cropped(warp, (h, w))
     grid = coordinates.pixel_grid(h, w).reshape(h * w, 2)
     valid = warps.within(warps.transform_points(inner, grid), (h, w)).reshape(h, w)
     return warps.warp_image(inner, one, mode='reflect'), valid
+
+
+def _cropped(warp, size):
+    """A warp of the padded canvas, in the pixels of the views cut out of it."""
+    shift = jnp.array([padding(side) for side in size[::-1]], jnp.float32)[:, None]
+    to_canvas = warps.Affine(jnp.concatenate([jnp.eye(2), shift], axis=1))
+    return warps.compose(warps.compose(to_canvas, warp), warps.invert(to_canvas))

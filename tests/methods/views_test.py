@@ -3,15 +3,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kpdiscovery.methods.tusk import augmentation
-from kpdiscovery.methods.tusk.augmentation import Views
+from kpdiscovery.methods import views
+from kpdiscovery.methods.views import Views
+from kpdiscovery.ops import heatmaps
 
 STILL = {'scale': 1.0, 'scale_jitter': 0.0, 'bend': 0.0, 'offset': 0.0, 'rotation': 0.0}
 SMOOTH = Views(0.95, 0.02, 0.02, 0.05, 0.1, pad='reflect')
 KEYS = jax.random.split(jax.random.key(0), 3)
 
-pair = jax.jit(lambda views, keys, images: views.pair(keys, images), static_argnums=0)
-follow = jax.jit(augmentation.follow)
+pair = jax.jit(lambda own, keys, images: own.pair(keys, images), static_argnums=0)
+follow = jax.jit(views.follow)
 
 
 @pytest.fixture(scope='module')
@@ -58,6 +59,19 @@ def test_a_still_warp_changes_nothing(images):
     assert valid.mean() > 0.99
 
 
+def test_points_of_the_second_view_lie_in_the_first_where_the_warp_says(images):
+    """Read there, the first view has the colours that the second has at the points."""
+    got = pair(SMOOTH, KEYS, images)
+    x, y = np.meshgrid(np.arange(8.0, 24, 4), np.arange(10.0, 30, 4))
+    xy = jnp.asarray(np.stack([np.stack([x.ravel(), y.ravel()], -1)] * 3), jnp.float32)
+    there = views.to_first(got.warp, xy, images.shape[1:3])
+    assert jnp.abs(there - xy).max() > 1
+    want = heatmaps.sample_bilinear(got.second, xy)
+    np.testing.assert_allclose(
+        heatmaps.sample_bilinear(got.first, there), want, atol=0.02
+    )
+
+
 def test_what_enters_at_the_border_is_the_padding():
     """Shrunk towards the centre, a grey picture shows a white or a grey border."""
     grey = np.full((1, 20, 20, 3), 0.5, np.float32)
@@ -82,8 +96,8 @@ def test_maps_are_mirrored_and_marked_where_they_come_from_outside():
 
 
 def test_pictures_are_padded_by_a_fifth():
-    assert augmentation.padding(35) == 7
-    assert augmentation.padding(112) == 22
+    assert views.padding(35) == 7
+    assert views.padding(112) == 22
 
 
 def test_unknown_padding_is_named(images):

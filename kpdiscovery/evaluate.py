@@ -26,6 +26,8 @@ from kpdiscovery.reporting import logs
 from kpdiscovery.training import checkpoints
 from kpdiscovery.types import Prediction, Source, UserError
 
+_WARPED = 50  # Pictures whose warped copies are predicted.
+
 
 def main(argv: Sequence[str]) -> int:
     """Prints the figures and writes them into the workdir; 0."""
@@ -156,6 +158,11 @@ def _measure(trained, fit: Source, test: Source):
     )
     stacked = predict(test, counts.test)
     fitted = predict(fit, counts.fit) if counts.fit else None
+    if any(metrics.PROTOCOLS[name].warped for name in trained.method.metrics):
+        warped = inference.predict_warped(
+            trained, test, stacked, _WARPED, batch_size=counts.batch_size
+        )
+        stacked = stacked._replace(warped=warped)
     values, skipped = metrics.evaluate(trained.method.metrics, fitted, stacked)
     found = stacked.prediction.keypoints.label.shape[-1]
     return values, skipped, found, (fitted, stacked)
@@ -185,7 +192,9 @@ def _generic(trained, sources, splits) -> dict[str, float]:
             points.descriptors, points.xy, points.score > 0, clusters
         )
         prediction = Prediction(keypoints=jax.device_get(keypoints))
-        replaced.append(split._replace(prediction=prediction, num_labels=k))
+        replaced.append(
+            split._replace(prediction=prediction, num_labels=k, warped=None)
+        )
     return metrics.evaluate(trained.method.metrics, *replaced)[0]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
@@ -16,10 +17,12 @@ from kpdiscovery import config as config_lib
 from kpdiscovery import methods
 from kpdiscovery.data import feeds
 from kpdiscovery.ops import images as image_ops
+from kpdiscovery.ops import parallel, warps
 from kpdiscovery.training import checkpoints, loop, sharding
-from kpdiscovery.types import Prediction, Source, Split, UserError
+from kpdiscovery.types import Prediction, Source, Split, UserError, Warped
 
 _SEEN = ('image', 'features', 'features_valid')  # What is predicted from.
+_TURN, _SCALE, _SHIFT = 20.0, 0.1, 0.05  # Of warped copies: degrees, shares.
 _HEAVY = ('reconstruction', 'descriptors')
 
 
@@ -94,13 +97,8 @@ def predict_rows(
         heavy: keep reconstructions and descriptors too.
     """
     count = min(count, len(source))
-    if not count:
-        raise UserError('no picture to predict')
-    mesh = sharding.make_mesh(1)
-    feed = feeds.Feed(source, min(batch_size, count), sharding.by_rows(mesh))
-    order = feeds.sequential(feed.batch_size)
     parts: list[tuple[Prediction, dict]] = []
-    for batch in feed.stream(order, 0, -(-count // feed.batch_size)):
+    for batch in _batches(source, count, min(batch_size, count)):
         prediction: Any = predict_images(trained, batch['image'], batch)
         if not heavy:
             prediction = dataclasses.replace(prediction, **dict.fromkeys(_HEAVY))
@@ -110,6 +108,63 @@ def predict_rows(
     prediction, truth = _stack(parts, count)
     named = trained.config.data.get('landmarks', '')
     return Split(prediction, truth, size, trained.method.num_labels, named)
+
+
+def predict_warped(
+    trained: Trained, source: Source, split: Split, count: int, *, batch_size: int
+) -> Warped | None:
+    """Predictions of warped copies of the first `count` pictures of a predicted split.
+
+    Copy i is turned by up to 20 degrees, scaled by 0.9 to 1.1 and shifted by up to 5 %
+    of the sides in the same way for every method.
+
+    Returns:
+        None where the method reads more of these pictures than their pixels.
+    """
+    first = split.prediction.keypoints
+    rows, parts = len(first.xy), []
+    count = min(count, rows)
+    for batch in _batches(source, count, min(batch_size, rows)):
+        if set(getattr(trained.method, 'reads', ())) & set(batch):
+            return None
+        copies, warp = _warped_copies(batch['image'], batch['index'])
+        parts.append((predict_images(trained, copies).keypoints, jax.device_get(warp)))
+    found, warp = _stack(parts, count)
+    first = jax.tree.map(lambda leaf: leaf[:count], first)
+    xy = warps.transform_points(warps.invert(warp), first.xy)
+    return Warped(first, dataclasses.replace(first, xy=np.asarray(xy)), found)
+
+
+def _batches(source, count, batch_size):
+    """The rows up to `count`, in batches of which the last may hold more."""
+    if not count:
+        raise UserError('no picture to predict')
+    feed = feeds.Feed(source, batch_size, sharding.by_rows(sharding.make_mesh(1)))
+    order = feeds.sequential(feed.batch_size)
+    return feed.stream(order, 0, -(-count // feed.batch_size))
+
+
+@jax.jit
+def _warped_copies(images, index):
+    """Pictures of the same dtype, and the warps from their pixels to the given ones."""
+
+    def one(image, key):
+        warp = _random_affine(key, image.shape[:2])
+        copy = warps.warp_image(warp, image, mode='edge')
+        exact = jnp.issubdtype(image.dtype, jnp.floating)
+        return (copy if exact else jnp.round(copy)).astype(image.dtype), warp
+
+    return jax.vmap(one)(images, parallel.example_keys(jax.random.key(0), index))
+
+
+def _random_affine(key, size):
+    u = jax.random.uniform(key, (4,), minval=-1.0)
+    angle, scale = jnp.deg2rad(_TURN) * u[0], 1 + _SCALE * u[1]
+    c, s = scale * jnp.cos(angle), scale * jnp.sin(angle)
+    linear, sides = jnp.array([[c, -s], [s, c]]), jnp.array(size[::-1])
+    center = (sides - 1) / 2
+    shift = center - linear @ center + _SHIFT * sides * u[2:]
+    return warps.Affine(jnp.concatenate([linear, shift[:, None]], axis=1))
 
 
 def _stack(parts: Sequence[Any], count: int):

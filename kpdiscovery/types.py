@@ -217,6 +217,14 @@ class Source(Protocol):
     def __getitem__(self, index: int) -> Row: ...
 
 
+class Warped(NamedTuple):
+    """Keypoints of n pictures and of their copies under known warps, leaves `[n, K]`."""
+
+    first: Keypoints  # Found in the pictures.
+    moved: Keypoints  # The same, where the warps take them.
+    found: Keypoints  # In the copies.
+
+
 class Split(NamedTuple):
     """Stacked predictions and truth of one split, all numpy: what a metric reads."""
 
@@ -225,6 +233,7 @@ class Split(NamedTuple):
     size: tuple[int, int]  # (H, W) of the pictures the points belong to.
     num_labels: int
     landmarks: str = ''  # Name in metrics.LANDMARK_SETS of the annotated points.
+    warped: Warped | None = None  # Of the first pictures, where a protocol reads it.
 
 
 class MetricProtocol(NamedTuple):
@@ -236,3 +245,4 @@ class MetricProtocol(NamedTuple):
     attributes: Sequence[str] = ()  # Names in truth['attributes'].
     fits: bool = False  # Fits something on the fit split; others ignore that split.
     landmarks: bool = False  # Reads the named set of the annotated points.
+    warped: bool = False  # Reads predictions of warped copies.

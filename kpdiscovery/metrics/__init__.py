@@ -61,6 +61,10 @@ from kpdiscovery.metrics.landmarks.points import (
 from kpdiscovery.metrics.landmarks.regression import LinearMap, fit_linear, fit_ridge
 from kpdiscovery.metrics.landmarks.slot_features import slot_features
 from kpdiscovery.metrics.landmarks.slots import five_points, landmark_regression
+from kpdiscovery.metrics.landmarks.steadiness import (
+    landmark_repeatability,
+    landmark_spread,
+)
 from kpdiscovery.metrics.maps.boxes import inclusive_overlap, resize_boxes
 from kpdiscovery.metrics.maps.entropy import feature_map_entropy
 from kpdiscovery.metrics.maps.localization import (
@@ -152,7 +156,9 @@ __all__ = [
     'landmark_pck',
     'landmark_points',
     'landmark_regression',
+    'landmark_repeatability',
     'landmark_set',
+    'landmark_spread',
     'match_boxes',
     'match_greedily',
     'match_landmarks',

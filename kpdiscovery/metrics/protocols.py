@@ -17,6 +17,10 @@ from kpdiscovery.metrics.landmarks.hits import (
 from kpdiscovery.metrics.landmarks.landmark_nme import landmark_nme
 from kpdiscovery.metrics.landmarks.named_sets import LANDMARK_SETS, Unmeasurable
 from kpdiscovery.metrics.landmarks.slots import landmark_regression
+from kpdiscovery.metrics.landmarks.steadiness import (
+    landmark_repeatability,
+    landmark_spread,
+)
 from kpdiscovery.metrics.maps.weak_labels import (
     classification,
     keypoints_near_truth,
@@ -53,6 +57,8 @@ PROTOCOLS: dict[str, MetricProtocol] = {
     'landmark_pck': MetricProtocol(landmark_pck, _POINTS, fits=True, landmarks=True),
     'landmark_points': MetricProtocol(landmark_points, ()),
     'landmark_regression': MetricProtocol(landmark_regression, _POINTS, fits=True),
+    'landmark_repeatability': MetricProtocol(landmark_repeatability, (), warped=True),
+    'landmark_spread': MetricProtocol(landmark_spread, ()),
     'localization': MetricProtocol(
         localization, ('boxes or mask',), prediction=('mask',)
     ),

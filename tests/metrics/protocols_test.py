@@ -71,7 +71,7 @@ def test_the_fit_split_matters_only_where_it_is_used(split):
     assert list(got) == ['foreground_ari']
     assert list(skipped) == ['landmark_regression']
     got, skipped = metrics.evaluate(names, test, test)
-    assert 'forward_nme' in got and not skipped
+    assert 'regression_nme' in got and not skipped
 
 
 def test_a_named_set_that_is_missing_or_gives_nothing_to_measure(split):

@@ -56,9 +56,9 @@ def landmark_regression(fit: Split, test: Split) -> dict[str, float]:
     and those that are nowhere visible in the fit split not at all.
 
     Returns:
-        `forward_nme` (Adam for 5 epochs, slots in order of x: the paper),
-        `forward_nme_score_order`, `forward_nme_ridge` (closed form) and, to compare
-        with, `forward_nme_mean_shape` (the fit split's mean, no keypoints).
+        `regression_nme` (Adam for 5 epochs, slots in order of x: the paper),
+        `regression_nme_score_order`, `regression_nme_ridge` (closed form) and, to
+        compare with, `regression_nme_mean_shape` (the fit split's mean, no keypoints).
 
     Raises:
         ValueError: shapes or labels do not fit.
@@ -86,10 +86,10 @@ def landmark_regression(fit: Split, test: Split) -> dict[str, float]:
     by_x, by_score = (_features(fit, test, order) for order in ('x', 'score'))
     ones = np.ones((len(fit_xy), 1)), np.ones((len(xy), 1))
     return {
-        'forward_nme': measure(by_x, fit_linear),
-        'forward_nme_score_order': measure(by_score, fit_linear),
-        'forward_nme_ridge': measure(by_x, fit_ridge),
-        'forward_nme_mean_shape': measure(
+        'regression_nme': measure(by_x, fit_linear),
+        'regression_nme_score_order': measure(by_score, fit_linear),
+        'regression_nme_ridge': measure(by_x, fit_ridge),
+        'regression_nme_mean_shape': measure(
             ones, functools.partial(fit_ridge, penalty=0)
         ),
     }

@@ -42,9 +42,9 @@ def test_five_points_by_hand():
 def test_protocol_on_a_linear_world(split, points):
     fit, test = faces(split, 300, points), faces(split, 50, points, seed=1)
     got = metrics.landmark_regression(fit, test)
-    names = ['forward_nme', 'forward_nme_score_order', 'forward_nme_ridge']
-    assert list(got) == [*names, 'forward_nme_mean_shape']
-    assert got['forward_nme_ridge'] < 0.3 * got['forward_nme_mean_shape']
+    names = ['regression_nme', 'regression_nme_score_order', 'regression_nme_ridge']
+    assert list(got) == [*names, 'regression_nme_mean_shape']
+    assert got['regression_nme_ridge'] < 0.3 * got['regression_nme_mean_shape']
     assert np.isfinite(list(got.values())).all()
 
 
@@ -60,7 +60,7 @@ def test_mean_shape_by_hand(split):
     test = split({'keypoints': points, 'visible': seen}, still, [[0], [0]], size=SIZE)
     got = metrics.landmark_regression(fit, test)
     want = 100 * (4 + 3) / 5 / np.sqrt(40 * 80)
-    assert got['forward_nme_mean_shape'] == pytest.approx(want, rel=1e-4)
+    assert got['regression_nme_mean_shape'] == pytest.approx(want, rel=1e-4)
 
 
 def test_frame_and_eye_distance(split):
@@ -70,7 +70,7 @@ def test_frame_and_eye_distance(split):
     fit = split({'keypoints': points, 'visible': seen}, still, [[0]], size=SIZE)
     moved = {'keypoints': points + np.array([1.0, 0.0]), 'visible': seen}
     test = split(moved, still, [[0]], size=SIZE)
-    got = metrics.landmark_regression(fit, test)['forward_nme_mean_shape']
+    got = metrics.landmark_regression(fit, test)['regression_nme_mean_shape']
     assert got == pytest.approx(100 * 1 / 5)  # One pixel, eyes 5 px apart.
 
 
@@ -93,9 +93,9 @@ def test_labels_can_be_renumbered(split):
         return s._replace(prediction=s.prediction.replace(keypoints=points))
 
     fit, test = faces(split, 100), faces(split, 30, seed=1)
-    want = metrics.landmark_regression(fit, test)['forward_nme_ridge']
+    want = metrics.landmark_regression(fit, test)['regression_nme_ridge']
     got = metrics.landmark_regression(renumbered(fit), renumbered(test))
-    assert got['forward_nme_ridge'] == pytest.approx(want)
+    assert got['regression_nme_ridge'] == pytest.approx(want)
 
 
 def test_hidden_landmarks_do_not_count(split):
@@ -114,9 +114,9 @@ def test_no_valid_keypoints(split):
     test = test._replace(prediction=test.prediction.replace(keypoints=blind))
     got = metrics.landmark_regression(fit, test)
     assert (
-        got['forward_nme'] == got['forward_nme_ridge']
+        got['regression_nme'] == got['regression_nme_ridge']
     )  # All landmarks at the corner.
-    assert got['forward_nme'] > 5 * got['forward_nme_mean_shape']
+    assert got['regression_nme'] > 5 * got['regression_nme_mean_shape']
 
 
 def test_bad_input(split):

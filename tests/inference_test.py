@@ -1,0 +1,69 @@
+"""Predictions of warped copies."""
+
+import dataclasses
+from typing import ClassVar
+
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import pytest
+
+from kpdiscovery import inference, metrics
+from kpdiscovery.ops import coordinates
+from kpdiscovery.types import Keypoints, Prediction
+
+CONFIG = ml_collections.ConfigDict({'data': {}})
+
+
+class Spots:
+    """A bright disc on black, somewhere in the middle."""
+
+    truth: ClassVar = ()
+
+    def __len__(self):
+        return 7
+
+    def __getitem__(self, index):
+        x, y = np.random.default_rng(index).uniform(24, 40, 2)
+        gap = np.hypot(*(np.indices((64, 64)) - np.array([y, x])[:, None, None]))
+        image = np.uint8(255 * np.clip(8 - gap, 0, 1))[..., None].repeat(3, axis=-1)
+        return {'image': image, 'index': np.int32(index)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Centroid:
+    """Finds the middle of what is bright, or of the picture."""
+
+    sees: bool
+    reads: tuple = ()
+    num_labels: ClassVar = 1
+
+    def predict(self, variables, images, **fields):
+        weight = images[..., :1] if self.sees else jnp.ones_like(images[..., :1])
+        xy = (weight * coordinates.pixel_grid(64, 64)[None]).sum((1, 2))
+        xy = (xy / weight.sum((1, 2)))[:, None]
+        label = jnp.zeros(xy.shape[:2], jnp.int32)
+        return Prediction(Keypoints(xy, label + 1.0, label, label == 0))
+
+
+def warped(method):
+    trained = inference.Trained(method, {}, CONFIG, {})
+    split = inference.predict_rows(trained, Spots(), 7, batch_size=4)
+    found = inference.predict_warped(trained, Spots(), split, 6, batch_size=4)
+    return split._replace(warped=found)
+
+
+def test_a_detector_that_follows_is_told_from_one_that_stays():
+    split = warped(Centroid(sees=True))
+    assert split.warped.found.xy.shape == (6, 1, 2)
+    got = metrics.landmark_repeatability(split, split)
+    assert got['warp_error'] < 0.1 and got['warp_within@3'] == 100
+    assert 2 < got['warp_shift'] < 8
+    split = warped(Centroid(sees=False))
+    got = metrics.landmark_repeatability(split, split)
+    assert got['warp_error'] == pytest.approx(got['warp_shift'])
+    assert 2 < got['warp_shift'] < 8
+
+
+def test_no_copies_where_more_is_read_than_pictures():
+    assert warped(Centroid(True, reads=('index',))).warped is None

@@ -125,7 +125,7 @@ def predict_warped(
     rows, parts = len(first.xy), []
     count = min(count, rows)
     for batch in _batches(source, count, min(batch_size, rows)):
-        if set(getattr(trained.method, 'reads', ())) & set(batch):
+        if set(trained.method.batch_fields) & set(batch):
             return None
         copies, warp = _warped_copies(batch['image'], batch['index'])
         parts.append((predict_images(trained, copies).keypoints, jax.device_get(warp)))

@@ -18,7 +18,6 @@ a missing set spells out. Fields follow the set's features, whatever its name:
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -46,27 +45,6 @@ _FIELDS = {
 _TRIMAPS = ('oxford_iiit_pet',)  # Sets whose masks are 1 object, 2 ground, 3 border.
 
 
-@dataclasses.dataclass(frozen=True)
-class ClevrScenes:
-    """A `keep` for clevr: scenes numbered first..stop-1 of few enough objects.
-
-    The paper's CLEVR6 is `ClevrScenes(6, 0, 60_000)` for training and
-    `ClevrScenes(6, 60_000, 70_000)` for testing, both of TFDS's split 'train', whose
-    order is shuffled: hence the numbers in the file names.
-    """
-
-    objects: int = _MOST_OBJECTS
-    first: int = 0
-    stop: int = 70_000
-
-    def __call__(self, example: Mapping[str, Any]) -> bool:
-        name = example['file_name']
-        name = name.decode() if isinstance(name, bytes) else str(name)
-        number = int(name.rsplit('_', 1)[-1].split('.')[0])
-        few = len(example['objects']['shape']) <= self.objects
-        return few and self.first <= number < self.stop
-
-
 class TfdsSource:
     """Rows of a prepared TFDS set, fitted into (H, W).
 
@@ -79,7 +57,7 @@ class TfdsSource:
         size: (H, W) of the rows, or the side of a square.
         resize: 'stretch', 'crop' or 'pad', see `resize.fit_frame`.
         keep: which examples become rows. It sees each example once, when the source is
-            built, with its image still encoded; `ClevrScenes` is one.
+            built, with its image still encoded; `clevr.ClevrScenes` is one.
         fields: annotation fields wanted; None: all there are.
         data_dir: where sets were prepared; None: TFDS's own default.
         method: 'bilinear', 'bicubic' or 'nearest'.

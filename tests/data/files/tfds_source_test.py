@@ -10,7 +10,8 @@ from PIL import Image
 from kpdiscovery import data, methods
 from kpdiscovery.data import class_labels
 from kpdiscovery.data.files import tfds_source
-from kpdiscovery.data.files.tfds_source import ClevrScenes, TfdsSource
+from kpdiscovery.data.files.clevr import ClevrScenes
+from kpdiscovery.data.files.tfds_source import TfdsSource
 from kpdiscovery.types import Source, UserError
 
 tfds = pytest.importorskip('tensorflow_datasets')

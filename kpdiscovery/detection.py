@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import logging
 import os
 import pathlib
 from typing import Any
@@ -11,6 +13,7 @@ import jax
 import numpy as np
 
 from kpdiscovery import inference
+from kpdiscovery.data import identity
 from kpdiscovery.data.joined import Joined, classical, detections
 from kpdiscovery.methods.superpoint import SuperPoint
 from kpdiscovery.models import superpoint
@@ -32,7 +35,8 @@ def prepare(source: Source, data: Any, workdir: str | os.PathLike) -> Source | J
     (its points, SIFT's descriptors), 'sift', 'orb', the weights or workdir of a
     SuperPoint of one's own, or the path of an .npz file (`detections.load`);
     `data.num_detected` is the number of points. They are found once:
-    WORKDIR/keypoints.npz keeps them for the run that resumes.
+    WORKDIR/keypoints.npz keeps them for the run that resumes, and knows of which
+    pictures they are: of others, or of other settings, they are found anew.
 
     Raises:
         UserError: no such detector, or a file that does not fit the source.
@@ -42,19 +46,25 @@ def prepare(source: Source, data: Any, workdir: str | os.PathLike) -> Source | J
         return source
     size = source[0]['image'].shape[:2]
     kept = pathlib.Path(workdir) / 'keypoints.npz'
-    # All that other points would follow from; a moved folder is looked at again.
-    label = f'{name} {num} {size[0]}x{size[1]} {data.get("source")} {data.get("path")}'
+    wanted = _provenance(source, data, size)
     read = lambda path: detections.load(path, rows=len(source), size=size)
-    if kept.is_file() and detections.detector_of(kept) == label:
-        return detections.join(source, read(kept))
+    if kept.is_file():
+        before = _parsed(detections.detector_of(kept))
+        # A file that is gone by now is believed to be the one it was.
+        wanted['stamp'] = wanted['stamp'] or before.get('stamp', '')
+        if before == wanted:
+            return detections.join(source, read(kept), stamp=wanted['stamp'])
+        logging.warning(
+            '%s is of other pictures or settings: keypoints are found anew', kept
+        )
     if str(name).endswith('.npz'):
         found = read(name)
     else:
         found = detections.detect(source, detector(name, num), num=num)
     if jax.process_index() == 0:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        detections.save(kept, found, detector=label)
-    return detections.join(source, found)
+        detections.save(kept, found, detector=json.dumps(wanted))
+    return detections.join(source, found, stamp=wanted['stamp'])
 
 
 def detector(name: str, num: int) -> detections.Detector:
@@ -88,6 +98,38 @@ def detector(name: str, num: int) -> detections.Detector:
         'FILE.npz of points, a FILE.safetensors or a workdir of SuperPoint, got '
         f'{name!r}'
     )
+
+
+def _provenance(source, data, size) -> dict[str, Any]:
+    """All that other points would follow from, in types that JSON keeps."""
+    name = str(data['keypoints'])
+    options = {key: str(value) for key, value in dict(data.get('options', {})).items()}
+    return {
+        'detector': name,
+        'num': data.get('num_detected', 64),
+        'size': list(size),
+        'fitted': [data.get('resize', ''), options],
+        'pictures': list(identity.of(source)),
+        'stamp': _stamp(name.removesuffix('+sift')),
+    }
+
+
+def _stamp(name: str) -> str:
+    """Of the file or the run behind a detector's name; '' where there is none."""
+    path = PACKAGED if name == 'superpoint' else pathlib.Path(name)
+    if path.is_file():
+        return identity.of_file(path)
+    steps = path / 'checkpoints'
+    return ' '.join(sorted(os.listdir(steps))) if steps.is_dir() else ''
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """What `_provenance` said; {} of a file that is not ours."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def from_weights(path: str | os.PathLike, num: int) -> detections.Detector:

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kpdiscovery import cli, config, data, detection, methods, transfer
+from kpdiscovery.data.files.folder import Folder
 from kpdiscovery.data.joined import Joined, detections
 from kpdiscovery.types import UserError
 
@@ -47,17 +49,43 @@ def test_another_number_is_found_anew(source, tmp_path, monkeypatch):
         assert joined.fields['detected'].shape == (5, num, 2)
 
 
-def test_another_folder_of_as_many_pictures_is_looked_at_anew(
-    source, tmp_path, monkeypatch
+def test_pictures_cropped_in_place_are_looked_at_anew(
+    tmp_path, rng, caplog, monkeypatch
 ):
-    calls, after = [], []
-    mine = lambda images: calls.append(len(images)) or finder(images)
+    monkeypatch.setitem(detection.CLASSICAL, 'mine', finder)
+    folder, descriptors = tmp_path / 'pictures', []
+    folder.mkdir()
+    pixels = rng.integers(0, 255, (3, 20, 20, 3), np.uint8)
+    for crop in (20, 12):
+        for number, image in enumerate(pixels):
+            Image.fromarray(image[:crop, :crop]).save(folder / f'{number}.png')
+        source = Folder(folder, size=16)
+        found = detection.prepare(source, {'keypoints': 'mine'}, tmp_path / 'w')
+        descriptors.append(found.fields['detected_descriptors'])
+    assert not np.allclose(*descriptors)
+    assert 'keypoints are found anew' in caplog.text
+
+
+@pytest.mark.parametrize('change', ['resize', 'options', 'file'])
+def test_all_that_points_follow_from_is_known(source, tmp_path, monkeypatch, change):
+    calls = []
+    mine = lambda images: calls.append(1) or finder(images)
     monkeypatch.setitem(detection.CLASSICAL, 'mine', mine)
-    for path in ('one', 'other', 'other'):
-        section = {'keypoints': 'mine', 'num_detected': 3, 'path': path}
-        detection.prepare(source, section, tmp_path)
-        after.append(sum(calls))
-    assert 0 < after[0] < after[1] == after[2]
+    section, after = {'keypoints': 'mine', 'resize': 'pad', 'options': {}}, []
+    np.savez(tmp_path / 'mine.npz', xy=np.ones((5, 1, 2)), score=np.ones((5, 1)))
+    if change == 'file':
+        section['keypoints'] = str(tmp_path / 'mine.npz')
+    detection.prepare(source, section, tmp_path / 'w')
+    changed = {
+        'resize': {'resize': 'crop'},
+        'options': {'options': {'method': 'nearest'}},
+    }
+    np.savez(tmp_path / 'mine.npz', xy=np.full((5, 1, 2), 3.0), score=np.ones((5, 1)))
+    for _ in range(2):
+        section |= changed.get(change, {})
+        found = detection.prepare(source, section, tmp_path / 'w')
+        after.append((len(calls), found.fields['detected'].max()))
+    assert after == [(0, 3) if change == 'file' else (2, 6)] * 2
 
 
 def test_a_file_of_points(source, tmp_path):

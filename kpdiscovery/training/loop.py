@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import os
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
-from kpdiscovery.data import feeds
+from kpdiscovery.data import feeds, identity
 from kpdiscovery.training import sharding
 from kpdiscovery.training.checkpoints import Checkpoints, Snapshot, last_of
 from kpdiscovery.training.label_files import LabelFiles
@@ -149,13 +150,20 @@ class _Run:
 
     def _wanted(self, meta: dict) -> Snapshot:
         """What a checkpoint must hold; labels are of one data set."""
-        rows, before = len(self.feed.source), meta.get('rows')
-        if any(self.sweepers) and before not in (None, rows):
+        before = meta.get('data', {'rows': meta.get('rows')})
+        changed = identity.difference(before, self.pictures)
+        if changed and any(self.sweepers):
             raise UserError(
-                f'{self.checkpoints.workdir} has labels of {before} pictures, the data has '
-                f'{rows}: train on the same pictures or in a new --workdir'
+                f'{self.checkpoints.workdir} has labels of other pictures ({changed}): '
+                'train on the same pictures or in a new --workdir'
             )
+        if changed:
+            self.log.say(f'warning: the pictures are not those of before ({changed})')
         return self._abstract(meta['number'])
+
+    @functools.cached_property
+    def pictures(self) -> identity.Identity:
+        return identity.of(self.feed.source)
 
     def _check_shapes(self) -> None:
         """Trace every phase before anything is compiled or saved."""
@@ -272,7 +280,7 @@ class _Run:
             'number': number,
             'phase': self.phases[number].name,
             'step': done,
-            'rows': len(self.feed.source),
+            'data': self.pictures._asdict(),
             'seconds': round(self.spent + time.monotonic() - self.start, 1),
             'device': f'{self.feed.sharding.mesh.size} x {jax.devices()[0].device_kind}',
         }

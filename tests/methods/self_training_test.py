@@ -270,7 +270,9 @@ def test_labels_of_another_data_set(source, tmp_path):
     train(settings(), source, tmp_path, max_seconds=0.0)
     other = Spots(length=40)
     joined = Joined(other, other.detected(np.random.default_rng(0)))
-    with pytest.raises(UserError, match='has labels of 16 pictures, the data has 40'):
+    with pytest.raises(
+        UserError, match='labels of other pictures .40 pictures, were 16'
+    ):
         train(settings(), joined, tmp_path)
 
 

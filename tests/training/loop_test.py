@@ -256,3 +256,25 @@ def _counted(counts, name, function):
         return function(*args)
 
     return traced
+
+
+@pytest.mark.parametrize('later, said', [
+    (Colors(20), '20 pictures, were 21'),
+    (Colors(seed=1), 'other content'),
+])  # fmt: skip
+def test_labels_are_of_the_same_pictures(tmp_path, later, said):
+    loop.train(Toy(steps=2), config(), Colors(), tmp_path)
+    with pytest.raises(UserError, match=rf'labels of other pictures \({said}\)'):
+        loop.train(Toy(steps=2), config(), later, tmp_path)
+
+
+@dataclasses.dataclass(frozen=True)
+class NoLabels(Toy):
+    def phases(self, config):
+        return super().phases(config)[:1]
+
+
+def test_without_labels_other_pictures_are_only_told(tmp_path, capsys):
+    loop.train(NoLabels(steps=2), config(), Colors(), tmp_path)
+    assert loop.train(NoLabels(steps=2), config(), Colors(seed=1), tmp_path).finished
+    assert 'not those of before (other content)' in capsys.readouterr().err

@@ -16,8 +16,8 @@ class Colors:
 
     truth = ()
 
-    def __init__(self, length=21, size=8, bad_row=None):
-        colors = np.random.default_rng(0).integers(0, 255, (length, 3), np.uint8)
+    def __init__(self, length=21, size=8, bad_row=None, seed=0):
+        colors = np.random.default_rng(seed).integers(0, 255, (length, 3), np.uint8)
         self._images = np.broadcast_to(colors[:, None, None], (length, size, size, 3))
         self._bad_row = bad_row
 

@@ -40,16 +40,25 @@ class Joined:
     Args:
         source: N rows.
         fields: {name: `[N, ...]`}, arrays or `Lazy`.
+        stamp: of the files they are from, for `data.identity`; '': what they are
+            follows from the pictures.
 
     Attributes:
         truth: the source's; what was found is no truth.
+        stamp: of all that is joined.
         files, labels, class_names, ...: the source's, where it has them.
 
     Raises:
         ValueError: an array of another length, or a name the source already has.
     """
 
-    def __init__(self, source: Source, fields: Mapping[str, np.ndarray | Lazy]):
+    def __init__(
+        self,
+        source: Source,
+        fields: Mapping[str, np.ndarray | Lazy],
+        *,
+        stamp: str = '',
+    ):
         for name, array in fields.items():
             if len(array) != len(source):
                 raise ValueError(
@@ -62,6 +71,7 @@ class Joined:
         self.source: Source = plain(source)
         self.fields: dict[str, Any] = {**before, **fields}
         self.truth = source.truth
+        self.stamp = (source.stamp if isinstance(source, Joined) else '') + stamp
 
     def __len__(self) -> int:
         return len(self.source)

@@ -129,14 +129,19 @@ def detector_of(path: str | os.PathLike) -> str:
     return str(_read(path).get('detector', ''))
 
 
-def join(source: Source, detections: Detections) -> Joined:
-    """The source with the batch fields that training reads (`types`)."""
+def join(source: Source, detections: Detections, *, stamp: str = '') -> Joined:
+    """The source with the batch fields that training reads (`types`).
+
+    Args:
+        stamp: of the file that they are from, see `Joined`.
+    """
     fields = {
         'detected': detections.xy,
         'detected_score': detections.score,
         'detected_descriptors': detections.descriptors,
     }
-    return Joined(source, {n: v for n, v in fields.items() if v is not None})
+    fields = {n: v for n, v in fields.items() if v is not None}
+    return Joined(source, fields, stamp=stamp)
 
 
 @functools.partial(jax.jit, static_argnums=2)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kpdiscovery.data import SPLITS, subset
+from kpdiscovery.data import SPLITS, identity, subset
 from kpdiscovery.data.joined import Joined, Lazy, feature_files
 from kpdiscovery.types import Source, UserError
 
@@ -61,7 +61,8 @@ def join(
         'features': Lazy(len(rows), maps.features),
         'features_valid': Lazy(len(rows), maps.valid),
     }
-    return Joined(subset.thin(source, num), fields)
+    stamp = identity.of_file(file.path)
+    return Joined(subset.thin(source, num), fields, stamp=stamp)
 
 
 def fit(

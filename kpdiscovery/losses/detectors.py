@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.ops import precision, vectors
+from kpdiscovery.ops import precision, reductions, vectors
 
 
 def cell_cross_entropy(
@@ -20,8 +20,7 @@ def cell_cross_entropy(
     """
     loglik = jax.nn.log_softmax(precision.full(logits), axis=-1)
     own = -jnp.take_along_axis(loglik, labels[..., None], axis=-1)[..., 0]
-    total = jnp.where(valid, own, 0).sum(axis=(1, 2))
-    return total / jnp.maximum(valid.sum(axis=(1, 2)), 1)
+    return reductions.mean_where(own, valid, axis=(1, 2))
 
 
 def descriptor_hinge(

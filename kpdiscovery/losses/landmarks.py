@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from kpdiscovery.ops import reductions
+
 _EPS = 1e-9  # Under the root, where the distance has no gradient.
 
 
@@ -40,7 +42,7 @@ def contrastive_landmarks(
         raise ValueError(f'form must be one of {sorted(hinges)}, got {form!r}')
     terms = jnp.where(same, squares, hinges[form]())
     counts = jnp.broadcast_to(counts, squares.shape)
-    return jnp.where(counts, terms, 0).sum() / jnp.maximum(counts.sum(), 1)
+    return reductions.mean_where(terms, counts)
 
 
 def heatmap_mse(

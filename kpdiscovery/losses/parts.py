@@ -5,6 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from kpdiscovery.ops import reductions
+
 _LEAST = 1e-12  # Probability.
 
 
@@ -45,8 +47,7 @@ def coherence(
     log = lambda p: -jnp.log(jnp.maximum(p, _LEAST))
     loss = mean(log(chosen)) if each else log(mean(chosen))
     counted = valid & counts.any(axis=-1)[..., None, None]
-    total = jnp.where(counted, loss, 0).sum(axis=(-2, -1))
-    return total / jnp.maximum(counted.sum(axis=(-2, -1)), 1)
+    return reductions.mean_where(loss, counted, axis=(-2, -1))
 
 
 def _check(maps, labels, counts, valid):

@@ -14,6 +14,7 @@ import optax
 from kpdiscovery.methods import learning, optimizers
 from kpdiscovery.models import backbones
 from kpdiscovery.models.classifier import Classifier
+from kpdiscovery.ops import reductions
 from kpdiscovery.types import Batch, State, WeightFile
 
 
@@ -129,13 +130,8 @@ def learn_classes(
         )
         loss = optax.softmax_cross_entropy_with_integer_labels(out.logits, label)
         inside = (label >= 0) & (label < out.logits.shape[-1])
-        loss = mean_of(jnp.where(inside, loss, jnp.nan), counts)
-        right = mean_of(out.logits.argmax(axis=-1) == label, counts)
+        loss = reductions.mean_where(jnp.where(inside, loss, jnp.nan), counts)
+        right = reductions.mean_where(out.logits.argmax(axis=-1) == label, counts)
         return loss, ({'loss': loss, 'accuracy': right}, {name: fresh})
 
     return learning.descend(objective, update, state)
-
-
-def mean_of(values: jax.Array, counts: jax.Array) -> jax.Array:
-    """Mean of the `[B]` values that count; 0 without any."""
-    return jnp.where(counts, values, 0).sum() / jnp.maximum(counts.sum(), 1)

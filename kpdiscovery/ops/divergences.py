@@ -34,22 +34,6 @@ class _Pictures(NamedTuple):
     number: jax.Array  # [N] int32 over all devices.
 
 
-def jensen_shannon(p: jax.Array, q: jax.Array) -> jax.Array:
-    """Divergence between `[..., C]` and `[..., C]`: `[...]` float32 in [0, ln 2].
-
-    Entries that are 0 count as they should; they must not be negative.
-
-    Raises:
-        ValueError: numbers of channels that differ.
-
-    Source: [lin1991].
-    """
-    if p.shape[-1:] != q.shape[-1:]:
-        raise ValueError(f'wanted equal channels, got {p.shape} and {q.shape}')
-    p, q = _positive(p), _positive(q)
-    return jnp.maximum((_own(p) + _own(q) - _sum_x_log_x(p + q)) / 2, 0.0)
-
-
 def most_similar(
     maps: jax.Array,
     k: int,

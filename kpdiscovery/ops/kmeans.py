@@ -155,7 +155,7 @@ class _Rows:
         self.blocks = blocks.count(len(x), self.block)
 
     def over_devices(self, tree):
-        return tree if self.axis_name is None else jax.lax.psum(tree, self.axis_name)
+        return parallel.total(tree, self.axis_name)
 
     def totals(self, centroids) -> _Totals:
         """Of all devices, for `[R, k, D]` centroids."""
@@ -288,7 +288,7 @@ def draw_row(
     target = jnp.minimum(target - start, upto[-1] * (1 - 1e-6))
     index = jnp.searchsorted(upto, target, side='right')
     drawn = jnp.where(mine, x[jnp.minimum(index, len(x) - 1)], 0.0)
-    return drawn if axis_name is None else jax.lax.psum(drawn, axis_name)
+    return parallel.total(drawn, axis_name)
 
 
 def _check(x, k, weights, init, iterations, restarts):

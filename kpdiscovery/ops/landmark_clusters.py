@@ -10,7 +10,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.ops import kmeans
+from kpdiscovery.ops import keypoints, kmeans
 from kpdiscovery.types import Keypoints
 
 
@@ -81,11 +81,10 @@ def landmarks_from_points(
     found, point = owns.any(axis=1), owns.argmax(axis=1)  # [N, K]
     places = jnp.take_along_axis(xy, point[..., None], axis=1)
     closeness = jnp.exp(-jnp.take_along_axis(distances, point, axis=1))
-    return Keypoints(
-        xy=jnp.where(found[..., None], places, 0.0).astype(jnp.float32),
-        score=jnp.where(found, closeness, 0.0),
-        label=jnp.broadcast_to(jnp.arange(count, dtype=jnp.int32), found.shape),
-        valid=found,
+    return keypoints.labelled(
+        jnp.where(found[..., None], places, 0.0).astype(jnp.float32),
+        jnp.where(found, closeness, 0.0),
+        found,
     )
 
 

@@ -73,20 +73,6 @@ def fill_holes(mask: jax.Array) -> jax.Array:
     return connected_components(ground, diagonal=False)[..., 1:-1, 1:-1] != 0
 
 
-def polygon_areas(labels: jax.Array) -> jax.Array:
-    """Area of each component's outer contour, in pixels.
-
-    A block of h x w pixels has (h - 1)(w - 1), a line 0.
-
-    Args:
-        labels: `[..., H, W]` of `connected_components`, of a mask without holes.
-
-    Returns:
-        `[..., H, W]` float32, at the first pixel of each component; -1 elsewhere.
-    """
-    return jnp.vectorize(_areas, signature='(h,w)->(h,w)')(labels)
-
-
 def largest_box(mask: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Tight box around the component with the largest outer contour.
 
@@ -167,6 +153,11 @@ def _least_around(label, none, diagonal):
 
 
 def _areas(labels: jax.Array) -> jax.Array:
+    """Area of each component's outer contour at its first pixel, -1 elsewhere.
+
+    Of labels `[H, W]` of a mask without holes, in pixels: a block of h x w of them has
+    (h - 1)(w - 1), a line 0.
+    """
     square = lambda op, x: jax.lax.reduce_window(
         x, jnp.int32(-1 if op is jax.lax.max else 0), op, (2, 2), (1, 1), 'VALID'
     )

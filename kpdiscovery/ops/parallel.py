@@ -45,6 +45,11 @@ def mean(tree, axis_name: str | None):
     return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
 
 
+def total(tree, axis_name: str | None):
+    """Sum over devices under `pmap` or `shard_map`; without an axis it is one already."""
+    return tree if axis_name is None else jax.lax.psum(tree, axis_name)
+
+
 def example_keys(key: jax.Array, index: jax.Array) -> jax.Array:
     """One key an example, independent of batch layout and device count: `[B]` keys."""
     return jax.vmap(jax.random.fold_in, (None, 0))(key, index)

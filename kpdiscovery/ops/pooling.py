@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.ops import precision
+from kpdiscovery.ops import precision, reductions
 
 KINDS = ('average', 'max', 'leaky_max')
 
@@ -96,7 +96,7 @@ def sparsity(x: jax.Array) -> jax.Array:
     The smaller, the sparser; 0 where all are.
     """
     fires = _cells(x).max(axis=-2) > 0
-    return jnp.where(fires, map_entropy(x), 0).sum(-1) / jnp.maximum(fires.sum(-1), 1)
+    return reductions.mean_where(map_entropy(x), fires, axis=-1)
 
 
 def _cells(x):

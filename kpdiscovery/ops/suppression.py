@@ -1,9 +1,8 @@
 """Non-maximum suppression: of several points close together only the best stay.
 
 One function a kind, since published detectors differ:
-maps are thinned greedily or in a fixed number of max-pooling passes, lists of points
-greedily by distance or by overlap of boxes, or adaptively. Ties go to the point that
-comes first.
+maps are thinned greedily, lists of points greedily by distance or adaptively. Ties go to
+the point that comes first.
 """
 
 from __future__ import annotations
@@ -34,19 +33,6 @@ def suppress_greedily(scores: jax.Array, *, radius: int) -> jax.Array:
     return jnp.where(kept.reshape(scores.shape), scores, 0)
 
 
-def suppress_in_passes(scores: jax.Array, *, radius: int, passes: int = 3) -> jax.Array:
-    """As `suppress_greedily`, but done after `passes` passes of max pooling.
-
-    Points that chains of better neighbours would have freed later are lost; pixels of a
-    plateau are all kept.
-    """
-    _check_radius(radius)
-    kept = jnp.zeros(scores.shape, bool)
-    for _ in range(passes):
-        kept = _one_pass(scores, kept, radius)
-    return jnp.where(kept, scores, 0)
-
-
 def suppress_near(xy: jax.Array, score: jax.Array, *, radius: float) -> jax.Array:
     """Which of the points `[..., N, 2]` stay: bool `[..., N]`.
 
@@ -55,19 +41,6 @@ def suppress_near(xy: jax.Array, score: jax.Array, *, radius: float) -> jax.Arra
     """
     gap = jnp.abs(xy[..., :, None, :] - xy[..., None, :, :]).max(axis=-1)
     return _greedy(gap <= radius, score)
-
-
-def suppress_boxes(
-    xy: jax.Array, score: jax.Array, *, size: float, overlap: float = 0.1
-) -> jax.Array:
-    """Which of the points `[..., N, 2]` stay: bool `[..., N]`.
-
-    Greedy by `score` `[..., N]`; those go whose box of side `size` overlaps that of a
-    kept one by more than `overlap` (intersection over union), and those that score 0.
-    """
-    gap = jnp.abs(xy[..., :, None, :] - xy[..., None, :, :])
-    both = jnp.prod(jnp.maximum(size - gap, 0), axis=-1)
-    return _greedy(both / (2 * size**2 - both) > overlap, score)
 
 
 def suppress_adaptively(

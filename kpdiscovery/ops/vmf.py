@@ -17,7 +17,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.ops import blocks, kmeans, precision, vectors
+from kpdiscovery.ops import blocks, kmeans, parallel, precision, vectors
 
 _START_ROWS = 50_000  # Rows, drawn at random, that k-means++ chooses its starts from.
 
@@ -83,7 +83,7 @@ def fit_vmf(
     expect = functools.partial(
         _expect, x, weights, kappa, min(block, len(x)), axis_name
     )
-    count = jnp.maximum(_over_devices(weights.sum(), axis_name), 1e-30)
+    count = jnp.maximum(parallel.total(weights.sum(), axis_name), 1e-30)
 
     def step(state):
         vmf, totals, _ = state
@@ -104,11 +104,6 @@ def fit_vmf(
     return jax.lax.while_loop(
         goes_on, step, (first, totals, jnp.full_like(mean, jnp.inf))
     )[0]
-
-
-def posteriors(x: jax.Array, vmf: Vmf, *, kappa: float = 30.0) -> jax.Array:
-    """Probabilities `[..., k]` float32 of the kernels for unit vectors `[..., D]`."""
-    return jax.nn.softmax(_logits(x, vmf.directions, vmf.mixture, kappa), axis=-1)
 
 
 def _logits(x, directions, mixture, kappa):
@@ -135,7 +130,7 @@ def _expect(x, weights, kappa, block, axis_name, directions, mixture) -> _Totals
 
     add = lambda i, carry: jax.tree.map(jnp.add, carry, visit(i))
     totals = jax.lax.fori_loop(1, blocks.count(len(x), block), add, visit(0))
-    return _over_devices(totals, axis_name)
+    return parallel.total(totals, axis_name)
 
 
 def _maximize(vmf, totals):
@@ -174,7 +169,7 @@ def _some_rows(key, x, weights, axis_name):
     def halve(_, span):  # Not by sorting, which takes minutes to compile for a TPU.
         low, high = span
         middle = (low + high) / 2
-        fits = _over_devices((rank <= middle).sum(), axis_name) <= _START_ROWS
+        fits = parallel.total((rank <= middle).sum(), axis_name) <= _START_ROWS
         return jnp.where(fits, middle, low), jnp.where(fits, high, middle)
 
     bound = jax.lax.fori_loop(0, 24, halve, (jnp.zeros(()), jnp.ones(())))[0]
@@ -198,10 +193,6 @@ def _plus_plus(key, rows, k, weights, axis_name):
     first = draw(jnp.ones_like(weights), uniform[0])
     start = jnp.repeat(first[None], k, axis=0), gap(first)
     return jax.lax.fori_loop(1, k, one_more, start)[0]
-
-
-def _over_devices(tree, axis_name):
-    return tree if axis_name is None else jax.lax.psum(tree, axis_name)
 
 
 def _check(x, k, kappa, weights, init, iterations):

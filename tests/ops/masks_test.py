@@ -29,7 +29,8 @@ def drawn(*rows):
 
 @jax.jit
 def filled_areas(mask):
-    return masks.polygon_areas(masks.connected_components(masks.fill_holes(mask)))
+    labels = masks.connected_components(masks.fill_holes(mask))
+    return jnp.vectorize(masks._areas, signature='(h,w)->(h,w)')(labels)
 
 
 def area(*rows):

@@ -28,19 +28,7 @@ def greedy(points, score, conflict):
 
 def test_kinds_differ_on_a_row():
     assert columns(suppression.suppress_greedily(ROW, radius=4)) == [2, 8]
-    passes = lambda n: suppression.suppress_in_passes(ROW, radius=4, passes=n)
-    assert columns(passes(1)) == [2]
-    assert columns(passes(3)) == [2, 8]
     assert columns(heatmaps.non_maximum_suppression(ROW, window=9)) == [2]
-    xy = jnp.array([[2.0, 0], [5, 0], [8, 0]])
-    kept = suppression.suppress_boxes(xy, jnp.array([0.9, 0.8, 0.7]), size=4)
-    assert kept.tolist() == [True, False, True]
-
-
-def test_boxes():
-    xy = jnp.array([[0.0, 0], [3, 0], [3, 1], [4, 0], [3, 3], [2, 3]])
-    kept = suppression.suppress_boxes(xy, 1 - 0.1 * jnp.arange(6.0), size=4)
-    assert columns(kept) == [0, 3, 5]
 
 
 # Against the definition.
@@ -63,13 +51,6 @@ def test_points_are_thinned_as_one_after_another(rng):
     near = lambda a, b: np.abs(a - b).max() <= 3
     got = suppression.suppress_near(*args, radius=3)
     assert columns(got) == greedy(xy, score, near)
-
-    def overlap(a, b):
-        both = np.prod(np.maximum(5 - np.abs(a - b), 0))
-        return both / (50 - both) > 0.2
-
-    got = suppression.suppress_boxes(*args, size=5, overlap=0.2)
-    assert columns(got) == greedy(xy, score, overlap)
 
 
 def test_adaptive_order_by_hand():
@@ -102,11 +83,9 @@ def test_adaptive_points_spread(rng):
 
 def test_nothing_stays_nothing():
     flat = jnp.zeros((2, 8, 8))
-    for thin in (suppression.suppress_greedily, suppression.suppress_in_passes):
-        np.testing.assert_array_equal(thin(flat, radius=2), 0)
+    np.testing.assert_array_equal(suppression.suppress_greedily(flat, radius=2), 0)
     xy, none = jnp.ones((2, 5, 2)), jnp.zeros((2, 5))
     assert not suppression.suppress_near(xy, none, radius=2).any()
-    assert not suppression.suppress_boxes(xy, none, size=2).any()
     np.testing.assert_array_equal(suppression.suppress_adaptively(xy, none, 7), -1)
 
 
@@ -127,7 +106,6 @@ def test_same_under_jit_and_vmap(rng):
     maps = jnp.asarray(rng.uniform(0, 1, (3, 12, 12)), jnp.float32)
     cases = [
         (lambda x, s, m: suppression.suppress_near(x, s, radius=2.0)),
-        (lambda x, s, m: suppression.suppress_boxes(x, s, size=2.0)),
         (lambda x, s, m: suppression.suppress_adaptively(x, s, 6)),
         (lambda x, s, m: suppression.suppress_greedily(m, radius=2)),
     ]
@@ -138,5 +116,5 @@ def test_same_under_jit_and_vmap(rng):
 
 
 def test_gradients_reach_what_stays():
-    total = lambda s: suppression.suppress_in_passes(s, radius=4).sum()
+    total = lambda s: suppression.suppress_greedily(s, radius=4).sum()
     assert columns(jax.grad(total)(ROW)) == [2, 8]

@@ -14,7 +14,7 @@ from kpdiscovery.methods import classification, learning, optimizers
 from kpdiscovery.methods.feature_alignment import aligning, parts, pools
 from kpdiscovery.methods.feature_alignment.features import GIVEN, Features, of_batch
 from kpdiscovery.methods.options import check_choices
-from kpdiscovery.ops import coordinates, heatmaps, parallel
+from kpdiscovery.ops import coordinates, heatmaps, parallel, reductions
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops.alignment import MODELS
 from kpdiscovery.types import (
@@ -174,7 +174,7 @@ class FeatureAlignment(Method):
         valid = labels['valid'][batch['index']]
         maps = self._maps(state.variables['parts'], rows, valid)
         surprise = -jnp.log(maps.max(axis=-1))
-        loss = jnp.where(valid, surprise, 0).sum() / jnp.maximum(valid.sum(), 1)
+        loss = reductions.mean_where(surprise, valid)
         return dataclasses.replace(state, step=state.step + 1), {'loss': loss}
 
     def _inherit(self, update, key, batch, before: State | None) -> State:
@@ -207,7 +207,7 @@ class FeatureAlignment(Method):
         both = jnp.concatenate([maps[:1], aligned.maps])
         counts = jnp.concatenate([jnp.ones(1, bool), there])
         loss = losses.coherence(both, labels, counts, valid, each=self.loss == 'each')
-        share = lambda x: jnp.where(there, x, 0).sum() / jnp.maximum(there.sum(), 1)
+        share = functools.partial(reductions.mean_where, where=there)
         terms = {
             'matches': share(aligned.matches.valid.sum(axis=1)),
             'inliers': share(aligned.transforms.inliers.sum(axis=1)),

@@ -5,6 +5,7 @@ C channels: the parts, and the background as the last one. P cells of h x w.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -55,7 +56,7 @@ def learn_dictionary(method, table: Any, key: jax.Array, *, axis_name: str | Non
 
     Source: [guo2020], section 3.1; sampling as in [kortylewski2020].
     """
-    total = lambda x: x if axis_name is None else jax.lax.psum(x, axis_name)
+    total = functools.partial(parallel.total, axis_name=axis_name)
     of_rows, of_fit = jax.random.split(key)
     valid = table['valid'] & table['row_valid'][:, None, None]
     rows, counts = sample_cells(

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from kpdiscovery.methods.feature_alignment import parts
 from kpdiscovery.methods.feature_alignment.features import of_batch
-from kpdiscovery.ops import divergences, parallel
+from kpdiscovery.ops import divergences, parallel, reductions
 from kpdiscovery.types import Batch, State, Sweep, SweepResult, Tree
 
 _STORED = jnp.bfloat16  # Of unit vectors: half the memory of a data set.
@@ -97,10 +97,7 @@ def _nearest(method, rows, directions, *, axis_name):
         maps, method.neighbours, valid=rows['row_valid'], cell_valid=cells,
         block=method.block, axis_name=axis_name,
     )  # fmt: skip
-    total = lambda x: x if axis_name is None else jax.lax.psum(x, axis_name)
-    mean = lambda x, where: (
-        total(jnp.where(where, x, 0).sum()) / jnp.maximum(total(where.sum()), 1)
-    )
+    mean = functools.partial(reductions.mean_where, axis_name=axis_name)
     there = found.indices >= 0
     ground = maps.argmax(axis=-1) == maps.shape[-1] - 1
     scalars = {

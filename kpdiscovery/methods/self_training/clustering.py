@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.ops import kmeans, neighbors, vectors
+from kpdiscovery.ops import kmeans, neighbors, parallel, vectors
 
 _PICTURES = 64  # Whose distances to all clusters are held at a time.
 
@@ -58,7 +58,7 @@ def drop_outliers(
     scores = jnp.where(counts, neighbors.outlier_scores(near), jnp.inf)
     everyone = scores if axis_name is None else jax.lax.all_gather(scores, axis_name)
     ranked = jnp.sort(everyone.ravel())
-    total = total_over(counts.sum(), axis_name)
+    total = parallel.total(counts.sum(), axis_name)
     last = jnp.ceil((1 - share) * total).astype(jnp.int32) - 1
     return (counts & (scores <= ranked[jnp.maximum(last, 0)])).reshape(valid.shape)
 
@@ -101,7 +101,7 @@ def keep_object(
         return kmeans.assign(rows, found.centroids)[1].reshape(group.shape)
 
     nearer = distances(0, inside) < distances(1, outside)
-    any_ground = total_over(outside.sum(), axis_name) > 0
+    any_ground = parallel.total(outside.sum(), axis_name) > 0
     return jnp.where(any_ground, nearer & (inside | outside), inside)
 
 
@@ -222,7 +222,7 @@ def distance_thresholds(
     0 for a cluster without points. Source: released code of [mallis2020].
     """
     at = jnp.where(labels >= 0, labels, k)  # Out of range: dropped.
-    add = lambda values: total_over(
+    add = lambda values: parallel.total(
         jnp.zeros(k).at[at].add(values, mode='drop'), axis_name
     )
     many = jnp.maximum(add(jnp.ones_like(distances)), 1)
@@ -238,9 +238,4 @@ def contingency(
     both = (a >= 0) & (b >= 0)
     at = jnp.where(both, a, shape[0])
     counts = jnp.zeros(shape).at[at, b].add(1.0, mode='drop')
-    return total_over(counts, axis_name)
-
-
-def total_over(values, axis_name: str | None):
-    """Sums over devices."""
-    return values if axis_name is None else jax.lax.psum(values, axis_name)
+    return parallel.total(counts, axis_name)

@@ -20,6 +20,7 @@ from kpdiscovery.methods.learning import descend, start
 from kpdiscovery.methods.self_training import network
 from kpdiscovery.ops import coordinates, heatmaps, parallel, warps
 from kpdiscovery.ops import images as image_ops
+from kpdiscovery.ops.reductions import mean_where
 from kpdiscovery.types import Batch, State, Tree
 
 GROUPS = {'network': ('trunk', 'detector', 'descriptor')}
@@ -88,8 +89,8 @@ def loss(method, rules, views: LabelledViews, key, variables):
     total = method.detector_weight * detector + method.descriptor_weight * descriptor
     length = jnp.sqrt(jnp.sum(maps.descriptors**2, axis=-1)).mean()
     squares, same, counts = pairs
-    together = _mean_where(squares, same & counts)
-    apart = _mean_where(squares, ~same & counts)
+    together = mean_where(squares, same & counts)
+    apart = mean_where(squares, ~same & counts)
     scalars = {
         'loss': total,
         'detector': detector,
@@ -235,7 +236,3 @@ def _squares(a, b):
 def _distance(a, b):
     gap = a[..., :, None, :] - b[..., None, :, :]
     return jnp.sqrt(jnp.sum(gap**2, axis=-1))
-
-
-def _mean_where(values, counts):
-    return jnp.where(counts, values, 0).sum() / jnp.maximum(counts.sum(), 1)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.methods.self_training.clustering import contingency, total_over
+from kpdiscovery.methods.self_training.clustering import contingency
+from kpdiscovery.ops import parallel
 
 _GRID = 256  # Cells a side that are told apart.
 _NEAR = 1.5  # Cells within which an old point and a new one are the same.
@@ -56,7 +57,7 @@ def health(
         `change` = 1 - normalised mutual information of old and new labels (0: the same
         clusters under any numbers).
     """
-    add = lambda values: total_over(values.astype(jnp.float32).sum(), axis_name)
+    add = lambda values: parallel.total(values.astype(jnp.float32).sum(), axis_name)
     left = labels >= 0
     many, found = add(left), jnp.maximum(add(detected), 1)
     old = max(clusters, labels.shape[1])

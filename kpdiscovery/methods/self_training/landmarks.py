@@ -114,7 +114,7 @@ def _merge(method, rows, clusters, step, key, *, axis_name):
     )
     sure = rows['sure'] & rows['row_valid'][:, None]
     together, many = _meetings(rows['peak'], sure, method.merge_distance)
-    together, many = clustering.total_over((together, many), axis_name)
+    together, many = parallel.total((together, many), axis_name)
     active = clusters['active'] & (population > method.min_population)
     never = 2.0  # More than all pictures.
     overlap = jnp.where(step >= method.merge_start, method.merge_overlap, never)

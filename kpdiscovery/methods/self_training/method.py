@@ -22,6 +22,7 @@ from kpdiscovery.methods.self_training.augmentation import Augmentation
 from kpdiscovery.methods.self_training.correspond import Rules
 from kpdiscovery.methods.self_training.network import Size
 from kpdiscovery.ops import coordinates, heatmaps, landmark_clusters, vectors
+from kpdiscovery.ops.keypoints import labelled
 from kpdiscovery.types import Keypoints, Method, Phase, Prediction
 
 _CORRESPONDENCES = ('clustering', 'equivariance')
@@ -211,7 +212,7 @@ class SelfTraining(Method):
         valid = jnp.ones(score.shape, bool)
         if self.chapter == 5:
             valid = (score >= self.threshold) & variables['clusters']['active'][None]
-        return _labelled(xy, score, valid)
+        return labelled(xy, score, valid)
 
     def _clustered(self, variables, images) -> Keypoints:
         maps = network.stage_one(self.network, variables, images)
@@ -230,13 +231,8 @@ class SelfTraining(Method):
             values, label, points.score, self.num_labels
         )
         (xy, valid), (score, _) = by_label(points.xy), by_label(points.score[..., None])
-        return _labelled(xy, jnp.where(valid, score[..., 0], 0), valid)
+        return labelled(xy, jnp.where(valid, score[..., 0], 0), valid)
 
     def _unordered(self, variables, images) -> Keypoints:
         """Chapter 4 before its last phase: points without an order."""
         return self.detect(network.scores(self.network, variables, images))
-
-
-def _labelled(xy, score, valid) -> Keypoints:
-    label = jnp.arange(score.shape[1], dtype=jnp.int32)
-    return Keypoints(xy, score, jnp.broadcast_to(label[None], score.shape), valid)

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 
 from kpdiscovery.methods.learning import descend, start
 from kpdiscovery.methods.self_training import label_tables, landmarks, network
-from kpdiscovery.methods.self_training.clustering import total_over
 from kpdiscovery.methods.self_training.correspond import labelled_view, targets
 from kpdiscovery.methods.self_training.health import advise, old_labels
 from kpdiscovery.ops import assignment, coordinates, heatmaps, parallel, warps
@@ -186,8 +185,8 @@ def _align_or_keep(method, rows, clusters, step, key, *, axis_name):
     label = jnp.where(counts, jnp.arange(slots)[None], -1)
     table = {'xy': xy, 'score': rows['score'],
              **label_tables.without_labels(label.shape), 'landmark': label}  # fmt: skip
-    pictures = total_over(rows['row_valid'].sum(), axis_name)
-    aligned = total_over((label >= 0).any(axis=1).sum(), axis_name)
+    pictures = parallel.total(rows['row_valid'].sum(), axis_name)
+    aligned = parallel.total((label >= 0).any(axis=1).sum(), axis_name)
     return table, {}, {'aligned': aligned / jnp.maximum(pictures, 1)}
 
 

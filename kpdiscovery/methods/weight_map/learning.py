@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from kpdiscovery import losses
-from kpdiscovery.methods.classification import check_labels, learn_classes, mean_of
+from kpdiscovery.methods.classification import check_labels, learn_classes
 from kpdiscovery.methods.learning import descend
 from kpdiscovery.models.vgg import IMAGENET_MEAN
 from kpdiscovery.ops import images as image_ops
+from kpdiscovery.ops.reductions import mean_where
 from kpdiscovery.types import Batch, State
 
 
@@ -100,7 +101,7 @@ def _keep_class(method, judge, images, maps, label, counts):
         target = jax.nn.one_hot(label, method.num_classes)
     each = losses.weight_map(logits, target, maps, regularizer=method.regularizer)
     kept = logits.argmax(axis=-1) == target.argmax(axis=-1)
-    return {'loss': mean_of(each, counts), 'kept': mean_of(kept, counts)}
+    return {'loss': mean_where(each, counts), 'kept': mean_where(kept, counts)}
 
 
 def _keep_apart(method, judge, images, maps, chosen, counts):
@@ -113,10 +114,10 @@ def _keep_apart(method, judge, images, maps, chosen, counts):
     terms = {}
     if method.inner:
         inner = losses.triplet(whole, shown, hidden, margin=method.margin)
-        terms['inner'] = mean_of(inner, counts)
+        terms['inner'] = mean_where(inner, counts)
     if method.outer:
         terms['outer'] = _triplets(shown, chosen, method)
-    size = method.regularizer * mean_of(jnp.abs(maps).mean(axis=(1, 2)), counts)
+    size = method.regularizer * mean_where(jnp.abs(maps).mean(axis=(1, 2)), counts)
     return {**terms, 'loss': sum(terms.values()) + size}
 
 
@@ -126,7 +127,7 @@ def _triplets(vectors, chosen, method):
     each = losses.triplet(
         vectors, vectors[positive], vectors[negative], margin=method.margin
     )
-    return mean_of(each, counts)
+    return mean_where(each, counts)
 
 
 def _view(method, batch, key):

@@ -19,6 +19,7 @@ from kpdiscovery.models.classifier import Classifier, class_activation_maps
 from kpdiscovery.models.weight_map import WeightMap
 from kpdiscovery.ops import heatmaps, masks
 from kpdiscovery.ops import images as image_ops
+from kpdiscovery.ops.keypoints import labelled
 from kpdiscovery.types import (
     Batch,
     Keypoints,
@@ -172,4 +173,4 @@ class WeightMapping(Method):
 def _peak(maps) -> Keypoints:
     """The highest pixel of each map, as its one keypoint."""
     found = heatmaps.top_k_keypoints(maps, 1, window=1)
-    return dataclasses.replace(found, label=jnp.zeros_like(found.label))
+    return labelled(found.xy, found.score, found.valid)

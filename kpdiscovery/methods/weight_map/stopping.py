@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from kpdiscovery.ops import images as image_ops
-from kpdiscovery.ops import masks
+from kpdiscovery.ops import masks, reductions
 from kpdiscovery.types import Batch, State, Sweep, SweepResult, Tree
 
 THUMBNAIL = 32  # Side of the maps that are kept for the report.
@@ -63,8 +63,10 @@ def _score(method, rows, state: State, key) -> SweepResult:
     """Means over the rows; a map that is 1 everywhere has the highest score of all,
     so none counts before the first epoch or with boxes as large as the pictures."""
     del key
-    mean = lambda x: jnp.where(rows['row_valid'], x, 0).sum() / rows['row_valid'].sum()
-    concentration, area = mean(rows['score']), mean(rows['area'])
+    concentration, area = (
+        reductions.mean_where(rows[name], rows['row_valid'])
+        for name in ('score', 'area')
+    )
     counts = (state.step > 0) & (area < method.largest_area)
     scalars = {
         'score': jnp.where(counts, concentration, -jnp.inf),

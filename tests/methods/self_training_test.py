@@ -10,7 +10,7 @@ import pytest
 from kpdiscovery import config, methods
 from kpdiscovery.data import feeds
 from kpdiscovery.data.joined import Joined
-from kpdiscovery.methods.self_training import SelfTraining, labels, network
+from kpdiscovery.methods.self_training import SelfTraining, label_tables, network
 from kpdiscovery.methods.self_training.health import advise
 from kpdiscovery.training import loop, sharding
 from kpdiscovery.training.sweeps import Sweeper
@@ -182,12 +182,12 @@ def test_points_outside_the_boxes_are_left_out(source):
     box = np.float32([[[0, 0, 15.5, 31.5]], [[40, 40, 60, 60]]])
     batch = {k: v[:2] for k, v in batch.items()}
     batch |= {'boxes': box, 'boxes_valid': np.array([[True], [False]])}
-    rows = labels.read_generic(methods.build(settings().method), None, batch, {})
+    rows = label_tables.read_generic(methods.build(settings().method), None, batch, {})
     left = batch['detected'][0, :, 0] <= 15.5
     assert np.asarray(rows['valid'])[0].sum() == left.sum()
     assert np.asarray(rows['valid'])[1].all()  # No valid box: all count.
     far = {**batch, 'boxes_valid': np.ones((2, 1), bool)}
-    assert not labels.read_generic(
+    assert not label_tables.read_generic(
         methods.build(settings().method), None, far, {}
     )['valid'][1].any()  # fmt: skip
 

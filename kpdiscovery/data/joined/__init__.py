@@ -71,7 +71,8 @@ class Joined:
         self.source: Source = plain(source)
         self.fields: dict[str, Any] = {**before, **fields}
         self.truth = source.truth
-        self.stamp = (source.stamp if isinstance(source, Joined) else '') + stamp
+        own = source.stamp if isinstance(source, Joined) else ''
+        self.stamp: str = own + stamp
 
     def __len__(self) -> int:
         return len(self.source)

@@ -57,7 +57,7 @@ def landmark_repeatability(fit: Split, test: Split) -> dict[str, float]:
         Unmeasurable: the keypoints are no landmarks (`landmarks_of`), there are no
             predictions of warped copies, or no landmark was found in both.
 
-    Source: equivariance as in Thewlis et al. 2017 (arXiv:1705.02193); own definition.
+    Source: equivariance as in [thewlis2017]; own definition.
     """
     landmarks_of(test.prediction.keypoints, test.num_labels)
     if test.warped is None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -20,6 +22,12 @@ COMMANDS = {
     'bench': 'time what the library is fast at',
     'doctor': 'say what the machine, a config or its data lack',
 }
+
+# Of the disk, not of the program: no permission, full, a file where a folder is wanted.
+_OUTSIDE = (
+    errno.EACCES, errno.EDQUOT, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOSPC,
+    errno.ENOTDIR, errno.EPERM, errno.EROFS,
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,6 +58,14 @@ def run(
     except UserError as error:
         print(f'kpd: {error}', file=sys.stderr)
         return 2
+    except OSError as error:
+        if error.errno not in _OUTSIDE:
+            raise
+        print(f'kpd: {error.filename}: {error.strerror}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('kpd: stopped', file=sys.stderr)
+        return 128 + signal.SIGINT
 
 
 class Parser(argparse.ArgumentParser):

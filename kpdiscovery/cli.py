@@ -7,6 +7,7 @@ import errno
 import importlib
 import logging
 import os
+import pathlib
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -66,6 +67,20 @@ def run(
     except KeyboardInterrupt:
         print('kpd: stopped', file=sys.stderr)
         return 128 + signal.SIGINT
+
+
+def check_writable(folder: str | os.PathLike) -> None:
+    """Before minutes of work: whether files can be written there, or it can be made.
+
+    Raises:
+        UserError: a file is in its place, or there is no permission.
+    """
+    path = pathlib.Path(folder).absolute()
+    there = next(place for place in (path, *path.parents) if place.exists())
+    if not there.is_dir():
+        raise UserError(f'{there} is a file, wanted a folder')
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f'{there}: there is no permission to write there')
 
 
 class Parser(argparse.ArgumentParser):

@@ -97,7 +97,7 @@ def train(
         UserError: the workdir is another's, or the loss is not finite.
     """
     mesh = sharding.make_mesh(config['mesh']['data'])
-    phases = _phases(method, config)  # Mistakes are told before anything is written.
+    phases = phases_of(method, config)  # Mistakes are told before anything is written.
     feed = feeds.Feed(source, config['data']['batch_size'], sharding.by_rows(mesh))
     with (
         jax.set_mesh(mesh),
@@ -105,7 +105,7 @@ def train(
         Log(checkpoints.workdir) as log,
         Stop(max_seconds) as stop,
     ):
-        before = functools.partial(_phases, method)
+        before = functools.partial(phases_of, method)
         return _Run(phases, before, config, feed, checkpoints, log, stop).run()
 
 
@@ -117,7 +117,12 @@ def _checkpoints(method, config, workdir):
     return Checkpoints(workdir, config, keep=keep, free=free)
 
 
-def _phases(method, config):
+def phases_of(method: Method, config: dict) -> tuple[Phase, ...]:
+    """What a config's method trains, one after the other.
+
+    Raises:
+        UserError: a phase or one of its settings is missing, unknown or out of range.
+    """
     try:
         return method.phases(config)
     except KeyError as error:

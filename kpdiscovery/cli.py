@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import logging
 import os
+import pathlib
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -20,6 +23,12 @@ COMMANDS = {
     'bench': 'time what the library is fast at',
     'doctor': 'say what the machine, a config or its data lack',
 }
+
+# Of the disk, not of the program: no permission, full, a file where a folder is wanted.
+_OUTSIDE = (
+    errno.EACCES, errno.EDQUOT, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOSPC,
+    errno.ENOTDIR, errno.EPERM, errno.EROFS,
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,6 +59,28 @@ def run(
     except UserError as error:
         print(f'kpd: {error}', file=sys.stderr)
         return 2
+    except OSError as error:
+        if error.errno not in _OUTSIDE:
+            raise
+        print(f'kpd: {error.filename}: {error.strerror}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('kpd: stopped', file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def check_writable(folder: str | os.PathLike) -> None:
+    """Before minutes of work: whether files can be written there, or it can be made.
+
+    Raises:
+        UserError: a file is in its place, or there is no permission.
+    """
+    path = pathlib.Path(folder).absolute()
+    there = next(place for place in (path, *path.parents) if place.exists())
+    if not there.is_dir():
+        raise UserError(f'{there} is a file, wanted a folder')
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f'{there}: there is no permission to write there')
 
 
 class Parser(argparse.ArgumentParser):

@@ -13,7 +13,7 @@ from types import ModuleType
 
 import ml_collections
 
-from kpdiscovery import methods
+from kpdiscovery import config_checks, methods
 from kpdiscovery.types import UserError
 
 
@@ -41,9 +41,14 @@ def load(name: str, overrides: Iterable[str] = ()) -> ml_collections.ConfigDict:
 
 
 def override(config, settings: Iterable[str]) -> None:
-    """Apply settings such as 'data.batch_size=64' to a config, in place."""
+    """Apply settings such as 'data.batch_size=64' to a config, in place.
+
+    Raises:
+        UserError: no such setting, or a value that it cannot have.
+    """
     for setting in settings:
         _override(config, setting)
+    config_checks.check(config)
 
 
 def names() -> list[str]:

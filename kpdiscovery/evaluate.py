@@ -44,6 +44,7 @@ def main(argv: Sequence[str]) -> int:
         help='also the last epoch and, of those kept, the one with the highest METRIC',
     )
     args, overrides = parser.parse(argv)
+    cli.check_writable(args.workdir)
     trained = inference.load(args.workdir, overrides, step=args.step)
     if args.data:
         data.point_to(trained.config.data, args.data)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from kpdiscovery import data, detection, methods, metrics, transfer
 from kpdiscovery.data import class_labels
 from kpdiscovery.data.joined import temporal
+from kpdiscovery.training import loop
 from kpdiscovery.types import Method, Source
 
 
@@ -34,6 +35,7 @@ def prepare(
         UserError: something that the method asks for is not there, or does not fit.
     """
     method = methods.build(settings.method)
+    loop.phases_of(method, settings.to_dict())  # Its mistakes are told first.
     transfer.settle(settings, method, workdir)
     class_labels.expect(settings, type(method))
     source = data.build(settings.data, split='train') if source is None else source

@@ -23,6 +23,7 @@ def main(argv: Sequence[str]) -> int:
     )
     args, overrides = parser.parse(argv)
     settings = config.load(args.config, overrides)
+    cli.check_writable(args.workdir)
     if args.data:
         data.point_to(settings.data, args.data)
     prepared = preparation.prepare(settings, args.workdir)

@@ -22,7 +22,7 @@ BELOW = {  # Room -> rooms it may import, itself included.
     'methods': {'methods', 'losses', 'models', 'ops', 'types'},
     'data': {'data', 'ops', 'types'},
     'metrics': {'metrics', 'ops', 'types'},
-    'training': {'training', 'data.feeds', 'ops', 'types'},
+    'training': {'training', 'data.feeds', 'data.identity', 'ops', 'types'},
 }
 HEAVY = (
     'grain',

@@ -27,7 +27,7 @@ def build(data: Mapping[str, Any], *, split: str) -> Source:
         raise UserError(f'split must be one of {SPLITS}, got {split!r}')
     try:
         source = SOURCES[data['source']](split, data)
-    except TypeError as error:  # An option that the source does not have.
+    except (TypeError, ValueError) as error:  # An option or value it does not have.
         raise UserError(f'data.options of {data["source"]}: {error}') from error
     num = data.get('rows', 0) if split == 'train' else 0
     if data.get('features', ''):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import logging
@@ -49,6 +50,7 @@ class Checkpoints:
         free: Iterable[str] = (),
     ):
         self.workdir = pathlib.Path(workdir).resolve()
+        self._own = not self.workdir.exists()
         self.workdir.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.workdir)
         try:
@@ -63,8 +65,19 @@ class Checkpoints:
         return self
 
     def __exit__(self, *unused):
+        nothing = not self._manager.all_steps()
         self._manager.close()
+        if nothing:
+            self._tidy()
         self._lock.close()
+
+    def _tidy(self):
+        """A start that failed leaves no folder that looks like a run."""
+        (self.workdir / f'.lock{jax.process_index()}').unlink(missing_ok=True)
+        folders = [self.workdir / 'checkpoints', *[self.workdir] * self._own]
+        with contextlib.suppress(OSError):  # One is not empty.
+            for folder in folders:
+                folder.rmdir()
 
     def save(self, step: int, snapshot: Snapshot, meta: dict) -> None:
         """Write checkpoint `step` unless it is there already, and whole."""

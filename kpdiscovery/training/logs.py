@@ -7,6 +7,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import tqdm
@@ -17,25 +18,21 @@ class Log:
 
     `metrics.jsonl` has one line a logged step: phase, step, seconds since start,
     images_per_s and every scalar. On a terminal a bar shows the rest of the phase, plain
-    lines otherwise.
+    lines otherwise. Nothing is written before there is something to log.
     """
 
     def __init__(self, workdir: pathlib.Path):
-        import tensorboardX  # Predicting and calling pure functions need none of it.
-
         self._active = jax.process_index() == 0
         self._start = time.monotonic()
-        self._bar = None
-        if self._active:
-            self._lines = open(workdir / 'metrics.jsonl', 'a')  # noqa: SIM115
-            self._board = tensorboardX.SummaryWriter(str(workdir / 'tensorboard'))
+        self._bar, self._workdir = None, workdir
+        self._lines: Any = None
 
     def __enter__(self):
         return self
 
     def __exit__(self, *unused):
         self.close_bar()
-        if self._active:
+        if self._lines:
             self._lines.close()
             self._board.close()
 
@@ -70,10 +67,18 @@ class Log:
     def _record(self, row, values, total):
         if not self._active:
             return
+        if not self._lines:
+            self._open()
         self._lines.write(json.dumps(row) + '\n')
         self._lines.flush()
         for key, value in values.items():
             self._board.add_scalar(f'{self._name}/{key}', value, total)
+
+    def _open(self):
+        import tensorboardX  # Predicting and calling pure functions need none of it.
+
+        self._lines = open(self._workdir / 'metrics.jsonl', 'a')  # noqa: SIM115
+        self._board = tensorboardX.SummaryWriter(str(self._workdir / 'tensorboard'))
 
     def say(self, text: str) -> None:
         """A line for the person, without breaking the bar."""

@@ -16,12 +16,12 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from kpdiscovery.data import feeds, identity
-from kpdiscovery.training import sharding
+from kpdiscovery.training import lengthening, sharding
 from kpdiscovery.training.checkpoints import Checkpoints, Snapshot, last_of
 from kpdiscovery.training.label_files import LabelFiles
 from kpdiscovery.training.logs import Log
 from kpdiscovery.training.sweeps import Sweeper
-from kpdiscovery.types import Method, Source, UserError
+from kpdiscovery.types import Method, Phase, Source, UserError
 
 
 class Outcome(NamedTuple):
@@ -41,24 +41,31 @@ class Stop:
             math.inf if max_seconds is None else time.monotonic() + max_seconds
         )
         self._signal = ''
+        self.stepped = False  # Before the first step no time is up.
 
     def __enter__(self):
-        self._old = signal.getsignal(signal.SIGTERM)
-        signal.signal(signal.SIGTERM, self._on_signal)
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        self._old = {n: signal.signal(n, self._on_signal) for n in numbers}
         return self
 
     def __exit__(self, *unused):
-        signal.signal(signal.SIGTERM, self._old)
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
 
     def _on_signal(self, number, frame):
         del frame
+        if number == signal.SIGINT:
+            if self._signal:  # Asked twice: at once.
+                raise KeyboardInterrupt
+            os.write(2, b'\nstopping after this step; Ctrl-C again ends at once\n')
         self._signal = signal.Signals(number).name
 
     @property
     def reason(self) -> str:
         if self._signal:
             return f'stopped by {self._signal}'
-        return 'time is up' if time.monotonic() >= self._deadline else ''
+        late = self.stepped and time.monotonic() >= self._deadline
+        return 'time is up' if late else ''
 
     def agreed(self) -> str:
         """A reason if any process has one: a step waits for all, so all stop together.
@@ -83,28 +90,39 @@ def train(
     Args:
         config: plain dict with `seed`, `data.batch_size`, `phases`, `mesh.data` and
             `run` (`log_every`, `checkpoint_every`: steps; `keep`: checkpoints).
-        max_seconds: stop cleanly after this long; the same call resumes.
+        max_seconds: stop cleanly after this long, compiling included, but not before
+            the first step; the same call resumes. Ctrl-C and SIGTERM stop cleanly too.
 
     Raises:
         UserError: the workdir is another's, or the loss is not finite.
     """
     mesh = sharding.make_mesh(config['mesh']['data'])
+    phases = phases_of(method, config)  # Mistakes are told before anything is written.
+    feed = feeds.Feed(source, config['data']['batch_size'], sharding.by_rows(mesh))
     with (
         jax.set_mesh(mesh),
         _checkpoints(method, config, workdir) as checkpoints,
         Log(checkpoints.workdir) as log,
         Stop(max_seconds) as stop,
     ):
-        feed = feeds.Feed(source, config['data']['batch_size'], sharding.by_rows(mesh))
-        return _Run(_phases(method, config), config, feed, checkpoints, log, stop).run()
+        before = functools.partial(phases_of, method)
+        return _Run(phases, before, config, feed, checkpoints, log, stop).run()
 
 
 def _checkpoints(method, config, workdir):
-    keep, free = config['run']['keep'], method.may_change()
+    keep, free = (
+        config['run']['keep'],
+        {*method.may_change(), *lengthening.judged(config)},
+    )
     return Checkpoints(workdir, config, keep=keep, free=free)
 
 
-def _phases(method, config):
+def phases_of(method: Method, config: dict) -> tuple[Phase, ...]:
+    """What a config's method trains, one after the other.
+
+    Raises:
+        UserError: a phase or one of its settings is missing, unknown or out of range.
+    """
     try:
         return method.phases(config)
     except KeyError as error:
@@ -114,8 +132,9 @@ def _phases(method, config):
 
 
 class _Run:
-    def __init__(self, phases, config, feed, checkpoints, log, stop):
+    def __init__(self, phases, before, config, feed, checkpoints, log, stop):
         self.phases, self.feed, self.log, self.stop = phases, feed, log, stop
+        self.before = before  # Phases of an earlier config.
         self.checkpoints, self.every = checkpoints, config['run']
         self.starts = list(itertools.accumulate((p.steps for p in phases), initial=0))
         self.order = feeds.shuffled(len(feed.source), feed.batch_size, config['seed'])
@@ -159,11 +178,20 @@ class _Run:
             )
         if changed:
             self.log.say(f'warning: the pictures are not those of before ({changed})')
+        number, before = meta['number'], self.before(meta['config'])
+        text = functools.partial(self._program, number)
+        place = (number, meta['step'])
+        lengthening.check(before, self.phases, meta['config'], place, text)
         return self._abstract(meta['number'])
 
     @functools.cached_property
     def pictures(self) -> identity.Identity:
         return identity.of(self.feed.source)
+
+    def _program(self, number: int, phase: Phase) -> str:
+        now, key = self._abstract(number), self._key(number, 1)
+        step = jax.jit(phase.step)
+        return step.lower(now.state, self.first, now.labels, key).as_text()
 
     def _check_shapes(self) -> None:
         """Trace every phase before anything is compiled or saved."""
@@ -214,7 +242,7 @@ class _Run:
             if phase.sweep and done % phase.sweep.every == 0:
                 now = self._sweep(number, now, jax.random.fold_in(sweep_key, done))
             state, scalars = self.steps[number](now.state, batch, now.labels)
-            now, done = now._replace(state=state), done + 1
+            now, done, self.stop.stepped = now._replace(state=state), done + 1, True
             if phase.sweep and phase.sweep.at_end and done == phase.steps:
                 now = self._sweep(number, now, jax.random.fold_in(sweep_key, done))
             now = self._keep_books(number, now, done, scalars)
@@ -281,6 +309,7 @@ class _Run:
             'phase': self.phases[number].name,
             'step': done,
             'data': self.pictures._asdict(),
+            'planned': [phase.steps for phase in self.phases],
             'seconds': round(self.spent + time.monotonic() - self.start, 1),
             'device': f'{self.feed.sharding.mesh.size} x {jax.devices()[0].device_kind}',
         }

@@ -1,6 +1,8 @@
 """`kpd train` and `kpd evaluate` as a person calls them: real runs and mistakes."""
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -84,11 +86,59 @@ def test_smaller_pictures_than_the_network_halves(tmp_path, capsys):
     (['train', '--config=tusk/faces:smoke', '--workdir=w'], 'add --data=FOLDER'),
     (['train', '--config=tusk/mnist_hard:smoke', '--workdir=w', '--data=no.npz'], 'no.npz'),
     (['evaluate', '--workdir=/does/not/exist'], 'is not a workdir'),
+    *[(['train', SMOKE, '--workdir=w', f'--config.{key}={value}'], f'config key {key} must be')
+      for key, value in [
+          ('data.size', 0), ('data.batch_size', 0), ('data.resize', 'squash'), ('seed', -1),
+          ('data.source', 'foldr'), ('data.landmarks', 'face'), ('mesh.data', 0),
+          ('phases.train.steps', -1), ('phases.train.optimizer.network.lr', -1e-3),
+          ('run.log_every', 0), ('run.keep', 0), ('evaluation.batch_size', 0),
+          ('data.options.length', 0),
+      ]],
+    (['train', SMOKE, '--workdir=w', '--config.phases.train.optimizer.network.name=adma'],
+     'adma'),
+    (['train', SMOKE, '--workdir=w', '--config.data.options.lenght=3'], 'lenght'),
+    (['train', '--config=optimizer.py', '--workdir=w'], "keyword argument 'beta'"),
+    (['train', SMOKE, '--workdir=optimizer.py'], 'optimizer.py is a file'),
+    (['train', SMOKE, '--workdir=optimizer.py/w'], 'optimizer.py is a file'),
+    (['evaluate', '--workdir=optimizer.py'], 'optimizer.py is a file'),
     (['trian'], 'did you mean train?'),
 ])  # fmt: skip
 def test_mistakes(argv, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / 'optimizer.py').write_text(
+        'from kpdiscovery.configs.tusk import tetrominoes\n'
+        'def get_config(arg=""):\n'
+        '    c = tetrominoes.get_config("smoke")\n'
+        '    c.phases.train.optimizer.network.beta = 0.5\n'
+        '    return c\n'
+    )
     assert message in complaint(capsys, *argv)
+    assert [path.name for path in tmp_path.iterdir()] == ['optimizer.py']
+
+
+def test_a_workdir_that_cannot_be_written(workdir, capsys, monkeypatch):
+    monkeypatch.setattr(os, 'access', lambda path, mode: False)
+    for argv in (
+        ['train', SMOKE, f'--workdir={workdir}'],
+        ['evaluate', f'--workdir={workdir}'],
+    ):
+        assert 'no permission to write there' in complaint(capsys, *argv)
+
+
+def test_what_the_disk_refuses_is_one_line(capsys):
+    def full(argv):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'w/metrics.json')
+
+    assert cli.run(full, []) == 2
+    assert capsys.readouterr().err == 'kpd: w/metrics.json: No space left on device\n'
+
+
+def test_an_interrupt_is_one_line(capsys):
+    def interrupted(argv):
+        raise KeyboardInterrupt
+
+    assert cli.run(interrupted, []) == 130
+    assert capsys.readouterr().err == 'kpd: stopped\n'
 
 
 def test_empty_folder(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -63,21 +64,38 @@ def test_finished_run_does_nothing_more(tmp_path):
 
 
 def test_max_seconds_stops_with_a_checkpoint(tmp_path):
-    outcome = loop.train(Toy(), config(), Colors(), tmp_path, max_seconds=0.0)
-    assert not outcome.finished and outcome.reason == 'time is up' and outcome.step == 0
+    for step in (1, 2):  # Each call makes one step, however short its time.
+        outcome = loop.train(Toy(), config(), Colors(), tmp_path, max_seconds=0.0)
+        assert not outcome.finished and outcome.reason == 'time is up'
+        assert load_variables(tmp_path)[1]['step'] == outcome.step == step
     assert loop.train(Toy(), config(), Colors(), tmp_path).finished
 
 
-def test_sigterm_saves_and_leaves(tmp_path):
-    class Interrupting(Colors):
-        def __getitem__(self, index):
-            os.kill(os.getpid(), signal.SIGTERM)
-            return super().__getitem__(index)
+@pytest.mark.parametrize('name', ['SIGTERM', 'SIGINT'])
+def test_signals_save_and_leave(tmp_path, name):
+    number = getattr(signal, name)
+    before, first = signal.getsignal(number), iter([True])
 
-    outcome = loop.train(Toy(steps=500), config(), Interrupting(), tmp_path)
-    assert not outcome.finished and 'SIGTERM' in outcome.reason
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    @dataclasses.dataclass(frozen=True)
+    class Interrupted(Toy):
+        def _step(self, *args):
+            if next(first, False):  # While the first phase is traced.
+                os.kill(os.getpid(), number)
+            return super()._step(*args)
+
+    outcome = loop.train(Interrupted(steps=500), config(), Colors(), tmp_path)
+    assert not outcome.finished and name in outcome.reason
+    assert signal.getsignal(number) == before
     assert load_variables(tmp_path)[1]['step'] == outcome.step
+
+
+def test_a_second_interrupt_ends_at_once(capfd):
+    with loop.Stop(None) as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.reason == 'stopped by SIGINT'
+        assert 'Ctrl-C again ends at once' in capfd.readouterr().err
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_eight_devices_give_the_losses_of_one(tmp_path):
@@ -278,3 +296,64 @@ def test_without_labels_other_pictures_are_only_told(tmp_path, capsys):
     loop.train(NoLabels(steps=2), config(), Colors(), tmp_path)
     assert loop.train(NoLabels(steps=2), config(), Colors(seed=1), tmp_path).finished
     assert 'not those of before (other content)' in capsys.readouterr().err
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned(Toy):
+    """Toy whose steps the config says, and where it is asked a loss falls towards the last."""
+
+    falling: bool = False
+
+    def phases(self, config):
+        return tuple(
+            dataclasses.replace(
+                phase,
+                steps=config['phases'][phase.name]['steps'],
+                step=functools.partial(
+                    self._planned, config['phases'][phase.name]['steps']
+                ),
+            )
+            for phase in super().phases(config)
+        )
+
+    def _planned(self, steps, state, batch, labels, key):
+        after, scalars = self._step(state, batch, labels, key)
+        left = 1 - state.step / steps if self.falling else 1
+        return after, {**scalars, 'left': left}
+
+
+def steps(mean, label):
+    return config(phases={'mean': {'steps': mean}, 'label': {'steps': label}})
+
+
+def test_more_steps_continue_the_run(tmp_path):
+    loop.train(Planned(), steps(2, 2), Colors(), tmp_path / 'parts')
+    longer = loop.train(Planned(), steps(2, 4), Colors(), tmp_path / 'parts')
+    whole = loop.train(Planned(), steps(2, 4), Colors(), tmp_path / 'whole')
+    assert longer.finished and longer.step == 6
+    np.testing.assert_array_equal(longer.variables['color'], whole.variables['color'])
+
+
+@pytest.mark.parametrize('falling, keep, later, why', [
+    (False, None, (3, 2), 'phase mean is over after 2 steps and label began'),
+    (True, None, (2, 4), 'a schedule of the method is planned to the last step'),
+    (False, 'score', (2, 4), 'its best state has replaced the last'),
+    (False, None, (2, 1), '2 are done'),
+])  # fmt: skip
+def test_why_other_steps_do_not_continue_it(tmp_path, falling, keep, later, why):
+    method = Planned(falling=falling, keep_best=keep)
+    loop.train(method, steps(2, 2), Colors(), tmp_path)
+    with pytest.raises(UserError, match=f'{why}.*a new --workdir'):
+        loop.train(method, steps(*later), Colors(), tmp_path)
+
+
+def test_a_failed_start_leaves_nothing(tmp_path):
+    class Unfit(Toy):
+        def _step(self, *args):
+            raise ValueError('8 is odd')
+
+    (tmp_path / 'own').mkdir()
+    for name in ('new', 'own'):
+        with pytest.raises(UserError, match='8 is odd'):
+            loop.train(Unfit(), config(), Colors(), tmp_path / name)
+    assert [path.name for path in tmp_path.rglob('*')] == ['own']

@@ -34,6 +34,9 @@ from kpdiscovery.data import resize
 from kpdiscovery.data.annotations.fitting import fit_boxes, fit_keypoints, fit_parts
 from kpdiscovery.types import Row, UserError
 
+_WHOLE = ('label', 'box_image', 'part_image', 'part_label')
+_NUMBERS = ('keypoints', 'landmarks', 'visible', 'boxes', 'part_boxes')
+
 
 @dataclasses.dataclass(frozen=True)
 class Annotations:
@@ -93,7 +96,7 @@ def read_annotations(path: Any, found: Sequence[str]) -> Annotations:
     return Annotations(
         files=tuple(files[i] for i in order),
         fields={name: values[order] for name, values in fields.items()},
-        split=_optional(path, arrays, ('split',), order),
+        split=_texts(_optional(path, arrays, ('split',), order)),
         groups=_optional(path, arrays, ('identity', 'video'), order),
         videos=_optional(path, arrays, ('video',), order),
         class_names=tuple(arrays.get('class_names', np.array([])).tolist()),
@@ -152,7 +155,20 @@ def _array(path, arrays, name, shape):
         raise UserError(
             f'{path}: {name!r} must be [{wanted}], got {list(values.shape)}'
         )
+    _check_kind(path, name, values)
     return values
+
+
+def _check_kind(path, name, values):
+    """UserError for text where numbers belong, or fractions where whole ones do."""
+    number = values.dtype.kind in 'iufb'
+    if name in _NUMBERS and not number:
+        raise UserError(f'{path}: {name!r} must hold numbers, got {values.dtype}')
+    if name in _WHOLE and not (number and (values == np.round(values)).all()):
+        raise UserError(
+            f'{path}: {name!r} must hold whole numbers from 0, got {values.dtype}; names '
+            "of classes belong into 'class_names'"
+        )
 
 
 def _optional(path, arrays, names, order):
@@ -160,6 +176,10 @@ def _optional(path, arrays, names, order):
         if name in arrays:
             return _array(path, arrays, name, (len(order),))[order]
     return None
+
+
+def _texts(values):
+    return None if values is None else values.astype(str)
 
 
 def _masks(path, arrays, order):
@@ -204,7 +224,7 @@ def _parts(path, arrays, count):
     if (parts < 0).any():
         raise UserError(f"{path}: 'part_label' must be >= 0, got {parts.min()}")
     label = np.full(packed.shape[:2], -1, np.int32)
-    label[rows, places] = parts
+    label[rows, places] = parts.astype(np.int32)
     return {'part_boxes': packed, 'part_label': label}
 
 
@@ -217,6 +237,8 @@ def _packed(path, arrays, name, image_name, count):
     total = None if image_name in arrays else count
     boxes = _array(path, arrays, name, (total, 4)).astype(np.float32)
     image = arrays.get(image_name, np.arange(count))
+    _check_kind(path, image_name, image)
+    image = image.astype(np.int64)
     if image.shape != (len(boxes),) or (image < 0).any() or (image >= count).any():
         raise UserError(
             f'{path}: {image_name!r} must name a row 0..{count - 1} for each box'

@@ -159,6 +159,13 @@ def test_names_compare_after_normalisation(tmp_path):
         ),
         ({'split': ['train']}, r"'split' must be \[2\]"),
         ({'identity': [1, 2, 3]}, "'identity' must be"),
+        ({'label': ['cat', 'dog']}, "'label' must hold whole numbers.* 'class_names'"),
+        ({'label': [0.5, 1]}, "'label' must hold whole numbers"),
+        (
+            {'boxes': np.zeros((1, 4)), 'box_image': [0.5]},
+            "'box_image' must hold whole numbers",
+        ),
+        ({'keypoints': [[['x', 'y']]] * 2}, "'keypoints' must hold numbers"),
         ({'label': np.array([{}, {}])}, 'not an .npz of plain arrays'),
     ],
 )
@@ -183,3 +190,11 @@ def test_what_is_no_archive_is_a_user_error(tmp_path):
     np.savez(path, names=FOUND)
     with pytest.raises(UserError, match=r"needs an array 'files'.*has names"):
         npz.read_annotations(path, FOUND)
+
+
+def test_whole_numbers_may_be_floats_and_splits_numbers(tmp_path):
+    boxes = np.array([[0, 0, 2, 2]])
+    notes = read(tmp_path, label=[0.0, 1.0], boxes=boxes, box_image=[1.0], split=[0, 1])
+    assert notes.fields['label'].dtype == np.int32
+    assert notes.fields['boxes_valid'].sum() == 1
+    assert notes.split.tolist() == ['0', '1']

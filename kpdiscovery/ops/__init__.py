@@ -1,6 +1,7 @@
 """Pure array functions without parameters."""
 
 from kpdiscovery.ops import (
+    agreement,
     alignment,
     assignment,
     blocks,
@@ -34,6 +35,7 @@ from kpdiscovery.ops import (
 )
 
 __all__ = [
+    'agreement',
     'alignment',
     'assignment',
     'blocks',

@@ -116,7 +116,7 @@ def test_the_second_net_may_start_as_the_first():
     first = {'params': {'w': jnp.arange(3.0)}}
     before = State(jnp.zeros((), jnp.int32), {'first': first}, {})
     batch = {'image': np.zeros((2, 32, 32, 3), np.uint8), 'label': np.zeros(2, int)}
-    update = optax.sgd(1.0)
+    update = {'second': optax.sgd(1.0)}
     state = method._init('second', update, jax.random.key(0), batch, before)
     np.testing.assert_array_equal(state.variables['second']['params']['w'], [0, 1, 2])
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from kpdiscovery.ops import kmeans, neighbors, parallel, vectors
+from kpdiscovery.ops.agreement import contingency
 
 _PICTURES = 64  # Whose distances to all clusters are held at a time.
 
@@ -155,7 +156,7 @@ def flip_map(pair: Mirrored, *, axis_name: str | None = None) -> jax.Array:
     Source: [mallis-thesis], section 6.1.8 (argmax over all detections).
     """
     k = len(pair.centroids)
-    counts = contingency(pair.labels, pair.mirror, (k, k), axis_name=axis_name)
+    counts = contingency(pair.labels, pair.mirror, shape=(k, k), axis_name=axis_name)
     seen = counts.sum(axis=1) > 0
     return jnp.where(seen, counts.argmax(axis=1), jnp.arange(k)).astype(jnp.int32)
 
@@ -229,13 +230,3 @@ def distance_thresholds(
     mean = add(distances) / many
     apart = (distances - mean[jnp.minimum(at, k - 1)]) ** 2
     return mean + jnp.sqrt(add(apart) / many)
-
-
-def contingency(
-    a: jax.Array, b: jax.Array, shape: tuple[int, int], *, axis_name: str | None = None
-) -> jax.Array:
-    """How often label i of `a` meets label j of `b`; -1 in either does not count."""
-    both = (a >= 0) & (b >= 0)
-    at = jnp.where(both, a, shape[0])
-    counts = jnp.zeros(shape).at[at, b].add(1.0, mode='drop')
-    return parallel.total(counts, axis_name)

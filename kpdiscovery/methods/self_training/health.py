@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.methods.self_training.clustering import contingency
 from kpdiscovery.ops import parallel
+from kpdiscovery.ops.agreement import contingency, mutual_information
 
 _GRID = 256  # Cells a side that are told apart.
 _NEAR = 1.5  # Cells within which an old point and a new one are the same.
@@ -61,17 +62,18 @@ def health(
     left = labels >= 0
     many, found = add(left), jnp.maximum(add(detected), 1)
     old = max(clusters, labels.shape[1])
-    table = contingency(before, labels, (old, clusters), axis_name=axis_name)
-    used = contingency(labels, labels, (clusters, clusters), axis_name=axis_name)
+    meet = functools.partial(contingency, axis_name=axis_name)
+    table = meet(before, labels, shape=(old, clusters))
+    used = meet(labels, labels, shape=(clusters, clusters))
     x, y = jnp.moveaxis(jnp.clip(jnp.round(xy), 0, _GRID - 1).astype(jnp.int32), -1, 0)
     y = jnp.where(left, y, -1)
-    grid = contingency(y, x, (_GRID, _GRID), axis_name=axis_name)
+    grid = meet(y, x, shape=(_GRID, _GRID))
     return {
         'points': many / jnp.maximum(add(pictures), 1),
         'alive': (jnp.diagonal(used) > 0).mean(),
         'dropped': 1 - many / found,
         'crowded': grid.max() / jnp.maximum(many, 1),
-        'change': 1 - _mutual_information(table),
+        'change': 1 - mutual_information(table),
     }
 
 
@@ -93,16 +95,3 @@ def advise(scalars: Mapping[str, float]) -> str:
             'collapsing; lower method.num_clusters or raise method.descriptor_weight'
         )
     return ''
-
-
-def _mutual_information(table):
-    """Of a contingency table, over the mean entropy; 0 where nothing met."""
-    p = table / jnp.maximum(table.sum(), 1)
-    rows, columns = p.sum(axis=1), p.sum(axis=0)
-    entropy = lambda q: (
-        -jnp.sum(jnp.where(q > 0, q * jnp.log(jnp.maximum(q, 1e-30)), 0))
-    )
-    mean = (entropy(rows) + entropy(columns)) / 2
-    shared = entropy(rows) + entropy(columns) - entropy(p)
-    agree = jnp.where(mean > 1e-9, shared / jnp.maximum(mean, 1e-9), 1.0)
-    return jnp.where(table.sum() > 0, agree, 0.0)

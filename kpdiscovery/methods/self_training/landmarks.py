@@ -9,11 +9,12 @@ import jax.numpy as jnp
 
 from kpdiscovery import losses
 from kpdiscovery.methods.learning import descend, start
-from kpdiscovery.methods.self_training import clustering, network
+from kpdiscovery.methods.self_training import network
 from kpdiscovery.methods.self_training.correspond import labelled_view
 from kpdiscovery.methods.self_training.label_tables import table_sweep, without_labels
 from kpdiscovery.ops import heatmaps, parallel
 from kpdiscovery.ops import images as image_ops
+from kpdiscovery.ops.agreement import contingency
 from kpdiscovery.types import Batch, State, Sweep, Tree
 
 _SIGMA = 0.75  # Cells; with the 3x3 window below, the released codes' target.
@@ -110,7 +111,7 @@ def _merge(method, rows, clusters, step, key, *, axis_name):
     label = jnp.where(rows['row_valid'][:, None], table['landmark'], -1)
     m = method.num_labels
     population = jnp.diagonal(
-        clustering.contingency(label, label, (m, m), axis_name=axis_name)
+        contingency(label, label, shape=(m, m), axis_name=axis_name)
     )
     sure = rows['sure'] & rows['row_valid'][:, None]
     together, many = _meetings(rows['peak'], sure, method.merge_distance)

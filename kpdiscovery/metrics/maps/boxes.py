@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from kpdiscovery.metrics.boxes import intersection_over_union
 from kpdiscovery.types import Array
 
 _DECIMALS = 3  # Of annotated pixels: float32 noise must not cost a whole one.
@@ -25,11 +26,8 @@ def inclusive_overlap(boxes: Array, truth: Array) -> Array:
         raise ValueError(
             f'wanted boxes [n, 4] and [m, 4], got {one.shape}, {two.shape}'
         )
-    a, b = one[:, None], two[None]
-    low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
-    shared = np.clip(high - low + 1, 0, None).prod(axis=-1)
-    area = lambda box: (box[..., 2:] - box[..., :2] + 1).prod(axis=-1)
-    return shared / (area(a) + area(b) - shared)
+    last = np.array([0, 0, 1, 1])  # The ends are inside.
+    return intersection_over_union(one[:, None] + last, two[None] + last)
 
 
 def resize_boxes(boxes: Array, image_size: Array, *, to: int = 224) -> Array:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 import numpy as np
 
+from kpdiscovery.ops.pooling import map_entropy
 from kpdiscovery.types import Array
 
 
@@ -17,21 +19,19 @@ def feature_map_entropy(features: Array) -> Array:
         features: `[N, h, w, C]` activations >= 0 (after the ReLU).
 
     Returns:
-        `[N, C]` float64 nats; NaN where a map is zero everywhere.
+        `[N, C]` float32 nats; NaN where a map is zero everywhere.
 
     Raises:
         ValueError: another shape, or a value that is negative or not finite.
 
     Source: [guo2025], figure 6.
     """
-    features = np.asarray(features, np.float64)
+    features = np.asarray(features)
     if features.ndim != 4 or not features.shape[1] * features.shape[2]:
         raise ValueError(f'wanted features [N, h, w, C], got {features.shape}')
     if not (np.isfinite(features) & (features >= 0)).all():
         raise ValueError(
             f'wanted finite features >= 0, got {features.min()}..{features.max()}'
         )
-    total = features.sum(axis=(1, 2))
-    share = features / np.where(total > 0, total, 1)[:, None, None]
-    surprise = -np.log(np.where(share > 0, share, 1))
-    return np.where(total > 0, (share * surprise).sum(axis=(1, 2)), np.nan)
+    entropy = np.asarray(map_entropy(jnp.asarray(features)))
+    return np.where(features.any(axis=(1, 2)), entropy, np.nan)

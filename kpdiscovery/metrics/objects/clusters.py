@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kpdiscovery.metrics.objects.prototypes import contingency
+from kpdiscovery.ops.agreement import mutual_information
 from kpdiscovery.types import Array
 
 
@@ -30,12 +31,4 @@ def normalized_mutual_information(first: Array, second: Array) -> float:
     table = contingency(first, second)
     if not table.sum():
         raise ValueError('wanted labels that pair up, got none')
-    rows, columns = _entropy(table.sum(axis=1)), _entropy(table.sum(axis=0))
-    shared = rows + columns - _entropy(table)
-    both = (rows + columns) / 2
-    return float(np.clip(shared / both, 0, 1)) if both > 0 else 1.0
-
-
-def _entropy(counts: Array) -> float:
-    share = counts[counts > 0] / counts.sum()
-    return float(-(share * np.log(share)).sum())
+    return float(mutual_information(table))

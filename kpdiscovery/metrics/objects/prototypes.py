@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from kpdiscovery import ops
 from kpdiscovery.metrics.objects.regions import assign_regions, keypoint_of_objects
 from kpdiscovery.types import Array, Keypoints, Split
 
@@ -21,10 +22,8 @@ def contingency(rows: Array, columns: Array) -> Array:
     if rows.shape != columns.shape:
         raise ValueError(f'labels must pair up, got {rows.shape} and {columns.shape}')
     pair = (rows >= 0) & (columns >= 0)
-    rows, columns = rows[pair].astype(np.int64), columns[pair].astype(np.int64)
-    shape = (rows.max(initial=-1) + 1, columns.max(initial=-1) + 1)
-    counts = np.bincount(rows * shape[1] + columns, minlength=shape[0] * shape[1])
-    return counts.reshape(shape)
+    shape = tuple(int(x[pair].max(initial=-1)) + 1 for x in (rows, columns))
+    return np.asarray(ops.agreement.contingency(rows, columns, shape=shape), np.int64)
 
 
 def prototype_accuracy(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from kpdiscovery.metrics.boxes import boxes_around, intersection_over_union
 from kpdiscovery.metrics.objects.prototypes import contingency
 from kpdiscovery.types import Array, Split
 
@@ -45,7 +46,8 @@ def match_boxes(
     boxes, boxes_valid = np.asarray(boxes), np.asarray(boxes_valid, bool)
     xy, valid = np.asarray(xy, np.float64), np.asarray(valid, bool)
     _check(boxes, boxes_valid, xy, valid, box)
-    overlap = _intersection_over_union(boxes, _squares(xy, box))  # [N, T, K]
+    squares = boxes_around(xy, box)
+    overlap = intersection_over_union(boxes[:, :, None], squares[:, None])  # [N, T, K]
     overlap[~(boxes_valid[:, :, None] & valid[:, None])] = -1
     found = np.full(boxes_valid.shape, -1)
     picture = np.arange(len(boxes))
@@ -113,17 +115,3 @@ def _check(boxes: Array, boxes_valid: Array, xy: Array, valid: Array, box: float
         raise ValueError(f'boxes of {len(boxes)} pictures, keypoints of {len(xy)}')
     if box <= 0:
         raise ValueError(f'box must be a side in pixels > 0, got {box}')
-
-
-def _squares(xy: Array, side: float) -> Array:
-    return np.concatenate([xy - side / 2, xy + side / 2], axis=-1)
-
-
-def _intersection_over_union(a: Array, b: Array) -> Array:
-    """Boxes `[N, T, 4]` against `[N, K, 4]` -> `[N, T, K]` float64; 0 where empty."""
-    a, b = a.astype(np.float64)[:, :, None], b[:, None]
-    corner = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    shared = corner.clip(0).prod(axis=-1)
-    area = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1)
-    union = area - shared
-    return np.where(union > 0, shared / np.where(union > 0, union, 1), 0.0)

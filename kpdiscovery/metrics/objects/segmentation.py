@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from kpdiscovery.ops.agreement import contingency
 from kpdiscovery.types import Array, Split
 
 _DENSE = 1024  # Spans of labels up to this need no renumbering.
@@ -85,11 +86,11 @@ def _narrow(labels: Array) -> Array:
 
 def _contingency(rows: Array, columns: Array, kept: Array, low, shape) -> Array:
     """Pixels of each pair of labels, `[N, P]` twice -> `[N, R, C]` float64."""
-    size = shape[0] * shape[1]
-    rows = rows.astype(np.int64) - low[0] + np.arange(len(rows))[:, None] * shape[0]
-    cells = rows * shape[1] + (columns.astype(np.int64) - low[1])
-    counts = np.bincount(cells[kept], minlength=len(rows) * size)
-    return counts.reshape(len(rows), *shape).astype(np.float64)
+    own = np.arange(len(rows))[:, None] * shape[0]  # The first row of each picture.
+    rows = np.where(kept, rows.astype(np.int64) - low[0] + own, -1)
+    columns = columns.astype(np.int64) - low[1]
+    counts = contingency(rows, columns, shape=(own.size * shape[0], shape[1]))
+    return np.asarray(counts, np.float64).reshape(len(rows), *shape)
 
 
 def _index(table: Array) -> Array:

@@ -98,28 +98,6 @@ def mean_part_sides(boxes: Array, valid: Array) -> Array:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def overlap_around(xy: Array, size: Array, boxes: Array) -> Array:
-    """Intersection over union of boxes of a `size` around points with other boxes.
-
-    Args:
-        xy: `[..., 2]` pixels.
-        size: `[..., 2]` (w, h) pixels, > 0.
-        boxes: `[..., 4]` pixels.
-
-    Returns:
-        `[...]` in [0, 1], of the shape the three broadcast to.
-    """
-    low, high = xy - size / 2, xy + size / 2
-    sides = [  # An axis of two is slow to reduce.
-        np.minimum(high[..., i], boxes[..., i + 2])
-        - np.maximum(low[..., i], boxes[..., i])
-        for i in (0, 1)
-    ]
-    shared = np.maximum(sides[0], 0) * np.maximum(sides[1], 0)
-    area = (boxes[..., 2:] - boxes[..., :2]).prod(axis=-1)
-    return shared / (size.prod(axis=-1) + area - shared)
-
-
 def stand_out(xy: Array, score: Array, size: Array, *, overlap: float) -> Array:
     """Candidates whose box no better one suppresses, for each of T sizes, greedily.
 

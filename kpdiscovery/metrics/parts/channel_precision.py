@@ -13,10 +13,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from kpdiscovery.metrics.boxes import boxes_around, intersection_over_union
 from kpdiscovery.metrics.detectors import average_precisions
 from kpdiscovery.metrics.landmarks.normalizers import lengths
 from kpdiscovery.metrics.landmarks.points import masked_points
-from kpdiscovery.metrics.parts.candidates import Candidates, overlap_around, stand_out
+from kpdiscovery.metrics.parts.candidates import Candidates, stand_out
 from kpdiscovery.types import Array
 
 
@@ -94,7 +95,8 @@ def channel_box_precision(
     corners, there = _instances_first(boxes), _instances_first(valid)
 
     def look(xy, score):
-        near = overlap_around(xy[:, None, :, None], size, corners)
+        around = boxes_around(xy[:, None, :, None], size)
+        near = intersection_over_union(around, corners)
         counted = stand_out(xy, score, size, overlap=suppress)
         return np.where(there, near - overlap, -np.inf), counted
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kpdiscovery import metrics
-from kpdiscovery.metrics.parts.candidates import overlap_around, stand_out
+from kpdiscovery.metrics.parts.candidates import stand_out
 
 
 def group(keypoints, *args, num_labels=3, **more):
@@ -79,14 +79,6 @@ def test_boxes_by_part_and_their_mean_sides():
 def test_wrong_part_boxes(boxes, label, message):
     with pytest.raises(ValueError, match=message):
         metrics.group_part_boxes(boxes, label, 2)
-
-
-def test_overlap_around_points_by_hand():
-    boxes = np.array([[0, 0, 4, 2], [0, 0, 8, 4], [10, 10, 12, 12]])
-    got = overlap_around(np.array([2.0, 1]), np.array([4.0, 2]), boxes)
-    np.testing.assert_allclose(got, [1, 0.25, 0])
-    got = overlap_around(np.array([4.0, 1]), np.array([4.0, 2]), boxes[0])
-    assert got == pytest.approx(4 / 12)
 
 
 def test_worse_boxes_go_unless_what_they_overlap_went():

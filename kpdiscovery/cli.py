@@ -10,11 +10,16 @@ import os
 import pathlib
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+from kpdiscovery import __version__
 from kpdiscovery.config import nearest
 from kpdiscovery.types import UserError
 
+SETTINGS = (
+    'Any setting of a config: --config.KEY=VALUE, for example --config.data.size=64.\n'
+    'A wrong KEY is answered with those there are.'
+)
 COMMANDS = {
     'train': 'train a method, or resume where the workdir stands',
     'evaluate': 'measure a trained method on held-out pictures',
@@ -35,14 +40,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `kpd`; returns the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ('-h', '--help'):
-        print('usage: kpd COMMAND [--help] ...\n')
+        print('usage: kpd COMMAND [--help] ...   or kpd --version\n')
         print('\n'.join(f'  {name:10} {text}' for name, text in COMMANDS.items()))
         return 0 if argv else 2
     name, *rest = argv
+    if name == '--version':
+        print(f'kpdiscovery {__version__}')
+        return 0
     if name not in COMMANDS:
         print(f'kpd: no command {name!r}{nearest(name, COMMANDS)}', file=sys.stderr)
         return 2
-    return run(importlib.import_module(f'kpdiscovery.{name}').main, rest)
+    # Imported there, where a Ctrl-C meanwhile is caught.
+    return run(
+        lambda rest: importlib.import_module(f'kpdiscovery.{name}').main(rest), rest
+    )
 
 
 def run(
@@ -84,16 +95,35 @@ def check_writable(folder: str | os.PathLike) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse whose errors are UserErrors, and that collects --config.KEY=VALUE."""
+    """argparse whose errors are UserErrors, and that collects --config.KEY=VALUE.
+
+    Args:
+        settings: --help says how those are given.
+    """
+
+    def __init__(self, *args, settings: bool = True, **options):
+        plain = argparse.RawDescriptionHelpFormatter  # Lists keep their lines.
+        super().__init__(*args, formatter_class=plain, **options)
+        if settings:
+            self.epilog = '\n\n'.join(filter(None, [SETTINGS, self.epilog]))
 
     def error(self, message: str):
         raise UserError(f'{message} (see --help)')
 
     def parse(self, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         """Arguments, and the config overrides among them."""
-        prefix = '--config.'
-        overrides = [
-            word.removeprefix(prefix) for word in argv if word.startswith(prefix)
-        ]
-        rest = [word for word in argv if not word.startswith(prefix)]
-        return self.parse_args(rest), overrides
+        words, prefix = list(_joined(argv)), '--config.'
+        rest = [word for word in words if not word.startswith(prefix)]
+        overrides = [word for word in words if word.startswith(prefix)]
+        return self.parse_args(rest), [word.removeprefix(prefix) for word in overrides]
+
+
+def _joined(argv: Sequence[str]) -> Iterator[str]:
+    """The words, with '--config.KEY VALUE' as one with '='."""
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        bare = word.startswith('--config.') and '=' not in word
+        if bare and words and not words[0].startswith('--'):
+            word = f'{word}={words.pop(0)}'
+        yield word

@@ -61,8 +61,22 @@ def names() -> list[str]:
 
 def _from_package(name: str) -> ModuleType:
     if name not in names():
-        raise UserError(f'no config {name!r}{nearest(name, names())}')
+        raise UserError(f'no config {name!r}{_instead(name)}')
     return importlib.import_module('kpdiscovery.configs.' + name.replace('/', '.'))
+
+
+def _instead(name: str) -> str:
+    """The nearest config; those of one method where only the method is right."""
+    method, _, data = name.partition('/')
+    known = names()
+    methods_known = sorted({other.split('/')[0] for other in known})
+    if method not in methods_known:
+        near = difflib.get_close_matches(method, methods_known, 1, 0.6)
+        if not near:
+            return nearest(name, known)
+        method = near[0]
+    own = [other.split('/')[1] for other in known if other.startswith(f'{method}/')]
+    return nearest(data, own, f'{method}/', cutoff=0.6)
 
 
 def _from_file(name: str) -> ModuleType:
@@ -114,10 +128,12 @@ def _parse(text, old):
     return float(value) if isinstance(old, float) and type(value) is int else value
 
 
-def nearest(word: str, known: Iterable[str], prefix: str = '') -> str:
+def nearest(
+    word: str, known: Iterable[str], prefix: str = '', *, cutoff: float = 0.5
+) -> str:
     """', did you mean ...?' or the list of what there is."""
     known = sorted(known)
-    close = difflib.get_close_matches(word, known, 1, 0.5)
+    close = difflib.get_close_matches(word, known, 1, cutoff)
     if close:
         return f', did you mean {prefix}{close[0]}?'
     return f'; there are: {", ".join(prefix + name for name in known)}' if known else ''

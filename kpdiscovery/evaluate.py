@@ -20,6 +20,7 @@ import numpy as np
 from kpdiscovery import __version__, cli, data, detection, inference, metrics
 from kpdiscovery.data import class_labels
 from kpdiscovery.data.joined import detections
+from kpdiscovery.metrics import protocols
 from kpdiscovery.ops import landmark_clusters
 from kpdiscovery.ops.coordinates import in_boxes
 from kpdiscovery.reporting import logs
@@ -27,6 +28,18 @@ from kpdiscovery.training import checkpoints
 from kpdiscovery.types import Prediction, Source, UserError
 
 _WARPED = 50  # Pictures whose warped copies are predicted.
+_WORDS = {
+    'attributes': 'attributes of objects',
+    'boxes': 'object boxes',
+    'boxes_valid': 'object boxes',
+    'instances': 'masks of each object',
+    'keypoints': 'annotated points',
+    'label': 'class labels',
+    'mask': 'object masks',
+    'part_boxes': 'boxes of parts',
+    'part_label': 'boxes of parts',
+    'visible': 'annotated points',
+}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -52,8 +65,7 @@ def main(argv: Sequence[str]) -> int:
     result = evaluate(trained, split=args.split)
     if args.oracle:
         result = with_hindsight(result, trained, args.workdir, args.oracle)
-    name = 'metrics.json' if args.step is None else f'metrics_{args.step}.json'
-    path = pathlib.Path(args.workdir) / name
+    path = pathlib.Path(args.workdir) / _file_name(args.split, args.step)
     path.write_text(json.dumps(result, indent=1))
     print(table(result))
     print(f'written to {path}')
@@ -77,6 +89,7 @@ def evaluate(trained: inference.Trained, *, split: str = 'test') -> dict[str, An
         'baselines': _baselines(trained, fit, test),
         'generic': _generic(trained, (fit, test), splits),
         'skipped': skipped,
+        'truth': sorted(test.truth),
         'protocol': list(trained.method.metrics),
         'split': split,
         'pictures': min(settings.evaluation.test, len(test)),
@@ -122,6 +135,20 @@ def with_hindsight(
 
 def table(result: dict[str, Any]) -> str:
     """Figures of the trained and the untrained model and of others, a line each."""
+    lines = [f'{result["pictures"]} pictures of split {result["split"]}']
+    if result['metrics']:
+        lines += _figures(result)
+    else:
+        words = ', '.join(dict.fromkeys(map(_plain, result['truth'])))
+        lines.append(
+            f'nothing could be measured: the pictures have {words or "no annotations"}'
+        )
+    lines += [f'{name:34}   not measured: {_why(name, why, result["truth"])}'
+              for name, why in result['skipped'].items()]  # fmt: skip
+    return '\n'.join(lines)
+
+
+def _figures(result):
     columns = logs.columns(result)
     widths = [max(len(name) + 2, 11) for name in columns]
     heads = [f'{name:>{width}}' for name, width in zip(columns, widths, strict=True)]
@@ -130,8 +157,25 @@ def table(result: dict[str, Any]) -> str:
         row = (figures.get(name, float('nan')) for figures in columns.values())
         cells = [f'{v:>{width}.3f}' for v, width in zip(row, widths, strict=True)]
         lines.append(f'{name:33}{"".join(cells)}')
-    lines += [f'{name:34}   skipped: {why}' for name, why in result['skipped'].items()]
-    return '\n'.join(lines)
+    return lines
+
+
+def _why(name, reason, truth) -> str:
+    """In plain words what truth a protocol lacks, or its own reason."""
+    lacking = protocols.lacking(metrics.PROTOCOLS[name].truth, truth)
+    if not lacking or not reason.startswith('needs truth'):
+        return reason
+    return f'the pictures have no {", ".join(dict.fromkeys(map(_plain, lacking)))}'
+
+
+def _plain(need: str) -> str:
+    return ' or '.join(_WORDS.get(field, field) for field in need.split(' or '))
+
+
+def _file_name(split: str, step: int | None) -> str:
+    """metrics.json is of the test split at the last step: what all others read."""
+    more = [split] * (split != 'test') + [str(step)] * (step is not None)
+    return '_'.join(['metrics', *more]) + '.json'
 
 
 def _sources(settings, split: str) -> tuple[Source, Source]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -51,6 +52,8 @@ def load(
     config = ml_collections.ConfigDict(checkpoints.load_config(workdir))
     variables, meta = checkpoints.load_variables(workdir, step)
     config_lib.override(config, overrides)
+    if step is None and (state := checkpoints.unfinished(meta)):
+        logging.warning('%s %s: not a finished run, kpd train goes on', workdir, state)
     return Trained(methods.build(config.method), variables, config, meta)
 
 

@@ -19,7 +19,7 @@ _PICTURES = 200  # Looked at; the pages show fewer.
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = cli.Parser('kpd report', description=__doc__)
+    parser = cli.Parser('kpd report', settings=False, description=__doc__)
     parser.add_argument('--workdir', required=True, help='of kpd train')
     parser.add_argument(
         '--data', help="the config's files, or a folder of your pictures"
@@ -56,7 +56,7 @@ def html(workdir: str | os.PathLike, path: str | None = None) -> str:
     method = trained.config.method.name
     parts = [
         sections.summary(seen, workdir),
-        sections.pictures(seen),
+        sections.pictures(seen, _trained_on(seen, run, sections.SHOWN, seen_lib.look)),
         *(own[method](seen, run) if method in own else []),
         sections.curves(workdir),
         sections.config(seen),
@@ -65,6 +65,19 @@ def html(workdir: str | os.PathLike, path: str | None = None) -> str:
     step = trained.meta['step']
     subtitle = f'{name}: {trained.config.data.source}, {step} steps'
     return page.render(f'{method} report', subtitle, parts)
+
+
+def _trained_on(seen, run, wanted, look):
+    """Training pictures to fill up few others; None where there are none or no need."""
+    missing = wanted - len(seen.images)
+    if missing <= 0 or seen.split.startswith('train'):
+        return None
+    try:
+        source = run.training()
+    except UserError:
+        return None
+    found = look(seen.trained, source, 'train', count=missing)
+    return None if set(found.names) <= set(seen.names) else found
 
 
 def _rooms():

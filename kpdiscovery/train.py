@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Sequence
+from typing import Any
+
+import jax
 
 from kpdiscovery import cli, config, data, preparation
 from kpdiscovery.training import loop
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = cli.Parser('kpd train', description=__doc__)
+    parser = cli.Parser('kpd train', description=__doc__, epilog=_configs())
     parser.add_argument(
         '--config', required=True, help='METHOD/DATA[:VARIANT] or FILE.py'
     )
@@ -19,7 +23,10 @@ def main(argv: Sequence[str]) -> int:
         '--data', help="the config's files, or a folder of your pictures"
     )
     parser.add_argument(
-        '--max_seconds', type=float, help='stop cleanly after this long'
+        '--max_seconds',
+        type=float,
+        help='stop cleanly after this long, counted from when the pictures are read: '
+        'compiling is part of it, but one step and a checkpoint are always made',
     )
     args, overrides = parser.parse(argv)
     settings = config.load(args.config, overrides)
@@ -27,6 +34,8 @@ def main(argv: Sequence[str]) -> int:
     if args.data:
         data.point_to(settings.data, args.data)
     prepared = preparation.prepare(settings, args.workdir)
+    if jax.process_index() == 0:
+        print(summary(settings, prepared))
     outcome = loop.train(
         prepared.method,
         settings.to_dict(),
@@ -39,6 +48,36 @@ def main(argv: Sequence[str]) -> int:
     else:
         print(f'{outcome.reason} at step {outcome.step}; the same command resumes')
     return 0
+
+
+def summary(settings: Any, prepared: preparation.Prepared) -> str:
+    """In one line what is trained on what, and how long."""
+    source, pictures, count = prepared.source, settings.data, len(prepared.source)
+    names = tuple(getattr(source, 'class_names', ()))
+    listed = ', '.join(names[:6]) + ', ...' * (len(names) > 6)
+    classes = f', {len(names)} classes ({listed})' if names else ''
+    phases = loop.phases_of(prepared.method, settings.to_dict())
+    plan = ' + '.join(f'{phase.name} {phase.steps}' for phase in phases)
+    total = sum(phase.steps for phase in phases) * pictures.batch_size
+    passes = f'each {total / count:.3g} times' if total > count else f'{total} of them'
+    devices = jax.devices()
+    used = len(devices) if settings.mesh.data < 0 else settings.mesh.data
+    return (
+        f'{settings.run.config}: {count} pictures of split train in '
+        f'{pictures.path or pictures.source}{classes}, {pictures.size} px; steps of '
+        f'{pictures.batch_size}: {plan} ({passes}); '
+        f'{used} x {devices[0].device_kind}'
+    )
+
+
+def _configs() -> str:
+    groups = itertools.groupby(config.names(), lambda name: name.split('/')[0])
+    lines = [f'  {method}/: {", ".join(n.split("/")[1] for n in names)}'
+             for method, names in groups]  # fmt: skip
+    head = (
+        'Configs (METHOD/DATA); of each :cpu is for two cores, :smoke two steps only:'
+    )
+    return '\n'.join([head, *lines])
 
 
 if __name__ == '__main__':

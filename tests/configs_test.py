@@ -117,7 +117,9 @@ def test_all_data_sets_of_the_paper_are_there():
         'mafl', 'aflw', 'ls3d', 'bbc_pose', 'h36m', 'penn_action', 'deepfashion',
         'cat_heads', 'cub', 'critters', 'faces', 'mouse',
     }  # fmt: skip
-    assert {f'self_training/{name}' for name in wanted} <= set(config.names())
+    assert {f'self_training/{name}' for name in (*wanted, 'folder')} <= set(
+        config.names()
+    )
     wanted = {'critters', 'cub', 'cars', 'flowers', 'tiny_imagenet', 'folder'}
     assert {f'weight_map/{name}' for name in wanted} <= set(config.names())
     assert {'lmpnet/critters', 'lmpnet/cub'} <= set(config.names())
@@ -134,6 +136,11 @@ def test_overrides_keep_types():
 
 @pytest.mark.parametrize('name, overrides, message', [
     ('tusk/tetromino', [], "no config 'tusk/tetromino', did you mean tusk/tetrominoes?"),
+    ('tusk', [], "no config 'tusk'; there are: tusk/celeba_wild, tusk/clevr6, tusk/faces"),
+    ('tusk/mine', [], 'there are: tusk/celeba_wild, '),
+    ('tsuk/folder', [], 'did you mean tusk/folder?'),
+    ('selftraining/mous', [], 'did you mean self_training/mouse?'),
+    ('nothing', [], "no config 'nothing'; there are: feature_alignment/celeba, "),
     ('tusk/tetrominoes:tiny', [], "no variant 'tiny'"),
     ('nowhere.py', [], 'no config file nowhere.py'),
     ('tusk/tetrominoes', ['data.batch_sise=1'], 'did you mean data.batch_size?'),

@@ -34,11 +34,12 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser():
-    parser = cli.Parser('kpd bench', description=(__doc__ or '').split('\n\n')[0])
+    about = (__doc__ or '').split('\n\n')[0]
+    parser = cli.Parser('kpd bench', settings=False, description=about)
     names = parser.add_subparsers(dest='name', required=True, metavar='NAME')
     for name, module in BENCHMARKS.items():
         about = (module.__doc__ or '').splitlines()[0]
-        own = names.add_parser(name, help=about, description=about)
+        own = names.add_parser(name, settings=False, help=about, description=about)
         own.add_argument('--json', action='store_true', help='JSON lines')
         own.add_argument('--repeats', type=int, default=5, help='timings per median')
         module.options(own)

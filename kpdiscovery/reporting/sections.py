@@ -16,10 +16,13 @@ from kpdiscovery.reporting.seen import (
     Seen,
     annotated,
     beside_truth,
+    crowded,
     row_of,
 )
+from kpdiscovery.training import checkpoints
 
-_SHOWN = 12  # Pictures.
+SHOWN = 24  # Pictures.
+_ALONE, _BESIDE = 320, 240  # CSS pixels of a picture, alone and beside others.
 _POINTS = 400  # In the scatter plot.
 
 
@@ -41,18 +44,36 @@ def summary(seen: Seen, workdir: str | os.PathLike) -> Section:
     return Section('Summary', 'summary', note, [facts, *_figures(metrics)])
 
 
-def pictures(seen: Seen) -> Section:
-    """Keypoints, reconstruction and instances, side by side."""
-    shown = range(min(_SHOWN, len(seen.images)))
-    note = 'A ring is a keypoint; its colour and number are its label everywhere. '
+def pictures(seen: Seen, trained_on: Seen | None = None) -> Section:
+    """Keypoints, reconstruction and instances, side by side.
+
+    Args:
+        trained_on: training pictures, where there are few others.
+    """
+    splits = [seen] if trained_on is None else [seen, trained_on]
+    note = ', '.join(f'{_count(one)} pictures of split {one.split}' for one in splits)
+    note += '. A ring is a keypoint; its colour and number are its label everywhere. '
+    if crowded(seen):
+        note += f'Only the {MANY} surest of a picture are drawn. '
     if annotated(seen):
         note += 'White crosses are annotated points. '
     if _keypoints_only(seen.found.prediction):
-        alone = [picture(_rings(seen, i), seen.names[i], width=240) for i in shown]
-        return Section('Pictures', 'pictures', note, rows=[Row(alone)])
+        rows = [_alone(one, one.split if len(splits) > 1 else '') for one in splits]
+        return Section('Pictures', 'pictures', note, rows=rows)
     note += 'Instances are tinted the more, the surer their keypoint owns the pixel.'
-    rows = [Row(list(_views(seen, i)), seen.names[i]) for i in shown]
+    rows = [Row(list(_views(one, i)), one.names[i], one.split * (len(splits) > 1))
+            for one in splits for i in range(_count(one))]  # fmt: skip
     return Section('Pictures', 'pictures', note, rows=rows, compact=True)
+
+
+def _count(seen):
+    return min(SHOWN, len(seen.images))
+
+
+def _alone(seen, title):
+    rings = [picture(_rings(seen, i), seen.names[i], width=_ALONE)
+             for i in range(_count(seen))]  # fmt: skip
+    return Row(rings, title)
 
 
 def descriptors(seen: Seen, anchors: np.ndarray) -> Section:
@@ -94,7 +115,8 @@ def _facts(seen, workdir, metrics):
     settings, meta = seen.trained.config, seen.trained.meta
     yield 'method', settings.method.name
     yield 'data', settings.data.source
-    yield 'steps', f'{meta["step"]} of phase {meta["phase"]}'
+    state = checkpoints.unfinished(meta)
+    yield 'steps', state or f'{meta["step"]} of phase {meta["phase"]}'
     yield 'training', f'{meta["seconds"]:.0f} s on {meta["device"]}'
     yield 'seed', settings.seed
     recorded = {'device': 'device', 'version': 'kpdiscovery', 'commit': 'commit'}
@@ -132,19 +154,20 @@ def _keypoints_only(prediction):
 
 
 def _rings(seen, index):
-    label = seen.keypoints.label[index]
-    return beside_truth(seen, index, numbers=label if len(label) <= MANY else None)
+    return beside_truth(seen, index, numbered=True)
 
 
 def _views(seen, index):
     prediction, image = seen.found.prediction, seen.images[index]
-    yield picture(_rings(seen, index), 'keypoints')
+    yield picture(_rings(seen, index), 'keypoints', width=_BESIDE)
     if prediction.reconstruction is not None:
-        yield picture(prediction.reconstruction[index], 'reconstruction')
+        built = prediction.reconstruction[index]
+        yield picture(built, 'reconstruction', width=_BESIDE)
     if prediction.instances is not None:
-        yield picture(_regions(image, row_of(prediction, index)), 'instances')
+        regions = _regions(image, row_of(prediction, index))
+        yield picture(regions, 'instances', width=_BESIDE)
     elif prediction.mask is not None:
-        yield picture(prediction.mask[index], 'mask')
+        yield picture(prediction.mask[index], 'mask', width=_BESIDE)
 
 
 def _regions(image, prediction):

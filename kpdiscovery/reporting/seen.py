@@ -15,6 +15,7 @@ from kpdiscovery.types import Keypoints, Source, Split
 
 SHARP = 384  # Pixels of an overlay, twice what is shown: its rings stay smooth.
 MANY = 12  # Keypoints of a picture above which rings are small, without numbers.
+_LABELS = 32  # Labels above which only the MANY surest keypoints are drawn.
 
 
 class Seen(NamedTuple):
@@ -61,10 +62,25 @@ def overlay(image: np.ndarray, keypoints: Keypoints, **options: Any) -> np.ndarr
     return drawing.draw_keypoints(image, keypoints, scale=scale, **options)
 
 
-def beside_truth(seen: Seen, index: int, **options: Any) -> np.ndarray:
+def crowded(seen: Seen) -> bool:
+    """Whether there are too many kinds of keypoints to draw each."""
+    return seen.found.num_labels > _LABELS
+
+
+def shown(seen: Seen, index: int) -> Keypoints:
+    """The keypoints of one picture, of a crowd the surest."""
+    one = row_of(seen.keypoints, index)
+    if not crowded(seen):
+        return one
+    order = np.argsort(-np.where(one.valid, one.score, -np.inf), kind='stable')
+    return row_of(one, order[:MANY])
+
+
+def beside_truth(seen: Seen, index: int, *, numbered: bool = False) -> np.ndarray:
     """One picture with its keypoints, and crosses at the annotated points if any."""
-    image, truth = seen.images[index], seen.found.truth
-    drawn = overlay(image, row_of(seen.keypoints, index), **options)
+    image, truth, points = seen.images[index], seen.found.truth, shown(seen, index)
+    few = numbered and len(points.label) <= MANY
+    drawn = overlay(image, points, numbers=points.label if few else None)
     if not annotated(seen):
         return drawn
     xy, visible = truth['keypoints'][index], truth['visible'][index]

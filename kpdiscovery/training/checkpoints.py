@@ -154,6 +154,16 @@ def load_variables(
     )
 
 
+def unfinished(meta: dict) -> str:
+    """Where a run stands that has not come to its end, in words; '' if it has."""
+    planned = meta.get('planned')  # Not known of old checkpoints.
+    if not planned or (meta['number'], meta['step']) >= (len(planned) - 1, planned[-1]):
+        return ''
+    number, of = meta['number'], len(planned)
+    phase = f'phase {meta["phase"]}' + f' ({number + 1} of {of})' * (of > 1)
+    return f'stopped at step {meta["step"]} of {planned[number]} of {phase}'
+
+
 def load_epochs(workdir: str | os.PathLike) -> Iterator[tuple[int, Any]]:
     """Step through all phases and variables, as training left them at every checkpoint
     kept of the last phase.

@@ -130,3 +130,31 @@ def test_classes_of_other_pictures_are_those_of_the_run(tmp_path):
     settings.data.class_names = ('ant', 'bee')
     with pytest.raises(UserError, match="knows no class 'cat'"):
         evaluate._sources(settings, 'test')
+
+
+def test_without_annotations_the_table_says_so_in_plain_words():
+    result = {
+        'metrics': {},
+        'untrained': {},
+        'pictures': 3,
+        'split': 'test',
+        'truth': [],
+        'skipped': {
+            'foreground_ari': "needs truth 'instances', the source has frame",
+            'landmark_regression': "needs truth 'keypoints', 'visible', the source has frame",
+            'landmark_nme': 'needs data.landmarks, one of faces68',
+        },
+    }
+    said = evaluate.table(result).splitlines()
+    assert said[0] == '3 pictures of split test'
+    assert said[1] == 'nothing could be measured: the pictures have no annotations'
+    assert said[2].endswith('not measured: the pictures have no masks of each object')
+    assert said[3].endswith('not measured: the pictures have no annotated points')
+    assert said[4].endswith('not measured: needs data.landmarks, one of faces68')
+
+
+def test_other_splits_and_steps_have_files_of_their_own():
+    names = [evaluate._file_name(*case) for case in
+             (('test', None), ('validation', None), ('test', 7), ('validation', 7))]  # fmt: skip
+    assert names == ['metrics.json', 'metrics_validation.json', 'metrics_7.json',
+                     'metrics_validation_7.json']  # fmt: skip

@@ -2,6 +2,7 @@ import base64
 import json
 import re
 import sys
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 
 from kpdiscovery import cli, config, data, inference, methods, report
 from kpdiscovery.training import checkpoints
-from kpdiscovery.types import State
+from kpdiscovery.types import Keypoints, Prediction, Split, State
 
 pytest.importorskip('jinja2')
 
@@ -211,3 +212,47 @@ def test_pictures_are_the_rows_that_were_predicted(workdir):
     assert seen.names[:2] == ('test 0', 'test 1') and len(seen.names) == 8
     np.testing.assert_array_equal(seen.images[3], source[3]['image'])
     np.testing.assert_array_equal(seen.found.truth['index'], np.arange(8))
+
+
+def fake_seen(split, count, labels):
+    """Black pictures with a keypoint of every label, the later the surer."""
+    from kpdiscovery.reporting import seen as seen_lib
+
+    rows = np.tile(np.arange(labels), (count, 1))
+    points = Keypoints(np.full((count, labels, 2), 8.0), rows / labels, rows, rows >= 0)
+    found = Split(Prediction(points), {}, (16, 16), labels)
+    images = np.zeros((count, 16, 16, 3), np.uint8)
+    names = tuple(f'{split} {i}' for i in range(count))
+    return seen_lib.Seen(None, split, images, names, found)
+
+
+def test_of_a_crowd_of_labels_the_surest_are_drawn():
+    from kpdiscovery.reporting import sections
+    from kpdiscovery.reporting import seen as seen_lib
+
+    assert seen_lib.shown(fake_seen('test', 1, 100), 0).label.tolist() == [
+        *range(99, 87, -1)
+    ]
+    assert seen_lib.shown(fake_seen('test', 1, 30), 0).label.tolist() == [*range(30)]
+    assert 'Only the 12 surest' in sections.pictures(fake_seen('test', 1, 100)).note
+
+
+def test_few_pictures_are_filled_up_with_training_ones():
+    from kpdiscovery.reporting import sections
+
+    few, others = fake_seen('test', 3, 2), fake_seen('train', 21, 2)
+    look = lambda trained, source, split, count: others
+    run = SimpleNamespace(training=lambda: None)
+    assert report._trained_on(few, run, sections.SHOWN, look) is others
+    assert (
+        report._trained_on(fake_seen('test', 24, 2), run, sections.SHOWN, look) is None
+    )
+    section = sections.pictures(few, others)
+    assert section.note.startswith(
+        '3 pictures of split test, 21 pictures of split train.'
+    )
+    assert [(row.title, len(row.figures)) for row in section.rows] == [
+        ('test', 3),
+        ('train', 21),
+    ]
+    assert min(figure.width for row in section.rows for figure in row.figures) == 320

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kpdiscovery import cli
+from kpdiscovery import __version__, cli, inference
 
 SMOKE = '--config=tusk/tetrominoes:smoke'
 
@@ -59,12 +59,48 @@ def test_trains_on_a_folder_and_resumes(pictures, tmp_path, capsys):
     assert 'trained 2 steps' in capsys.readouterr().out
 
 
-def test_resumes_after_time_is_up(tmp_path, capsys):
+def test_resumes_after_time_is_up(tmp_path, capsys, caplog):
     argv = ['train', SMOKE, f'--workdir={tmp_path}']
     assert cli.main([*argv, '--max_seconds=0']) == 0
-    assert 'the same command resumes' in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert 'the same command resumes' in said
+    assert (
+        'tusk/tetrominoes:smoke: 8 pictures of split train in tetrominoes, 32 px; '
+        in said
+    )
+    assert 'steps of 8: train 2 (each picture 2 times); 8 x cpu' in said
+    assert inference.load(tmp_path).meta['step'] == 1
+    assert 'stopped at step 1 of 2 of phase train: not a finished run' in caplog.text
     assert cli.main(argv) == 0
     assert 'trained 2 steps' in capsys.readouterr().out
+    caplog.clear()
+    assert inference.load(tmp_path).meta['step'] == 2 and not caplog.text
+
+
+def test_help_says_how_settings_are_given_and_lists_configs(capsys):
+    for command in ('train', 'evaluate', 'predict', 'doctor'):
+        with pytest.raises(SystemExit):
+            cli.main([command, '--help'])
+        said = capsys.readouterr().out
+        assert '--config.KEY=VALUE' in said
+        assert ('tetrominoes' in said) == (command == 'train')
+    with pytest.raises(SystemExit):
+        cli.main(['report', '--help'])
+    assert '--config.KEY=VALUE' not in capsys.readouterr().out
+    assert cli.main(['--version']) == 0
+    assert __version__ in capsys.readouterr().out
+
+
+def test_a_setting_may_stand_beside_its_value():
+    parser = cli.Parser('kpd x')
+    parser.add_argument('images', nargs='+')
+    parser.add_argument('--out')
+    words = (
+        'a.jpg --config.data.size 64 b.jpg --config.run.keep=3 --config.seed --out=o'
+    )
+    args, settings = parser.parse(words.split())
+    assert settings == ['data.size=64', 'run.keep=3', 'seed']
+    assert args.images == ['a.jpg', 'b.jpg'] and args.out == 'o'
 
 
 def test_smaller_pictures_than_the_network_halves(tmp_path, capsys):

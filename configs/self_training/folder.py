@@ -1,0 +1,21 @@
+"""Self-training landmarks on your own pictures of one kind of thing, cropped to it: 128 px.
+
+    kpd train --config=self_training/folder:cpu --data=FOLDER --workdir=DIR
+
+No annotation is needed. Ten landmarks; `:k20` and `:k30` ask for more. Pictures keep their
+shape between bars. Frames of a video: `:temporal` pairs those of one directory that are five
+apart. Not run; `:cpu`, 64 px, has the steps of self_training/faces, there 880 to 918 s on one
+CPU core. The default, 128 px and the paper's network, is for an accelerator.
+"""
+
+from kpdiscovery.configs import landmarks
+from kpdiscovery.configs.self_training import faces
+
+
+def get_config(arg: str = ''):
+    c = landmarks.base(
+        data={'source': 'folder', 'size': 128, 'resize': 'pad', 'temporal_gap': 0},
+        evaluation={},
+        num_keypoints=10,
+    )
+    return landmarks.apply(c, arg, cpu=faces.cpu, temporal=landmarks.temporal)

@@ -1,7 +1,10 @@
 """What configs share: variants by argument and the settings every config has."""
 
+import functools
 import itertools
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import ml_collections
 
@@ -28,10 +31,26 @@ def base(**sections) -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(plain)
 
 
-def apply(config, arg: str, **variants: Callable) -> ml_collections.ConfigDict:
+def two_steps(c) -> None:
+    """Of each phase, with a sweep before each, logged and saved: what smoke runs share."""
+    for section in c.phases.values():
+        section.steps = min(section.steps, 2)
+        for name in ('round', 'epoch', 'pools_every'):
+            if name in section:
+                section[name] = 1
+    c.run.update(log_every=1, checkpoint_every=1)
+
+
+def apply(config, arg: str, variants: Mapping[str, Callable]):
     """Apply the comma-separated variants of `arg` in the order they are written.
 
-    Sizes come last, since they cut down what the others have chosen.
+    Sizes come last, since they cut down what the others have chosen: batch, steps and
+    networks are theirs. What another variant has switched off (0, False, None, '') stays
+    off, so that an ablation is one at every size.
+
+    Args:
+        config: of which the functions change what they are about.
+        variants: {name: function}; a config module's `VARIANTS`.
 
     Raises:
         ValueError: an unknown variant, or one after a size.
@@ -42,56 +61,36 @@ def apply(config, arg: str, **variants: Callable) -> ml_collections.ConfigDict:
             raise ValueError(
                 f'{before!r} comes after {after!r}: write :{after},{before}'
             )
+    plain = _leaves(config)
     for name in names:
         if name not in variants:
             raise ValueError(
                 f'no variant {name!r}; there are: {", ".join(sorted(variants))}'
             )
+        before = _leaves(config)
         variants[name](config)
+        if name in SIZES:
+            _keep_off(config, before, plain)
     return config
 
 
-def tusk_phases(steps: int) -> dict:
-    """TUSK's two optimisers (paper table 10; the prototypes' betas from its code)."""
-    network = {'name': 'adam', 'lr': 1e-3}
-    prototypes = {'name': 'adam', 'lr': 0.1, 'b1': 0.5}
-    return {
-        'train': {
-            'steps': steps,
-            'optimizer': {'network': network, 'prototypes': prototypes},
-        }
-    }
+def _leaves(config) -> dict[tuple[str, ...], Any]:
+    """Settings by their path."""
+    found = {}
+    for name, value in config.items():
+        if isinstance(value, ml_collections.ConfigDict):
+            inner = _leaves(value).items()
+            found |= {(name, *path): leaf for path, leaf in inner}
+        else:
+            found[(name,)] = value
+    return found
 
 
-def tusk_views(pad, scale, scale_jitter, bend, offset, rotation, fill=0.0) -> dict:
-    """The second thin-plate spline, in the order of the released configs."""
-    return {
-        'pad': pad, 'fill': fill, 'scale': scale, 'scale_jitter': scale_jitter,
-        'bend': bend, 'offset': offset, 'rotation': rotation,
-    }  # fmt: skip
-
-
-def tusk_small(c, *, resolution: int, window: int) -> None:
-    """A network that learns on two CPU cores, at `resolution` px inside.
-
-    A sub-pixel splat on so few pixels is one pixel, so splats are wider and scaled to
-    the map; features are standardised, which keeps equivariance from shrinking them and
-    takes a weight of 0.1 in place of 100; a schedule replaces the endless constant rate.
-    """
-    c.method.update(
-        resolution=resolution, window=window, channels=16, width=16, levels=3, groups=4,
-        normalize_features='channel', splat_variance=0.5, splat_gain=float(resolution**2),
-        feature_weight=0.1, cluster_start=0.3, prototype_steps=4, projections=16,
-        memory=256,
-    )  # fmt: skip
-    network = {'name': 'adam', 'lr': 1.5e-3, 'warmup': 100, 'decay': 'linear'}
-    c.phases.train.optimizer.network = network
-
-
-def tusk_smoke(c) -> None:
-    """Two steps of a tiny network: proves that the pieces fit."""
-    c.data.update(size=32, batch_size=8)
-    c.method.update(levels=2, width=4, channels=4, groups=2, window=5, projections=8)
-    c.phases.train.steps = 2
-    c.run.update(log_every=1, checkpoint_every=1)
-    c.evaluation.update(fit=8, test=8, batch_size=8)
+def _keep_off(config, before, plain) -> None:
+    """Switches off again what was off `before`, though not in the `plain` config."""
+    now = _leaves(config)
+    for path, value in before.items():
+        if not value and plain.get(path, True) and now.get(path):
+            *sections, name = path
+            with config.ignore_type():
+                functools.reduce(operator.getitem, sections, config)[name] = value

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import difflib
+import functools
 import importlib
 import importlib.util
 import pathlib
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 
 import ml_collections
@@ -28,9 +29,8 @@ def load(name: str, overrides: Iterable[str] = ()) -> ml_collections.ConfigDict:
             another type.
     """
     name, _, variant = name.partition(':')
-    module = _from_file(name) if name.endswith('.py') else _from_package(name)
     try:
-        config = module.get_config(variant)
+        config = _module(name).get_config(variant)
     except ValueError as error:  # An unknown variant.
         raise UserError(f'config {name}: {error}') from None
     with config.unlocked():
@@ -51,12 +51,32 @@ def override(config, settings: Iterable[str]) -> None:
     config_checks.check(config)
 
 
-def names() -> list[str]:
-    """Every packaged config, such as 'tusk/tetrominoes'."""
+@functools.cache
+def names() -> tuple[str, ...]:
+    """Every packaged config, such as 'tusk/tetrominoes'.
+
+    Modules whose name begins with an underscore are what the configs of a method share.
+    """
     package = importlib.import_module('kpdiscovery.configs')
     found = pkgutil.walk_packages(package.__path__, 'kpdiscovery.configs.')
     leaves = (info.name.split('.')[2:] for info in found if not info.ispkg)
-    return sorted('/'.join(parts) for parts in leaves if len(parts) == 2)
+    return tuple(sorted(
+        '/'.join(parts) for parts in leaves
+        if len(parts) == 2 and not parts[1].startswith('_')
+    ))  # fmt: skip
+
+
+def variants(name: str) -> dict[str, Callable]:
+    """What may follow the colon of a config, {name: function}: its module's `VARIANTS`.
+
+    Raises:
+        UserError: no such config.
+    """
+    return dict(getattr(_module(name), 'VARIANTS', {}))
+
+
+def _module(name: str) -> ModuleType:
+    return _from_file(name) if name.endswith('.py') else _from_package(name)
 
 
 def _from_package(name: str) -> ModuleType:

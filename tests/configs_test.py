@@ -2,39 +2,77 @@
 
 import functools
 import importlib
-import inspect
+import itertools
 import re
 
 import jax
 import jax.numpy as jnp
 import pytest
-from kpdiscovery.configs import landmarks, parts, weak_labels
+from kpdiscovery.configs.variants import SIZES
 
 from kpdiscovery import config, methods
 from kpdiscovery.types import UserError
 
 
-def variants_of(name):
-    """'' and every variant that the config's get_config hands to `variants.apply`."""
-    module = importlib.import_module('kpdiscovery.configs.' + name.replace('/', '.'))
-    source = inspect.getsource(module.get_config)
-    own = re.findall(
-        r'(\w+)=(?:variants\.|landmarks\.|weak_labels\.|parts\.)?\w+[,)]',
-        source.split('apply(')[1],
-    )
-    # The variants that configs share are traced once.
-    once = {
-        'self_training/critters': landmarks.SHARED,
-        'weight_map/critters': weak_labels.SHARED,
-        'feature_alignment/critters': parts.SHARED,
-    }
-    shared = once.get(name, ())
-    return ['', *dict.fromkeys([*own, *shared])]
+def first_users(count):
+    """(config, variants) of every choice of so many; of those that configs share the
+    functions of, only the first one's."""
+    met = set()
+    for name in config.names():
+        variants = config.variants(name)
+        for chosen in itertools.permutations(variants, count):
+            functions = (name.split('/')[0], *(variants[v] for v in chosen))
+            if functions not in met:
+                met.add(functions)
+                yield name, chosen
 
 
 CASES = [
-    f'{name}:{variant}' for name in config.names() for variant in variants_of(name)
+    *config.names(),
+    *(f'{name}:{variant}' for name, (variant,) in first_users(1)),
 ]
+PAIRS = [
+    (name, pair) for name, pair in first_users(2)
+    if pair[0] not in SIZES or pair[1] in SIZES
+]  # fmt: skip
+
+
+def leaves(tree, path=()):
+    if not isinstance(tree, dict):
+        return {path: tree}
+    return {k: v for name in tree for k, v in leaves(tree[name], (*path, name)).items()}
+
+
+@pytest.mark.parametrize('name', config.names())
+def test_every_variant_builds(name):
+    for variant in config.variants(name):
+        methods.build(config.load(f'{name}:{variant}').method)
+
+
+@pytest.mark.parametrize('name', sorted({name for name, _ in PAIRS}))
+def test_every_pair_builds_and_no_size_turns_on_what_a_variant_switched_off(name):
+    plain = leaves(config.load(name).to_dict())
+    for pair in (pair for config_name, pair in PAIRS if config_name == name):
+        settings = config.load(f'{name}:{",".join(pair)}')
+        methods.build(settings.method)
+        if pair[1] not in SIZES or pair[0] in SIZES:
+            continue
+        before = leaves(config.load(f'{name}:{pair[0]}').to_dict())
+        both = leaves(settings.to_dict())
+        off = {k for k, v in before.items() if not v and plain.get(k)}
+        assert not [k for k in off if both.get(k)], pair
+
+
+def test_sizes_leave_ablations_what_they_are():
+    """The smallest cases of a fault: sizes had weights of their own."""
+    both = config.load('tusk/mnist_hard:recon_only,cpu').method
+    assert (both.cluster_weight, both.prototype_steps, both.feature_weight) == (0, 0, 0)
+    assert config.load('tusk/mnist_hard:cpu').method.feature_weight == 0.1
+
+
+def test_what_a_method_shares_is_no_config():
+    assert not [name for name in config.names() if name.split('/')[1][0] == '_']
+    assert config.variants('superpoint/shapes').keys() == {'cpu', 'smoke'}
 
 
 @pytest.mark.parametrize('name', CASES)

@@ -12,17 +12,21 @@ Paper (tables 2 and 3): mAP at .1 97.9 aligned, 90.9 unaligned (clustering 92.6,
 error in % of the pupil distance 5.0, 6.3 (6.0, 13.8).
 """
 
-from kpdiscovery.configs import parts, variants
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.feature_alignment import _shared
 
 
 def get_config(arg: str = ''):
-    c = parts.base(
+    c = _shared.base(
         data={'source': 'folder', 'landmarks': 'faces5'},
         evaluation={'test': 1_000},
     )
-    return variants.apply(c, arg, **parts.SHARED, unaligned=unaligned)
+    return variants.apply(c, arg, VARIANTS)
 
 
 def unaligned(c):
     """FOLDER holds the pictures in the wild, cropped to their boxes."""
     del c
+
+
+VARIANTS = {**_shared.VARIANTS, 'unaligned': unaligned}

@@ -11,11 +11,12 @@ give better parts (RESULTS.md):
 The default is 224 px and VGG-16.
 """
 
-from kpdiscovery.configs import parts, variants
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.feature_alignment import _shared
 
 
 def get_config(arg: str = ''):
-    c = parts.base(
+    c = _shared.base(
         data={
             'source': 'critters',
             'landmarks': 'critters12',
@@ -23,9 +24,12 @@ def get_config(arg: str = ''):
         },
         evaluation={'fit': 2_000, 'test': 2_000},
     )
-    return variants.apply(c, arg, **parts.SHARED, cpu=parts.small, smoke=smoke)
+    return variants.apply(c, arg, VARIANTS)
 
 
 def smoke(c):
-    parts.smoke(c)
+    _shared.smoke(c)
     c.data.options = {'length': 24, 'crop_margin': 0.1}
+
+
+VARIANTS = {**_shared.VARIANTS, 'cpu': _shared.small, 'smoke': smoke}

@@ -11,12 +11,16 @@ Paper (tables 5 and 6): mAP at .1 28.2 (others 26.9), error in % of the box 11.1
 13.9).
 """
 
-from kpdiscovery.configs import parts, variants
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.feature_alignment import _shared
 
 
 def get_config(arg: str = ''):
-    c = parts.base(
+    c = _shared.base(
         data={'source': 'folder', 'landmarks': 'cub15'},
         evaluation={'test': 5_794},
     )
-    return variants.apply(c, arg, **parts.SHARED)
+    return variants.apply(c, arg, VARIANTS)
+
+
+VARIANTS = _shared.VARIANTS

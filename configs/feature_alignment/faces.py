@@ -7,12 +7,16 @@ FOLDER holds crops of faces and an `annotations.npz` with 68 points and a split 
 default is VGG-16.
 """
 
-from kpdiscovery.configs import parts, variants
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.feature_alignment import _shared
 
 
 def get_config(arg: str = ''):
-    c = parts.base(
+    c = _shared.base(
         data={'source': 'folder', 'landmarks': 'faces68'},
         evaluation={},
     )
-    return variants.apply(c, arg, **parts.SHARED, cpu=parts.small)
+    return variants.apply(c, arg, VARIANTS)
+
+
+VARIANTS = {**_shared.VARIANTS, 'cpu': _shared.small}

@@ -6,9 +6,13 @@
 `--config.data.features=FOLDER --config.method.features.backbone=given`.
 """
 
-from kpdiscovery.configs import parts, variants
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.feature_alignment import _shared
 
 
 def get_config(arg: str = ''):
-    c = parts.base(data={'source': 'folder'}, evaluation={})
-    return variants.apply(c, arg, **parts.SHARED, cpu=parts.small)
+    c = _shared.base(data={'source': 'folder'}, evaluation={})
+    return variants.apply(c, arg, VARIANTS)
+
+
+VARIANTS = {**_shared.VARIANTS, 'cpu': _shared.small}

@@ -10,12 +10,16 @@ Paper (tables 4 and 8): error 4.9 % of the pupil distance, 7.1 on pictures that 
 aligned.
 """
 
-from kpdiscovery.configs import parts, variants
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.feature_alignment import _shared
 
 
 def get_config(arg: str = ''):
-    c = parts.base(
+    c = _shared.base(
         data={'source': 'folder', 'landmarks': 'faces5'},
         evaluation={'test': 1_000},
     )
-    return variants.apply(c, arg, **parts.SHARED)
+    return variants.apply(c, arg, VARIANTS)
+
+
+VARIANTS = _shared.VARIANTS

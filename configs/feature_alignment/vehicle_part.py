@@ -12,9 +12,13 @@ Paper (table 1), mAP of aeroplane, bicycle, bus, car, motorbike, train: 18.7, 66
 35.5, 39.6, 19.4 (clustering 16.7, 54.6, 28.7, 32.2, 32.2, 17.6).
 """
 
-from kpdiscovery.configs import parts, variants
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.feature_alignment import _shared
 
 
 def get_config(arg: str = ''):
-    c = parts.base(data={'source': 'folder'}, evaluation={'test': 2_000})
-    return variants.apply(c, arg, **parts.SHARED)
+    c = _shared.base(data={'source': 'folder'}, evaluation={'test': 2_000})
+    return variants.apply(c, arg, VARIANTS)
+
+
+VARIANTS = _shared.VARIANTS

@@ -8,17 +8,18 @@
 from random weights.
 """
 
-from kpdiscovery.configs import variants, weak_labels
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.lmpnet import _shared
 
 
 def get_config(arg: str = ''):
-    c = weak_labels.lmpnet(
+    c = _shared.base(
         data={'source': 'critters'},
         evaluation={'test': 2_000},
         epoch=625,
         num_classes=20,
     )
-    return variants.apply(c, arg, cpu=cpu, smoke=smoke)
+    return variants.apply(c, arg, VARIANTS)
 
 
 def cpu(c):
@@ -26,7 +27,7 @@ def cpu(c):
 
     On 8 x 8 cells (64 px) the erase threshold of 3 leaves nothing of the animal.
     """
-    weak_labels.small(c)
+    _shared.small(c)
     c.data.update(size=128, batch_size=40)  # 64 take half an hour.
     c.method.crops.share = 112 / 128
     rate = {'name': 'adamw', 'lr': 3e-3, 'decay': 'cosine', 'warmup': 60}
@@ -39,5 +40,8 @@ def cpu(c):
 
 
 def smoke(c):
-    weak_labels.smoke(c)
+    _shared.smoke(c)
     c.data.options = {'length': 24}
+
+
+VARIANTS = {'cpu': cpu, 'smoke': smoke}

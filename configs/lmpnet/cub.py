@@ -8,14 +8,18 @@ an `annotations.npz` of 15 parts. FILE holds ImageNet weights (`kpd doctor` says
 where).
 """
 
-from kpdiscovery.configs import variants, weak_labels
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.lmpnet import _shared
 
 
 def get_config(arg: str = ''):
-    c = weak_labels.lmpnet(
+    c = _shared.base(
         data={'source': 'tfds', 'options': {'name': 'caltech_birds2011'}},
         evaluation={'test': 5_794},
         epoch=187,
         num_classes=200,
     )
-    return variants.apply(c, arg, smoke=weak_labels.smoke)
+    return variants.apply(c, arg, VARIANTS)
+
+
+VARIANTS = {'smoke': _shared.smoke}

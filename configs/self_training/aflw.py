@@ -10,11 +10,12 @@ that are always visible and the official split (10,112 for training, 2,991 for t
 starts from a CelebA model and goes on for three rounds, here it starts afresh.
 """
 
-from kpdiscovery.configs import landmarks
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.self_training import _shared
 
 
 def get_config(arg: str = ''):
-    c = landmarks.base(
+    c = _shared.base(
         data={
             'source': 'folder',
             'landmarks': 'faces5',
@@ -22,4 +23,7 @@ def get_config(arg: str = ''):
         evaluation={'fit': 10_112, 'test': 2_991},
         num_keypoints=30,
     )
-    return landmarks.apply(c, arg)
+    return variants.apply(c, arg, VARIANTS)
+
+
+VARIANTS = _shared.VARIANTS

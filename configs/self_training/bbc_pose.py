@@ -10,11 +10,12 @@ FOLDER holds every tenth frame of the training videos (60,885), 1,000 test frame
 average (table 5.2), chapter 6 after regression and with temporal pairs 75.93 (table 6.9).
 """
 
-from kpdiscovery.configs import landmarks
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.self_training import _shared
 
 
 def get_config(arg: str = ''):
-    c = landmarks.base(
+    c = _shared.base(
         data={
             'source': 'folder',
             'temporal_gap': 0,
@@ -23,4 +24,7 @@ def get_config(arg: str = ''):
         evaluation={'fit': 10_000, 'test': 1_000},
         num_keypoints=30,
     )
-    return landmarks.apply(c, arg, temporal=landmarks.temporal)
+    return variants.apply(c, arg, VARIANTS)
+
+
+VARIANTS = {**_shared.VARIANTS, 'temporal': _shared.temporal}

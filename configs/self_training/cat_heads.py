@@ -8,11 +8,12 @@ with seven of the nine points, the ears left out.
 [mallis-thesis]: forward error 9.31 % of the eye distance (table 6.8).
 """
 
-from kpdiscovery.configs import landmarks
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.self_training import _shared
 
 
 def get_config(arg: str = ''):
-    c = landmarks.base(
+    c = _shared.base(
         data={
             'source': 'folder',
             'landmarks': 'cats7',
@@ -20,4 +21,7 @@ def get_config(arg: str = ''):
         evaluation={'fit': 7_747, 'test': 1_257},
         num_keypoints=20,
     )
-    return landmarks.apply(c, arg)
+    return variants.apply(c, arg, VARIANTS)
+
+
+VARIANTS = _shared.VARIANTS

@@ -7,11 +7,12 @@ faces are to a detector's. `:cpu` has 20 landmarks at 64 px: forward error 9.6 %
 longer side, mean shape 21.5 (RESULTS.md). The default is 128 px and the paper's network.
 """
 
-from kpdiscovery.configs import landmarks
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.self_training import _shared
 
 
 def get_config(arg: str = ''):
-    c = landmarks.base(
+    c = _shared.base(
         data={
             'source': 'critters',
             'size': 128,
@@ -22,14 +23,17 @@ def get_config(arg: str = ''):
         evaluation={'fit': 2_000, 'test': 2_000},
         num_keypoints=20,
     )
-    return landmarks.apply(c, arg, cpu=cpu, smoke=smoke)
+    return variants.apply(c, arg, VARIANTS)
 
 
 def cpu(c):
-    landmarks.small(c, warm_up=800, correspond=2_000, landmarks=1_200)
+    _shared.small(c, warm_up=800, correspond=2_000, landmarks=1_200)
     c.data.options = {'length': 2_000, 'crop_margin': 0.1}
 
 
 def smoke(c):
-    landmarks.smoke(c)
+    _shared.smoke(c)
     c.data.options = {'length': 24, 'crop_margin': 0.1}
+
+
+VARIANTS = {**_shared.VARIANTS, 'cpu': cpu, 'smoke': smoke}

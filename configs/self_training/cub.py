@@ -8,11 +8,12 @@ so that the visible eye is on one side, and an `annotations.npz` with 15 parts.
 [mallis-thesis] shows pictures, no figures.
 """
 
-from kpdiscovery.configs import landmarks
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.self_training import _shared
 
 
 def get_config(arg: str = ''):
-    c = landmarks.base(
+    c = _shared.base(
         data={
             'source': 'folder',
             'landmarks': 'cub15',
@@ -20,4 +21,7 @@ def get_config(arg: str = ''):
         evaluation={'fit': 6_000, 'test': 5_778},
         num_keypoints=30,
     )
-    return landmarks.apply(c, arg)
+    return variants.apply(c, arg, VARIANTS)
+
+
+VARIANTS = _shared.VARIANTS

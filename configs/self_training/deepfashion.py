@@ -9,11 +9,12 @@ a pose detector, whose file you bring.
 [mallis-thesis] shows pictures, no figures.
 """
 
-from kpdiscovery.configs import landmarks
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.self_training import _shared
 
 
 def get_config(arg: str = ''):
-    c = landmarks.base(
+    c = _shared.base(
         data={
             'source': 'folder',
             'landmarks': 'fashion14',
@@ -21,4 +22,7 @@ def get_config(arg: str = ''):
         evaluation={'fit': 10_000, 'test': 500},
         num_keypoints=30,
     )
-    return landmarks.apply(c, arg)
+    return variants.apply(c, arg, VARIANTS)
+
+
+VARIANTS = _shared.VARIANTS

@@ -9,16 +9,20 @@ chapters 5 and 4, K 10 and equivariance alone cost as much and are in RESULTS.md
 default is 128 px and the paper's network.
 """
 
-from kpdiscovery.configs import landmarks
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.self_training import _shared
 
 
 def get_config(arg: str = ''):
-    c = landmarks.base(
+    c = _shared.base(
         data={'source': 'folder', 'landmarks': 'faces68', 'size': 128},
         evaluation={},
     )
-    return landmarks.apply(c, arg, cpu=cpu)
+    return variants.apply(c, arg, VARIANTS)
 
 
 def cpu(c):
-    landmarks.small(c, warm_up=800, correspond=2_000, landmarks=1_200)
+    _shared.small(c, warm_up=800, correspond=2_000, landmarks=1_200)
+
+
+VARIANTS = {**_shared.VARIANTS, 'cpu': cpu}

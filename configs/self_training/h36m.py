@@ -12,11 +12,12 @@ code of [mallis2020], generic keypoints off the person stay and are clustered ap
 the ground inside the boxes by; `boxes` are needed for that.
 """
 
-from kpdiscovery.configs import landmarks
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.self_training import _shared
 
 
 def get_config(arg: str = ''):
-    c = landmarks.base(
+    c = _shared.base(
         data={
             'source': 'folder',
             'landmarks': 'h36m32',
@@ -25,4 +26,7 @@ def get_config(arg: str = ''):
         num_keypoints=30,
         ground_clusters=250,
     )
-    return landmarks.apply(c, arg)
+    return variants.apply(c, arg, VARIANTS)
+
+
+VARIANTS = _shared.VARIANTS

@@ -11,11 +11,12 @@ area the points span.
 6.5).
 """
 
-from kpdiscovery.configs import landmarks
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.self_training import _shared
 
 
 def get_config(arg: str = ''):
-    c = landmarks.base(
+    c = _shared.base(
         data={
             'source': 'folder',
             'landmarks': 'ls3d68',
@@ -23,4 +24,7 @@ def get_config(arg: str = ''):
         evaluation={'fit': 10_000, 'test': 7_200},
         num_keypoints=30,
     )
-    return landmarks.apply(c, arg)
+    return variants.apply(c, arg, VARIANTS)
+
+
+VARIANTS = _shared.VARIANTS

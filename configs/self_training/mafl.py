@@ -12,11 +12,12 @@ add `--config.data.landmarks=faces68`.
 (tables 4.1, 5.1, 6.2, 6.7).
 """
 
-from kpdiscovery.configs import landmarks
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.self_training import _shared
 
 
 def get_config(arg: str = ''):
-    c = landmarks.base(
+    c = _shared.base(
         data={
             'source': 'folder',
             'landmarks': 'faces5',
@@ -24,4 +25,7 @@ def get_config(arg: str = ''):
         evaluation={'fit': 19_000, 'test': 1_000},
         num_keypoints=30,
     )
-    return landmarks.apply(c, arg)
+    return variants.apply(c, arg, VARIANTS)
+
+
+VARIANTS = _shared.VARIANTS

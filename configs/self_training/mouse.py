@@ -7,12 +7,12 @@ hundred frames of one scene are few: the point is a short run on your own video.
 `:temporal` pairs frames of one `video` (or directory) that are five apart.
 """
 
-from kpdiscovery.configs import landmarks
-from kpdiscovery.configs.self_training import faces
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.self_training import _shared, faces
 
 
 def get_config(arg: str = ''):
-    c = landmarks.base(
+    c = _shared.base(
         data={
             'source': 'folder',
             'landmarks': 'mouse4',
@@ -23,4 +23,7 @@ def get_config(arg: str = ''):
         evaluation={},
         num_keypoints=10,
     )
-    return landmarks.apply(c, arg, cpu=faces.cpu, temporal=landmarks.temporal)
+    return variants.apply(c, arg, VARIANTS)
+
+
+VARIANTS = {**_shared.VARIANTS, 'cpu': faces.cpu, 'temporal': _shared.temporal}

@@ -10,11 +10,12 @@ of the first five videos of each action for testing) and an `annotations.npz`.
 8.36 / 64.81 / 69.54 / 75.84 %.
 """
 
-from kpdiscovery.configs import landmarks
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.self_training import _shared
 
 
 def get_config(arg: str = ''):
-    c = landmarks.base(
+    c = _shared.base(
         data={
             'source': 'folder',
             'temporal_gap': 0,
@@ -23,4 +24,7 @@ def get_config(arg: str = ''):
         evaluation={'fit': 10_000, 'test': 1_776},
         num_keypoints=30,
     )
-    return landmarks.apply(c, arg, temporal=landmarks.temporal)
+    return variants.apply(c, arg, VARIANTS)
+
+
+VARIANTS = {**_shared.VARIANTS, 'temporal': _shared.temporal}

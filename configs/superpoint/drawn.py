@@ -15,7 +15,7 @@ from kpdiscovery.configs.superpoint import folder
 def get_config(arg: str = ''):
     c = folder.get_config()
     c.data.source = 'mixed'
-    return variants.apply(c, arg, cpu=cpu, smoke=smoke)
+    return variants.apply(c, arg, VARIANTS)
 
 
 def cpu(c):
@@ -28,3 +28,6 @@ def smoke(c):
     """Two steps of each phase of a tiny network: proves that the pieces fit."""
     folder.smoke(c)
     c.data.options = {'length': 8}
+
+
+VARIANTS = {'cpu': cpu, 'smoke': smoke}

@@ -24,7 +24,7 @@ def get_config(arg: str = ''):
         },
         evaluation={'test': 500},
     )
-    return variants.apply(c, arg, cpu=cpu, smoke=smoke)
+    return variants.apply(c, arg, VARIANTS)
 
 
 def cpu(c):
@@ -56,11 +56,13 @@ def smoke(c):
     """Two steps of a tiny network: proves that the pieces fit."""
     tiny(c)
     c.data.options = {'length': 16}
-    c.phases.shapes.steps = 2
 
 
 def tiny(c) -> None:
     c.data.update(size=32, batch_size=8)
     c.method.update(widths=(4, 4, 4, 4), head=8, descriptor=8, num_keypoints=20)
-    c.run.update(log_every=1, checkpoint_every=1)
+    variants.two_steps(c)
     c.evaluation.update(test=8, batch_size=8)
+
+
+VARIANTS = {'cpu': cpu, 'smoke': smoke}

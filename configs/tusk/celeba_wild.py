@@ -10,6 +10,7 @@ equivariance as the released code does.
 """
 
 from kpdiscovery.configs import variants
+from kpdiscovery.configs.tusk import _shared
 
 
 def get_config(arg: str = ''):
@@ -24,12 +25,12 @@ def get_config(arg: str = ''):
             'vgg_weights': '',
             'heat_weight': 0.05,
             'feature_weight': 500.0,
-            'views': variants.tusk_views('reflect', 0.9, 0.05, 0.05, 0.05, 0.25),
+            'views': _shared.views('reflect', 0.9, 0.05, 0.05, 0.05, 0.25),
         },
-        phases=variants.tusk_phases(steps=150_000),
+        phases=_shared.phases(steps=150_000),
         evaluation={'fit': 19_000, 'test': 1000},
     )
-    return variants.apply(c, arg, code=code, smoke=smoke)
+    return variants.apply(c, arg, VARIANTS)
 
 
 def code(c):
@@ -37,5 +38,8 @@ def code(c):
 
 
 def smoke(c):
-    variants.tusk_smoke(c)
+    _shared.smoke(c)
     c.method.reconstruction = 'mse'  # VGG16 is no smoke.
+
+
+VARIANTS = {'code': code, 'smoke': smoke}

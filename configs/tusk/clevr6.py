@@ -15,6 +15,7 @@ px (the paper: 192). Variants:
 """
 
 from kpdiscovery.configs import variants
+from kpdiscovery.configs.tusk import _shared
 
 
 def get_config(arg: str = ''):
@@ -30,11 +31,11 @@ def get_config(arg: str = ''):
             'window': 21,
             'alpha': True,
             'predict_keypoints': 6,
-            'views': variants.tusk_views('reflect', 0.95, 0.02, 0.02, 0.05, 0.1),
+            'views': _shared.views('reflect', 0.95, 0.02, 0.02, 0.05, 0.1),
         },
-        phases=variants.tusk_phases(steps=150_000),
+        phases=_shared.phases(steps=150_000),
     )  # fmt: skip
-    return variants.apply(c, arg, generated=generated, code=code, cpu=cpu, smoke=smoke)
+    return variants.apply(c, arg, VARIANTS)
 
 
 def generated(c):
@@ -50,11 +51,14 @@ def code(c):
 
 def cpu(c):
     generated(c)
-    variants.tusk_small(c, resolution=32, window=7)
+    _shared.small(c, resolution=32, window=7)
     c.data.update(size=64, batch_size=8)
     c.phases.train.steps = 8000
 
 
 def smoke(c):
     generated(c)
-    variants.tusk_smoke(c)
+    _shared.smoke(c)
+
+
+VARIANTS = {'generated': generated, 'code': code, 'cpu': cpu, 'smoke': smoke}

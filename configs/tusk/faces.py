@@ -12,6 +12,7 @@ is 80 px, as on CelebA.
 """
 
 from kpdiscovery.configs import variants
+from kpdiscovery.configs.tusk import _shared
 
 
 def get_config(arg: str = ''):
@@ -29,18 +30,21 @@ def get_config(arg: str = ''):
             'window': 21,
             'reconstruction': 'mse',
             'vgg_weights': '',
-            'views': variants.tusk_views('reflect', 0.9, 0.05, 0.05, 0.05, 0.25),
+            'views': _shared.views('reflect', 0.9, 0.05, 0.05, 0.05, 0.25),
         },
-        phases=variants.tusk_phases(steps=50_000),
+        phases=_shared.phases(steps=50_000),
         evaluation={'fit': 100_000, 'test': 100_000},
     )
-    return variants.apply(c, arg, cpu=cpu, smoke=variants.tusk_smoke)
+    return variants.apply(c, arg, VARIANTS)
 
 
 def cpu(c):
-    variants.tusk_small(c, resolution=40, window=11)
+    _shared.small(c, resolution=40, window=11)
     c.method.update(
         normalize_features='picture', whiten=True, cluster_weight=0.003, exploration=0.3
     )
     c.data.batch_size = 12
     c.phases.train.steps = 2000
+
+
+VARIANTS = {'cpu': cpu, 'smoke': _shared.smoke}

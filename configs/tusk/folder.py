@@ -9,6 +9,7 @@ the distance of neighbouring points in pixels inside, odd) to suit the pictures.
 """
 
 from kpdiscovery.configs import variants
+from kpdiscovery.configs.tusk import _shared
 
 
 def get_config(arg: str = ''):
@@ -19,15 +20,18 @@ def get_config(arg: str = ''):
             'num_keypoints': 8,
             'num_prototypes': 16,
             'window': 13,
-            'views': variants.tusk_views('reflect', 0.95, 0.05, 0.05, 0.05, 0.25),
+            'views': _shared.views('reflect', 0.95, 0.05, 0.05, 0.05, 0.25),
         },
-        phases=variants.tusk_phases(steps=50_000),
+        phases=_shared.phases(steps=50_000),
         evaluation={'fit': 10_000, 'test': 10_000},  # With annotations.
     )
-    return variants.apply(c, arg, cpu=cpu, smoke=variants.tusk_smoke)
+    return variants.apply(c, arg, VARIANTS)
 
 
 def cpu(c):
-    variants.tusk_small(c, resolution=48, window=7)
+    _shared.small(c, resolution=48, window=7)
     c.data.batch_size = 8
     c.phases.train.steps = 4000
+
+
+VARIANTS = {'cpu': cpu, 'smoke': _shared.smoke}

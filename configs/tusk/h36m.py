@@ -8,6 +8,7 @@ Paper (table 3): 6.88 % of the picture's side. `:code` has K = 12, M = 24.
 """
 
 from kpdiscovery.configs import variants
+from kpdiscovery.configs.tusk import _shared
 
 
 def get_config(arg: str = ''):
@@ -18,15 +19,16 @@ def get_config(arg: str = ''):
             'num_keypoints': 16,
             'num_prototypes': 32,
             'window': 11,
-            'views': variants.tusk_views(
-                'constant', 0.95, 0.1, 0.05, 0.1, 0.25, fill=1.0
-            ),
+            'views': _shared.views('constant', 0.95, 0.1, 0.05, 0.1, 0.25, fill=1.0),
         },
-        phases=variants.tusk_phases(steps=150_000),
+        phases=_shared.phases(steps=150_000),
         evaluation={'fit': 10_000, 'test': 2_760},
     )
-    return variants.apply(c, arg, code=code, smoke=variants.tusk_smoke)
+    return variants.apply(c, arg, VARIANTS)
 
 
 def code(c):
     c.method.update(parity='code', num_keypoints=12, num_prototypes=24)
+
+
+VARIANTS = {'code': code, 'smoke': _shared.smoke}

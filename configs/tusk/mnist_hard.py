@@ -5,7 +5,7 @@
 Nine digits on black, 80 px. Paper (table 1): localisation 99.9, classification 92.1; one
 V100, 12 h. Digits come from --data (an .npz or IDX files) or from TFDS `mnist`. Variants:
 
-- `:code` follows the released code: batch 120, 5 prototype steps.
+- `:code` follows the released code: batch 120, 5 prototype steps (sizes have their own).
 - `:cpu`: 40 px inside, 3 levels of width 16, descriptors of 16, features scaled to mean
   square 1 over the picture, splats of 0.5 px^2 times 1600, batch 12 and the last 432
   descriptors in memory. Descriptors are whitened, and the cluster loss, at 0.003, waits for
@@ -15,6 +15,7 @@ V100, 12 h. Digits come from --data (an .npz or IDX files) or from TFDS `mnist`.
 """
 
 from kpdiscovery.configs import variants
+from kpdiscovery.configs.tusk import _shared
 
 
 def get_config(arg: str = ''):
@@ -25,15 +26,12 @@ def get_config(arg: str = ''):
             'num_keypoints': 9,
             'num_prototypes': 10,
             'window': 13,
-            'views': variants.tusk_views('constant', 0.95, 0.05, 0.1, 0.01, 0.25),
+            'views': _shared.views('constant', 0.95, 0.05, 0.1, 0.01, 0.25),
         },
-        phases=variants.tusk_phases(steps=300_000),
+        phases=_shared.phases(steps=300_000),
         evaluation={'test': 10_000, 'batch_size': 100},
     )
-    return variants.apply(
-        c, arg, code=code, cpu=cpu, smoke=variants.tusk_smoke, recon_only=recon_only,
-        no_equivariance=no_equivariance, joint=joint, kmeans=kmeans, vq=vq,
-    )  # fmt: skip
+    return variants.apply(c, arg, VARIANTS)
 
 
 def code(c):
@@ -42,7 +40,7 @@ def code(c):
 
 
 def cpu(c):
-    variants.tusk_small(c, resolution=40, window=7)
+    _shared.small(c, resolution=40, window=7)
     c.method.update(
         memory=432, projections=32, normalize_features='picture', whiten=True,
         cluster_weight=0.003,
@@ -71,3 +69,15 @@ def kmeans(c):
 
 def vq(c):
     c.method.clustering = 'vector_quantization'
+
+
+VARIANTS = {
+    'code': code,
+    'cpu': cpu,
+    'smoke': _shared.smoke,
+    'recon_only': recon_only,
+    'no_equivariance': no_equivariance,
+    'joint': joint,
+    'kmeans': kmeans,
+    'vq': vq,
+}

@@ -19,6 +19,7 @@ Variants:
 """
 
 from kpdiscovery.configs import variants
+from kpdiscovery.configs.tusk import _shared
 
 
 def get_config(arg: str = ''):
@@ -30,13 +31,11 @@ def get_config(arg: str = ''):
             'num_prototypes': 114,
             'window': 27,
             'alpha': True,
-            'views': variants.tusk_views('reflect', 0.95, 0.02, 0.02, 0.05, 0.1),
+            'views': _shared.views('reflect', 0.95, 0.02, 0.02, 0.05, 0.1),
         },
-        phases=variants.tusk_phases(steps=150_000),
+        phases=_shared.phases(steps=150_000),
     )
-    return variants.apply(
-        c, arg, code=code, demo=demo, cpu=cpu, smoke=variants.tusk_smoke
-    )
+    return variants.apply(c, arg, VARIANTS)
 
 
 def code(c):
@@ -45,7 +44,7 @@ def code(c):
 
 
 def demo(c):
-    variants.tusk_small(c, resolution=16, window=5)
+    _shared.small(c, resolution=16, window=5)
     c.data.update(size=35, batch_size=16)
     c.method.views = None
     c.method.update(exploration=0.7, weigh_alphas=True, claim_weight=0.01)
@@ -53,7 +52,10 @@ def demo(c):
 
 
 def cpu(c):
-    variants.tusk_small(c, resolution=32, window=9)
+    _shared.small(c, resolution=32, window=9)
     c.data.update(size=35, batch_size=16)
     c.method.update(exploration=0.7, weigh_alphas=True, claim_weight=0.01)
     c.phases.train.steps = 8000
+
+
+VARIANTS = {'code': code, 'demo': demo, 'cpu': cpu, 'smoke': _shared.smoke}

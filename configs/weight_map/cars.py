@@ -7,14 +7,18 @@ The paper: GT-known 96.1 (method II 95.1), top-1 localization 84.9; `:method2` f
 second. FILE holds ImageNet weights (`kpd doctor` says from where).
 """
 
-from kpdiscovery.configs import variants, weak_labels
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.weight_map import _shared
 
 
 def get_config(arg: str = ''):
-    c = weak_labels.weight_map(
+    c = _shared.base(
         data={'source': 'tfds', 'options': {'name': 'cars196'}},
         evaluation={'test': 8_041},
         epoch=509,
         num_classes=196,
     )
-    return variants.apply(c, arg, **weak_labels.SHARED, smoke=weak_labels.smoke)
+    return variants.apply(c, arg, VARIANTS)
+
+
+VARIANTS = {**_shared.VARIANTS, 'smoke': _shared.smoke}

@@ -8,24 +8,28 @@ cores (JAX_NUM_CPU_DEVICES=2): GT-known 82.2, MaxBoxAccV2 73.4; method II 16.6, 
 the same classifier 75.4, 85.7 (RESULTS.md). The default is 224 px from random weights.
 """
 
-from kpdiscovery.configs import variants, weak_labels
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.weight_map import _shared
 
 
 def get_config(arg: str = ''):
-    c = weak_labels.weight_map(
+    c = _shared.base(
         data={'source': 'critters'},
         evaluation={'test': 1_000},
         epoch=1_250,
         num_classes=20,
     )
-    return variants.apply(c, arg, **weak_labels.SHARED, cpu=cpu, smoke=smoke)
+    return variants.apply(c, arg, VARIANTS)
 
 
 def cpu(c):
-    weak_labels.small(c)
-    weak_labels.short(c, classify=2_000, localize=750, epoch=250)
+    _shared.small(c)
+    _shared.short(c, classify=2_000, localize=750, epoch=250)
 
 
 def smoke(c):
-    weak_labels.smoke(c)
+    _shared.smoke(c)
     c.data.options = {'length': 24}
+
+
+VARIANTS = {**_shared.VARIANTS, 'cpu': cpu, 'smoke': smoke}

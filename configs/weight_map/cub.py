@@ -7,14 +7,18 @@ The paper: GT-known 82.85, top-1 localization 67.00, PxAP 76.30; method II (`:me
 83.03, 67.12 and 76.70. FILE holds ImageNet weights (`kpd doctor` says from where).
 """
 
-from kpdiscovery.configs import variants, weak_labels
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.weight_map import _shared
 
 
 def get_config(arg: str = ''):
-    c = weak_labels.weight_map(
+    c = _shared.base(
         data={'source': 'tfds', 'options': {'name': 'caltech_birds2011'}},
         evaluation={'test': 5_794},
         epoch=375,
         num_classes=200,
     )
-    return variants.apply(c, arg, **weak_labels.SHARED, smoke=weak_labels.smoke)
+    return variants.apply(c, arg, VARIANTS)
+
+
+VARIANTS = {**_shared.VARIANTS, 'smoke': _shared.smoke}

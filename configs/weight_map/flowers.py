@@ -7,14 +7,18 @@ The paper: PxAP 75.6 (method II 75.2); `:method2` for the second. FILE holds Ima
 weights (`kpd doctor` says from where). TFDS has no masks: PxAP needs a folder with `masks`.
 """
 
-from kpdiscovery.configs import variants, weak_labels
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.weight_map import _shared
 
 
 def get_config(arg: str = ''):
-    c = weak_labels.weight_map(
+    c = _shared.base(
         data={'source': 'tfds', 'options': {'name': 'oxford_flowers102'}},
         evaluation={'test': 6_149},
         epoch=64,
         num_classes=102,
     )
-    return variants.apply(c, arg, **weak_labels.SHARED, smoke=weak_labels.smoke)
+    return variants.apply(c, arg, VARIANTS)
+
+
+VARIANTS = {**_shared.VARIANTS, 'smoke': _shared.smoke}

@@ -8,20 +8,22 @@ doctor` says from where); `:cpu` learns from random ones at 64 px. Half its step
 classes of animals, stayed below the best centred box (RESULTS.md). The default was not run.
 """
 
-from kpdiscovery.configs import variants, weak_labels
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.weight_map import _shared
 
 
 def get_config(arg: str = ''):
-    c = weak_labels.weight_map(
+    c = _shared.base(
         data={'source': 'folder', 'options': {'folder_labels': True}},
         evaluation={'test': 1_000},
         epoch=100,
     )
-    return variants.apply(
-        c, arg, **weak_labels.SHARED, cpu=cpu, smoke=weak_labels.smoke
-    )
+    return variants.apply(c, arg, VARIANTS)
 
 
 def cpu(c):
-    weak_labels.small(c)
-    weak_labels.short(c, classify=1_000, localize=600, epoch=100)
+    _shared.small(c)
+    _shared.short(c, classify=1_000, localize=600, epoch=100)
+
+
+VARIANTS = {**_shared.VARIANTS, 'cpu': cpu, 'smoke': _shared.smoke}

@@ -10,13 +10,14 @@ says from where). The paper: GT-known 60.21 (method II 60.41), top-1 localizatio
 after 1,000 epochs of the map's net.
 """
 
-from kpdiscovery.configs import variants, weak_labels
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.weight_map import _shared
 
 _EPOCH = 6_250
 
 
 def get_config(arg: str = ''):
-    c = weak_labels.weight_map(
+    c = _shared.base(
         data={'source': 'folder', 'size': 72},
         evaluation={'test': 10_000},
         epoch=_EPOCH,
@@ -25,4 +26,7 @@ def get_config(arg: str = ''):
     )
     c.phases.localize.steps = 1_000 * _EPOCH
     c.phases.localize.optimizer.l2 = 5e-5
-    return variants.apply(c, arg, **weak_labels.SHARED, smoke=weak_labels.smoke)
+    return variants.apply(c, arg, VARIANTS)
+
+
+VARIANTS = {**_shared.VARIANTS, 'smoke': _shared.smoke}

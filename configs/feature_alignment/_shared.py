@@ -43,7 +43,8 @@ def no_transform(c):
     c.method.transform = 'none'
 
 
-SHARED = {
+# Of every config.
+VARIANTS = {
     'translation': translation, 'homography': homography, 'no_transform': no_transform,
 }  # fmt: skip
 
@@ -71,6 +72,5 @@ def smoke(c):
         num_keypoints=4, neighbours=2, hypotheses=8, matches=16, iterations=3, border=1,
         peaks=2, block=8, features=SUPERPOINT,
     )  # fmt: skip
-    c.phases.align.update(steps=2, pools_every=1)
-    c.run.update(log_every=1, checkpoint_every=1)
+    variants.two_steps(c)
     c.evaluation.update(fit=16, test=16, batch_size=8)

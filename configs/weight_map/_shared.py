@@ -1,6 +1,6 @@
-"""What the configs of LMPNet and of the weight map share; see their reference papers.
+"""What the configs of the weight map share: its training, methods I and II, sizes.
 
-Both papers leave much of the training open; what is not theirs is our recommendation.
+The paper leaves much of the training open; what is not its is our recommendation.
 """
 
 from kpdiscovery.configs import variants
@@ -8,37 +8,7 @@ from kpdiscovery.configs import variants
 _SGD = {'name': 'sgd', 'momentum': 0.9, 'l2': 1e-4}
 
 
-def lmpnet(data: dict, evaluation: dict, *, epoch: int, **method):
-    """LMPNet on some data: 448 px crops of 512 px, batches of 32, 60 epochs a net.
-
-    `epoch` counts the steps of one. Random weights learn at the classifier's rate;
-    pretrained ones (`--config.method.network.weights=FILE`) want `trunk` 0.1.
-    """
-    steps = 60 * epoch
-    optimizer = {
-        **_SGD,
-        'lr': 0.01,
-        'trunk': 1.0,
-        'decay': 'drops',
-        'drops': (40 * epoch,),
-    }
-    return variants.base(
-        data={'size': 512, 'batch_size': 32, **data},
-        method={
-            'name': 'lmpnet',
-            'network': {'backbone': 'resnet50'},
-            'crops': {'share': 448 / 512},
-            **method,
-        },
-        phases={
-            'classify': {'steps': steps, 'optimizer': optimizer},
-            'mask_out': {'steps': steps, 'optimizer': dict(optimizer)},
-        },
-        evaluation=evaluation,
-    )
-
-
-def weight_map(data: dict, evaluation: dict, *, epoch: int, **method):
+def base(data: dict, evaluation: dict, *, epoch: int, **method):
     """The weight map on some data: 224 px crops of 256 px, 200 and 100 epochs.
 
     `epoch` counts the steps of one, of batches of 16; the map's net learns from eight
@@ -99,7 +69,7 @@ def no_outer(c):
 
 
 # Variants of every weight map config; sizes come after them.
-SHARED = {
+VARIANTS = {
     'method2': method2, 'no_regularizer': no_regularizer, 'no_inner': no_inner,
     'no_outer': no_outer,
 }  # fmt: skip
@@ -109,7 +79,7 @@ def small(c):
     """64 px crops of 72 px, 8 x 8 cells, a quarter of the width: for two CPU cores."""
     net = {'backbone': 'resnet18', 'width': 16, 'small_stem': True, 'last_stride': 1}
     c.data.update(size=72, batch_size=64)
-    for name in _networks(c):
+    for name in ('network', 'encoder'):
         c.method[name].update(net)
     c.method.crops.share = 64 / 72
 
@@ -143,18 +113,10 @@ def smoke(c):
     """Two steps a phase of a tiny network: proves that the pieces fit."""
     small(c)
     c.data.update(size=36, batch_size=8)
-    for name in _networks(c):
+    for name in ('network', 'encoder'):
         c.method[name].width = 4
-    for section in c.phases.values():
-        section.steps = 2
-        if 'epoch' in section:
-            section.epoch = 1
-    c.run.update(log_every=1, checkpoint_every=1)
+    variants.two_steps(c)
     c.evaluation.update(fit=0, test=16, batch_size=8)
-
-
-def _networks(c):
-    return [name for name in ('network', 'encoder') if name in c.method]
 
 
 def _fewer(section, factor):

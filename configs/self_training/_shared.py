@@ -33,11 +33,6 @@ def base(data: dict, evaluation: dict, **method):
     )  # fmt: skip
 
 
-def apply(c, arg: str, **more):
-    """Variants of every landmark config: chapters, K, ablations, sizes."""
-    return variants.apply(c, arg, **{**SHARED, **more})
-
-
 def ch6(c):
     """The default."""
     del c
@@ -156,17 +151,14 @@ def smoke(c):
         kmeans_restarts=2, min_population=0, min_points=2,
         network={'features': 16, 'depth': 3, 'groups': 2},
     )  # fmt: skip
-    for name, section in c.phases.items():
-        section.steps = 2
-        if 'round' in section:
-            section.round = 1
-        if name == 'locate':
-            section.rounds = 2
-    c.run.update(log_every=1, checkpoint_every=1)
+    variants.two_steps(c)
+    if 'locate' in c.phases:
+        c.phases.locate.rounds = 2
     c.evaluation.update(fit=16, test=16, batch_size=8)
 
 
-SHARED = {
+# Chapters, K, ablations, and a size: of every config.
+VARIANTS = {
     'ch4': ch4, 'ch5': ch5, 'ch6': ch6, 'k10': k10, 'k20': k20, 'k30': k30,
     'equivariance': equivariance, 'other_image': other_image, 'no_flip': no_flip,
     'smoke': smoke,

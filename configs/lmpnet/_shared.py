@@ -1,0 +1,55 @@
+"""What the configs of LMPNet share.
+
+The paper leaves much of the training open; what is not its is our recommendation.
+"""
+
+from kpdiscovery.configs import variants
+
+_SGD = {'name': 'sgd', 'momentum': 0.9, 'l2': 1e-4}
+
+
+def base(data: dict, evaluation: dict, *, epoch: int, **method):
+    """LMPNet on some data: 448 px crops of 512 px, batches of 32, 60 epochs a net.
+
+    `epoch` counts the steps of one. Random weights learn at the classifier's rate;
+    pretrained ones (`--config.method.network.weights=FILE`) want `trunk` 0.1.
+    """
+    steps = 60 * epoch
+    optimizer = {
+        **_SGD,
+        'lr': 0.01,
+        'trunk': 1.0,
+        'decay': 'drops',
+        'drops': (40 * epoch,),
+    }
+    return variants.base(
+        data={'size': 512, 'batch_size': 32, **data},
+        method={
+            'name': 'lmpnet',
+            'network': {'backbone': 'resnet50'},
+            'crops': {'share': 448 / 512},
+            **method,
+        },
+        phases={
+            'classify': {'steps': steps, 'optimizer': optimizer},
+            'mask_out': {'steps': steps, 'optimizer': dict(optimizer)},
+        },
+        evaluation=evaluation,
+    )
+
+
+def small(c) -> None:
+    """A network for two CPU cores: a quarter of the width, cells of 8 pixels."""
+    c.method.network.update(
+        backbone='resnet18', width=16, small_stem=True, last_stride=1
+    )
+
+
+def smoke(c) -> None:
+    """Two steps a phase of a tiny network: proves that the pieces fit."""
+    small(c)
+    c.data.update(size=36, batch_size=8)
+    c.method.network.width = 4
+    c.method.crops.share = 64 / 72
+    variants.two_steps(c)
+    c.evaluation.update(fit=0, test=16, batch_size=8)

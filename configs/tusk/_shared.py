@@ -1,0 +1,48 @@
+"""What the configs of TUSK share; the paper, table 10, and the released configs."""
+
+from kpdiscovery.configs import variants
+
+
+def phases(steps: int) -> dict:
+    """TUSK's two optimisers (paper table 10; the prototypes' betas from its code)."""
+    network = {'name': 'adam', 'lr': 1e-3}
+    prototypes = {'name': 'adam', 'lr': 0.1, 'b1': 0.5}
+    return {
+        'train': {
+            'steps': steps,
+            'optimizer': {'network': network, 'prototypes': prototypes},
+        }
+    }
+
+
+def views(pad, scale, scale_jitter, bend, offset, rotation, fill=0.0) -> dict:
+    """The second thin-plate spline, in the order of the released configs."""
+    return {
+        'pad': pad, 'fill': fill, 'scale': scale, 'scale_jitter': scale_jitter,
+        'bend': bend, 'offset': offset, 'rotation': rotation,
+    }  # fmt: skip
+
+
+def small(c, *, resolution: int, window: int) -> None:
+    """A network that learns on two CPU cores, at `resolution` px inside.
+
+    A sub-pixel splat on so few pixels is one pixel, so splats are wider and scaled to
+    the map; features are standardised, which keeps equivariance from shrinking them and
+    takes a weight of 0.1 in place of 100; a schedule replaces the endless constant rate.
+    """
+    c.method.update(
+        resolution=resolution, window=window, channels=16, width=16, levels=3, groups=4,
+        normalize_features='channel', splat_variance=0.5, splat_gain=float(resolution**2),
+        feature_weight=0.1, cluster_start=0.3, prototype_steps=4, projections=16,
+        memory=256,
+    )  # fmt: skip
+    network = {'name': 'adam', 'lr': 1.5e-3, 'warmup': 100, 'decay': 'linear'}
+    c.phases.train.optimizer.network = network
+
+
+def smoke(c) -> None:
+    """Two steps of a tiny network: proves that the pieces fit."""
+    c.data.update(size=32, batch_size=8)
+    c.method.update(levels=2, width=4, channels=4, groups=2, window=5, projections=8)
+    variants.two_steps(c)
+    c.evaluation.update(fit=8, test=8, batch_size=8)

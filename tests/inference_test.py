@@ -35,7 +35,7 @@ class Centroid:
     """Finds the middle of what is bright, or of the picture."""
 
     sees: bool
-    reads: tuple = ()
+    batch_fields: tuple = ()
     num_labels: ClassVar = 1
 
     def predict(self, variables, images, **fields):
@@ -66,4 +66,4 @@ def test_a_detector_that_follows_is_told_from_one_that_stays():
 
 
 def test_no_copies_where_more_is_read_than_pictures():
-    assert warped(Centroid(True, reads=('index',))).warped is None
+    assert warped(Centroid(True, batch_fields=('index',))).warped is None

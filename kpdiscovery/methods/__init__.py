@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from kpdiscovery.methods.feature_alignment import FeatureAlignment
+from kpdiscovery.methods.imm import ImageGeneration
 from kpdiscovery.methods.lmpnet import LmpNet
 from kpdiscovery.methods.self_training import SelfTraining
 from kpdiscovery.methods.superpoint import SuperPoint
@@ -20,6 +21,7 @@ METHODS: dict[str, type[Method]] = {
     'lmpnet': LmpNet,
     'weight_map': WeightMapping,
     'feature_alignment': FeatureAlignment,
+    'imm': ImageGeneration,
 }
 
 

@@ -62,7 +62,14 @@ class FeatureAlignment(Method):
     peaks: int = 5  # Points a part at most, in a prediction.
     min_confidence: float = 0.3  # Of points that are valid.
 
-    metrics = ('part_detection', 'part_box_detection', 'part_landmarks', 'landmark_nme')
+    metrics = (
+        'part_detection',
+        'part_box_detection',
+        'part_landmarks',
+        'landmark_nme',
+        'landmark_spread',
+        'landmark_repeatability',
+    )
     baselines: ClassVar = {'clustering': {'parts': 'dictionary'}}
     batch_fields = ('features', 'features_valid', 'pixels_valid')
     sections: ClassVar = {'features': Features}

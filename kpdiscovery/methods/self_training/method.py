@@ -77,6 +77,8 @@ class SelfTraining(Method):
         'landmark_pck',
         'landmark_oks',
         'landmark_points',
+        'landmark_spread',
+        'landmark_repeatability',
     )
     ordered = True
     free = ('flip_test',)

@@ -92,6 +92,8 @@ class Tusk(Method):
         'prototype_attributes',
         'mnist_hard',
         'landmark_regression',
+        'landmark_spread',
+        'landmark_repeatability',
     )
     sections: ClassVar = {
         'views': Views

@@ -1,0 +1,17 @@
+"""Conditional image generation on faces of MTFL, measured on AFLW: five points, 128 px.
+
+    kpd train --config=imm/mtfl:cpu --data=FOLDER --workdir=DIR
+
+FOLDER holds crops of faces and an `annotations.npz` with the five points of each and a
+split, train MTFL's 10,000 pictures, test AFLW's 2,995. Errors in % of the eye distance.
+"""
+
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.imm import folder
+
+
+def get_config(arg: str = ''):
+    data = {'source': 'folder', 'landmarks': 'faces5'}
+    c = folder.base(data, fit=10_000, test=10_000)
+    c.method.num_keypoints = 30
+    return variants.apply(c, arg, cpu=folder.cpu, smoke=folder.smoke)

@@ -1,0 +1,103 @@
+"""Landmarks by conditional image generation (Jakab et al. 2018, arXiv:1806.07823).
+
+A view of a picture is rendered from another view, which has its colours, and from its own
+K landmarks, which alone say where things are in it: so they must.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from kpdiscovery.methods import learning, optimizers, reconstruction
+from kpdiscovery.methods.options import check_choices
+from kpdiscovery.methods.views import Views
+from kpdiscovery.models.unet import UNet
+from kpdiscovery.ops import heatmaps, keypoints, parallel
+from kpdiscovery.ops import images as image_ops
+from kpdiscovery.types import Batch, Method, Phase, Prediction, State, WeightFile
+
+_GROUPS = {'network': ('detector', 'renderer')}
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageGeneration(Method):
+    """K landmarks of pictures of one kind of object; the one phase is `train`.
+
+    Attributes are the fields of `config.method`. Both networks are U-Nets with maps of the
+    picture's size (own choice; the paper's have 16 cells a side, and no skips).
+    """
+
+    num_keypoints: int = 10
+    sigma: float = 0.1  # Of the Gaussians, in half sides of the picture.
+    temperature: float = 1.0  # Of the softmax over pixels.
+    width: int = 32
+    levels: int = 4
+    groups: int = 32
+    views: Views = Views(pad='reflect')
+    reconstruction: str = 'perceptual'
+    vgg_weights: str = ''
+
+    metrics = ('landmark_nme', 'landmark_accuracy', 'landmark_spread',
+               'landmark_repeatability')  # fmt: skip
+    sections: ClassVar = {'views': Views}
+    ordered = True
+
+    def __post_init__(self):
+        check_choices(self, reconstruction=reconstruction.KINDS)
+
+    @property
+    def num_labels(self) -> int:
+        return self.num_keypoints
+
+    def weight_files(self) -> tuple[WeightFile, ...]:
+        return reconstruction.weight_files(self.reconstruction, self.vgg_weights)
+
+    def phases(self, config) -> tuple[Phase, ...]:
+        section = config['phases']['train']
+        update = {'network': optimizers.build(section['optimizer'], section['steps'])}
+        init, step = (functools.partial(f, update) for f in (self._init, self._step))
+        return (Phase('train', section['steps'], init, step),)
+
+    def predict(self, variables: Any, images: jax.Array) -> Prediction:
+        """Keypoint k is landmark k."""
+        return Prediction(keypoints.labelled(self._detect(variables, images)))
+
+    def _init(self, update, key, batch: Batch, before: State | None) -> State:
+        images = image_ops.as_float(batch['image'][:1])
+        maps = jnp.zeros((*images.shape[:3], self.num_keypoints))
+        both = jnp.concatenate([images, maps], axis=-1)
+        one, two = jax.random.split(key)
+        return learning.start({
+            'detector': self._unet(self.num_keypoints).init(one, images)['params'],
+            'renderer': self._unet(3).init(two, both)['params'],
+            **reconstruction.networks(self.reconstruction, self.vgg_weights),
+        }, update, _GROUPS)  # fmt: skip
+
+    def _step(self, update, state: State, batch: Batch, labels, key: jax.Array):
+        keys = parallel.example_keys(key, batch['index'])
+        pair = self.views.pair(keys, image_ops.as_float(batch['image']))
+        loss = functools.partial(self._loss, pair)
+        return learning.descend(loss, update, state, _GROUPS)
+
+    def _loss(self, pair, variables):
+        """Of the second view, as the first one's colours and its own landmarks draw it."""
+        size = pair.second.shape[1:3]
+        xy = self._detect(variables, pair.second)
+        maps = heatmaps.gaussian_heatmaps(xy, size, sigma=self.sigma * max(size) / 2)
+        both = jnp.concatenate([pair.first, maps], axis=-1)
+        drawn = self._unet(3).apply({'params': variables['renderer']}, both)
+        error = reconstruction.loss(self.reconstruction, variables, drawn, pair.second)
+        return error.mean(), ({'loss': error.mean()}, {})
+
+    def _detect(self, variables, images):
+        params = {'params': variables['detector']}
+        scores: Any = self._unet(self.num_keypoints).apply(params, images)
+        return heatmaps.soft_argmax(scores, temperature=self.temperature)
+
+    def _unet(self, out):
+        return UNet(out, self.width, self.levels, self.groups)

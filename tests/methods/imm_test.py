@@ -1,0 +1,81 @@
+"""Conditional image generation: what the loss sees, and the commands on a few pictures."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from kpdiscovery import cli, config, methods
+from kpdiscovery.methods.views import ViewPair
+from kpdiscovery.types import UserError
+
+
+@pytest.fixture
+def faces(tmp_path):
+    """A folder of noise with five annotated points a picture."""
+    rng, folder = np.random.default_rng(0), tmp_path / 'faces'
+    folder.mkdir()
+    names = [f'{i:02}.png' for i in range(20)]
+    for name in names:
+        pixels = rng.integers(0, 255, (32, 32, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / name)
+    points = rng.uniform(4, 28, (20, 5, 2)).astype(np.float32)
+    split = np.repeat(['train', 'test'], [12, 8])
+    np.savez(folder / 'annotations.npz', files=names, keypoints=points, split=split)
+    return folder
+
+
+def test_through_the_commands(faces, tmp_path, capsys):
+    workdir = f'--workdir={tmp_path / "run"}'
+    train = ['train', '--config=imm/mtfl:smoke', f'--data={faces}', workdir]
+    assert cli.main([*train, '--max_seconds=0']) == 0
+    assert cli.main(train) == 0
+    assert 'trained 2 steps' in capsys.readouterr().out
+    assert cli.main(['evaluate', workdir]) == 0
+    result = json.loads((tmp_path / 'run' / 'metrics.json').read_text())
+    wanted = {'forward_nme_5', 'forward_nme_mean_shape_5', 'spread', 'warp_error'}
+    assert wanted <= set(result['metrics']) and not result['skipped']
+    assert result['metrics'].keys() == result['untrained'].keys()
+    out = tmp_path / 'out'
+    assert cli.main(['predict', workdir, f'{faces}/00.png', f'--out={out}']) == 0
+    said = json.loads((out / 'keypoints.json').read_text())
+    assert said['annotations'][0]['num_keypoints'] == 30
+
+
+def start(**fields):
+    """A method of the smoke size, and a state before its first step."""
+    settings = config.load('imm/folder:smoke')
+    settings.method.update(fields)
+    method = methods.build(settings.method)
+    phase = method.phases(settings.to_dict())[0]
+    batch = {'image': jnp.zeros((1, 32, 32, 3)), 'index': jnp.zeros(1, jnp.int32)}
+    return method, jax.jit(lambda: phase.init(jax.random.key(0), batch, None))()
+
+
+def test_the_target_is_drawn_from_its_landmarks_alone():
+    method, state = start()
+    source = jax.random.uniform(jax.random.key(1), (1, 32, 32, 3))
+
+    @jax.jit
+    def error(detector, target):
+        variables = {**state.variables, 'detector': detector}
+        return method._loss(ViewPair(source, target, None), variables)[0]
+
+    detector = state.variables['detector']
+    slopes = jax.grad(error)(detector, source[:, ::-1])
+    assert max(jnp.abs(leaf).max() for leaf in jax.tree.leaves(slopes)) > 0
+    # Without scores all landmarks are in the middle, and all targets drawn alike: the
+    # error is quadratic in the target.
+    blind = jax.tree.map(jnp.zeros_like, detector)
+    low, middle, high = (
+        float(error(blind, jnp.full_like(source, value))) for value in (0, 0.5, 1)
+    )
+    assert middle == pytest.approx((low + high) / 2 - 0.25, abs=1e-6)
+
+
+def test_needs_weights_for_the_perceptual_loss():
+    with pytest.raises(UserError, match='needs VGG16 weights'):
+        start(reconstruction='perceptual')

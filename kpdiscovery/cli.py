@@ -101,9 +101,9 @@ class Parser(argparse.ArgumentParser):
         settings: --help says how those are given.
     """
 
-    def __init__(self, *args, settings: bool = True, **options):
+    def __init__(self, prog: str, *, settings: bool = True, **options: Any):
         plain = argparse.RawDescriptionHelpFormatter  # Lists keep their lines.
-        super().__init__(*args, formatter_class=plain, **options)
+        super().__init__(prog, formatter_class=plain, **options)
         if settings:
             self.epilog = '\n\n'.join(filter(None, [SETTINGS, self.epilog]))
 

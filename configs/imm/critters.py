@@ -11,7 +11,7 @@ def get_config(arg: str = ''):
     data = {'source': 'critters', 'landmarks': 'critters12'}
     c = folder.base({**data, 'options': {'crop_margin': 0.1}}, fit=2_000, test=2_000)
     c.method.num_keypoints = 20
-    return variants.apply(c, arg, cpu=cpu, smoke=smoke)
+    return variants.apply(c, arg, VARIANTS)
 
 
 def cpu(c):
@@ -22,3 +22,6 @@ def cpu(c):
 def smoke(c):
     folder.smoke(c)
     c.data.options.length = 24
+
+
+VARIANTS = {'cpu': cpu, 'smoke': smoke}

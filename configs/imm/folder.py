@@ -11,7 +11,7 @@ from kpdiscovery.configs import variants
 
 def get_config(arg: str = ''):
     c = base(data={'source': 'folder'})
-    return variants.apply(c, arg, cpu=cpu, smoke=smoke)
+    return variants.apply(c, arg, VARIANTS)
 
 
 def base(data: dict, **evaluation):
@@ -40,3 +40,6 @@ def smoke(c):
     c.phases.train.steps = 2
     c.run.update(log_every=1, checkpoint_every=1)
     c.evaluation.update(fit=8, test=8, batch_size=8)
+
+
+VARIANTS = {'cpu': cpu, 'smoke': smoke}

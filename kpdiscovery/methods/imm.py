@@ -60,7 +60,8 @@ class ImageGeneration(Method):
     def phases(self, config) -> tuple[Phase, ...]:
         section = config['phases']['train']
         update = {'network': optimizers.build(section['optimizer'], section['steps'])}
-        init, step = (functools.partial(f, update) for f in (self._init, self._step))
+        init = functools.partial(self._init, update)
+        step = functools.partial(self._step, update)
         return (Phase('train', section['steps'], init, step),)
 
     def predict(self, variables: Any, images: jax.Array) -> Prediction:

@@ -49,7 +49,7 @@ def look(trained: inference.Trained, source: Source, split: str, *, count: int) 
     return Seen(trained, split, images, tuple(names[: len(rows)]), found)
 
 
-def row_of(tree: Any, index: int) -> Any:
+def row_of(tree: Any, index: int | np.ndarray) -> Any:
     """One picture's share of stacked predictions."""
     return jax.tree.map(lambda leaf: leaf[index], tree)
 

@@ -11,8 +11,9 @@ import pathlib
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-from kpdiscovery import __version__
+from kpdiscovery import __version__, version
 from kpdiscovery.config import nearest
 from kpdiscovery.types import UserError
 
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if argv else 2
     name, *rest = argv
     if name == '--version':
-        print(f'kpdiscovery {__version__}')
+        print(' '.join(filter(None, ['kpdiscovery', __version__, version.commit()])))
         return 0
     if name not in COMMANDS:
         print(f'kpd: no command {name!r}{nearest(name, COMMANDS)}', file=sys.stderr)

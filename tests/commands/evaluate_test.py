@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kpdiscovery import config, evaluate, inference, metrics, report
+from kpdiscovery import config, evaluate, inference, measuring, metrics, report
 from kpdiscovery.data.joined import detections
+from kpdiscovery.reporting import table
 from kpdiscovery.types import UserError
 from tests.methods.weak_labels import Squares
 
@@ -83,7 +84,7 @@ def test_the_start_is_measured_too(monkeypatch):
         kinds = np.tile(np.eye(5, dtype=np.float32), (len(xy), 1, 1))
         return detections.Detections(xy, np.ones(xy.shape[:2], np.float32), kinds)
 
-    monkeypatch.setattr(evaluate.detection, 'detector', lambda name, num: found)
+    monkeypatch.setattr(measuring.detection, 'detector', lambda name, num: found)
     settings = config.load('self_training/faces:smoke', ['data.num_detected=5'])
     settings.method.num_keypoints = 5
     settings.data.landmarks = 'faces5'
@@ -91,22 +92,22 @@ def test_the_start_is_measured_too(monkeypatch):
     splits = [
         inference.predict_rows(trained, s, len(s), batch_size=10) for s in sources
     ]
-    figures = evaluate._generic(trained, sources, splits)
+    figures = measuring.generic(trained, sources, splits)
     assert figures['forward_nme_5'] < 5 < figures['forward_nme_mean_shape_5']
     assert figures['landmarks_found'] == 100
     settings.data.keypoints = ''
-    assert evaluate._generic(trained, sources, splits) == {}
+    assert measuring.generic(trained, sources, splits) == {}
 
 
 def test_the_network_used_otherwise_is_measured_too(monkeypatch):
     """As its method names it; what is the same is not measured twice."""
     source = Squares(12)
-    monkeypatch.setattr(evaluate.data, 'build', lambda *args, **options: source)
+    monkeypatch.setattr(measuring.data, 'build', lambda *args, **options: source)
     settings = config.load('lmpnet/critters:smoke', ['method.num_classes=3'])
     trained = inference.untrained(settings, source)
     result = evaluate.evaluate(trained)
     assert set(result['baselines']) == {'without_mask_out'}
-    heads, *lines = evaluate.table(result).splitlines()
+    _, heads, *lines = table.text(result).splitlines()
     assert heads.split() == ['trained', 'untrained', 'without_mask_out']
     assert {len(line.split()) for line in lines} == {4}
     same = inference.untrained(
@@ -124,12 +125,12 @@ def test_classes_of_other_pictures_are_those_of_the_run(tmp_path):
     settings = config.load('weight_map/folder:smoke', ['method.num_classes=3'])
     settings.data.class_names = ['ant', 'bee', 'cat']  # As a checkpoint has it.
     settings.data.path = str(tmp_path)
-    for source in (*evaluate._sources(settings, 'test'),
+    for source in (*measuring.sources(settings, 'test'),
                    report._source(settings, str(tmp_path), 'test')):  # fmt: skip
         assert [int(source[i]['label']) for i in range(3)] == [1, 2, 2]
     settings.data.class_names = ('ant', 'bee')
     with pytest.raises(UserError, match="knows no class 'cat'"):
-        evaluate._sources(settings, 'test')
+        measuring.sources(settings, 'test')
 
 
 def test_without_annotations_the_table_says_so_in_plain_words():
@@ -145,7 +146,7 @@ def test_without_annotations_the_table_says_so_in_plain_words():
             'landmark_nme': 'needs data.landmarks, one of faces68',
         },
     }
-    said = evaluate.table(result).splitlines()
+    said = table.text(result).splitlines()
     assert said[0] == '3 pictures of split test'
     assert said[1] == 'nothing could be measured: the pictures have no annotations'
     assert said[2].endswith('not measured: the pictures have no masks of each object')

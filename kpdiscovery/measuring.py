@@ -1,0 +1,125 @@
+"""Figures of a trained model, and of all that it is compared with."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from typing import Any
+
+import jax
+import numpy as np
+
+from kpdiscovery import data, detection, inference, metrics
+from kpdiscovery.data import class_labels
+from kpdiscovery.data.joined import detections
+from kpdiscovery.ops import landmark_clusters
+from kpdiscovery.ops.coordinates import in_boxes
+from kpdiscovery.training import checkpoints
+from kpdiscovery.types import Prediction, Source, UserError
+
+_WARPED = 50  # Pictures whose warped copies are predicted.
+
+
+def sources(settings, split: str) -> tuple[Source, Source]:
+    build = lambda name: class_labels.as_trained(
+        data.build(settings.data, split=name), settings
+    )
+    return build('train'), build(split)
+
+
+def baselines(trained, fit: Source, test: Source) -> dict[str, dict[str, float]]:
+    """Figures of the same network used otherwise, as its method names them."""
+    method: Any = trained.method  # Some dataclass.
+    found = {}
+    for name, options in method.baselines.items():
+        other = dataclasses.replace(method, **options)
+        if other != method:
+            found[name] = measure(trained._replace(method=other), fit, test)[0]
+    return found
+
+
+def measure(trained, fit: Source, test: Source):
+    counts = trained.config.evaluation
+    predict = lambda source, count: inference.predict_rows(
+        trained, source, count, batch_size=counts.batch_size
+    )
+    stacked = predict(test, counts.test)
+    fitted = predict(fit, counts.fit) if counts.fit else None
+    if any(metrics.PROTOCOLS[name].warped for name in trained.method.metrics):
+        warped = inference.predict_warped(
+            trained, test, stacked, _WARPED, batch_size=counts.batch_size
+        )
+        stacked = stacked._replace(warped=warped)
+    values, skipped = metrics.evaluate(trained.method.metrics, fitted, stacked)
+    found = stacked.prediction.keypoints.label.shape[-1]
+    return values, skipped, found, (fitted, stacked)
+
+
+def generic(trained, sources, splits) -> dict[str, float]:
+    """Figures of the start: generic keypoints clustered once into as many landmarks.
+
+    {} where training does not start from a detector that can be run here, or has no
+    split to find the clusters in.
+    """
+    chosen = trained.config.data.get('keypoints', '')
+    if splits[0] is None or not chosen or chosen.endswith('.npz'):
+        return {}
+    try:
+        found = _found(chosen, trained.config.data.num_detected, sources, splits)
+    except UserError as error:  # Its files may have moved.
+        logging.warning('generic keypoints are not measured: %s', error)
+        return {}
+    key, k = jax.random.key(trained.config.seed), trained.method.num_labels
+    clusters = landmark_clusters.cluster_descriptors(
+        key, found[0].descriptors, found[0].score > 0, k
+    )
+    replaced = []
+    for split, points in zip(splits, found, strict=True):
+        keypoints = landmark_clusters.landmarks_from_points(
+            points.descriptors, points.xy, points.score > 0, clusters
+        )
+        prediction = Prediction(keypoints=jax.device_get(keypoints))
+        replaced.append(
+            split._replace(prediction=prediction, num_labels=k, warped=None)
+        )
+    return metrics.evaluate(trained.method.metrics, *replaced)[0]
+
+
+def _found(name, num, sources, splits) -> list[detections.Detections]:
+    """Generic keypoints of the splits' pictures, those off the object left out."""
+    detector, found = detection.detector(name, num), []
+    for source, split in zip(sources, splits, strict=True):
+        rows = len(split.truth['index'])
+        points = detections.detect(source, detector, num=num, rows=rows)
+        counts = in_boxes(points.xy, split.size, split.truth)
+        found.append(points._replace(score=np.where(counts, points.score, 0)))
+    return found
+
+
+def with_hindsight(
+    result: dict[str, Any], trained, workdir: str | os.PathLike, metric: str
+) -> dict[str, Any]:
+    """The result with the last epoch and the oracle among its `baselines`.
+
+    The oracle is the kept epoch with the highest `metric`, which nobody could choose
+    without the truth. `epochs` has every one's, by step through all phases.
+
+    Raises:
+        UserError: the result has no such metric.
+    """
+    if metric not in result['metrics']:
+        known = ', '.join(result['metrics'])
+        raise UserError(f'--oracle={metric} is none of the figures: {known}')
+    fit, test = sources(trained.config, result['split'])
+    figures = {
+        step: measure(trained._replace(variables=variables), fit, test)[0]
+        for step, variables in checkpoints.load_epochs(workdir)
+    }
+    best = max(figures, key=lambda step: figures[step][metric])
+    chosen = {'last epoch': figures[max(figures)], f'oracle ({best})': figures[best]}
+    return {
+        **result,
+        'baselines': {**result['baselines'], **chosen},
+        'epochs': {step: found[metric] for step, found in figures.items()},
+    }

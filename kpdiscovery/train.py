@@ -52,20 +52,25 @@ def main(argv: Sequence[str]) -> int:
 
 def summary(settings: Any, prepared: preparation.Prepared) -> str:
     """In one line what is trained on what, and how long."""
-    source, pictures, count = prepared.source, settings.data, len(prepared.source)
+    source, pictures = prepared.source, settings.data
+    count = len(source)
     names = tuple(getattr(source, 'class_names', ()))
     listed = ', '.join(names[:6]) + ', ...' * (len(names) > 6)
     classes = f', {len(names)} classes ({listed})' if names else ''
     phases = loop.phases_of(prepared.method, settings.to_dict())
     plan = ' + '.join(f'{phase.name} {phase.steps}' for phase in phases)
     total = sum(phase.steps for phase in phases) * pictures.batch_size
-    passes = f'each {total / count:.3g} times' if total > count else f'{total} of them'
+    seen = (
+        f'each {total / max(count, 1):.3g} times'
+        if total > count
+        else f'{total} of them'
+    )
     devices = jax.devices()
     used = len(devices) if settings.mesh.data < 0 else settings.mesh.data
     return (
         f'{settings.run.config}: {count} pictures of split train in '
         f'{pictures.path or pictures.source}{classes}, {pictures.size} px; steps of '
-        f'{pictures.batch_size}: {plan} ({passes}); '
+        f'{pictures.batch_size}: {plan} ({seen}); '
         f'{used} x {devices[0].device_kind}'
     )
 
@@ -75,7 +80,7 @@ def _configs() -> str:
     lines = [f'  {method}/: {", ".join(n.split("/")[1] for n in names)}'
              for method, names in groups]  # fmt: skip
     head = (
-        'Configs (METHOD/DATA); of each :cpu is for two cores, :smoke two steps only:'
+        'Configs (METHOD/DATA), mostly with the variants :cpu (two cores) and :smoke:'
     )
     return '\n'.join([head, *lines])
 

@@ -8,6 +8,7 @@ from typing import Any
 from kpdiscovery.methods.feature_alignment import FeatureAlignment
 from kpdiscovery.methods.imm import ImageGeneration
 from kpdiscovery.methods.lmpnet import LmpNet
+from kpdiscovery.methods.options import check_counts
 from kpdiscovery.methods.self_training import SelfTraining
 from kpdiscovery.methods.superpoint import SuperPoint
 from kpdiscovery.methods.tusk import Tusk
@@ -75,6 +76,7 @@ def _fill(kind, where, options):
     # Configs come back from checkpoints with lists, and methods are hashed.
     options = {name: _hashable(value) for name, value in options.items()}
     try:
+        check_counts(kind, options)
         return kind(**options)
     except (TypeError, ValueError) as error:
         raise UserError(f'{where}: {error}') from None

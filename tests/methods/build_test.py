@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from kpdiscovery import methods
@@ -40,3 +42,37 @@ def test_mistakes_are_named_in_one_line(change, message):
 def test_missing_fields_are_named():
     with pytest.raises(UserError, match='window'):
         methods.build({'name': 'tusk', 'num_keypoints': 3, 'num_prototypes': 6})
+
+
+def counts():
+    """Every method and section with each of its whole numbers."""
+    for name, kind in methods.METHODS.items():
+        for section, part in [('', kind), *kind.sections.items()]:
+            for field in dataclasses.fields(part):
+                if str(field.type).startswith(('int', 'tuple[int')):
+                    yield name, section, field
+
+
+@pytest.mark.parametrize(
+    ('name', 'section', 'field'),
+    list(counts()),
+    ids=lambda part: getattr(part, 'name', part),
+)
+def test_counts_and_sizes_are_positive(name, section, field):
+    given = {**SECTION, 'name': name} if name == 'tusk' else {'name': name}
+    wrong = (3, 3, 3, -1) if field.name == 'widths' else -1
+    inner = {field.name: wrong}
+    with pytest.raises(
+        UserError, match=rf'{field.name} must be at least [01], got .*-1'
+    ):
+        methods.build({**given, **({section: inner} if section else inner)})
+
+
+@pytest.mark.parametrize(
+    'name', [n for n, k in methods.METHODS.items() if n != 'weight_map']
+)
+def test_no_keypoints_are_refused(name):
+    with pytest.raises(UserError, match='num_keypoints must be at least 1, got 0'):
+        methods.build(
+            {**(SECTION if name == 'tusk' else {}), 'name': name, 'num_keypoints': 0}
+        )

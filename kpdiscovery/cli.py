@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from kpdiscovery import __version__, version
-from kpdiscovery.config import nearest
+from kpdiscovery.config import expand, nearest
 from kpdiscovery.types import UserError
 
 SETTINGS = (
@@ -116,7 +116,10 @@ class Parser(argparse.ArgumentParser):
         words, prefix = list(_joined(argv)), '--config.'
         rest = [word for word in words if not word.startswith(prefix)]
         overrides = [word for word in words if word.startswith(prefix)]
-        return self.parse_args(rest), [word.removeprefix(prefix) for word in overrides]
+        args = self.parse_args(rest)
+        for name, value in vars(args).items():
+            setattr(args, name, expand(value))
+        return args, [word.removeprefix(prefix) for word in overrides]
 
 
 def _joined(argv: Sequence[str]) -> Iterator[str]:

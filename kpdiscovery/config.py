@@ -7,6 +7,7 @@ import difflib
 import functools
 import importlib
 import importlib.util
+import os
 import pathlib
 import pkgutil
 from collections.abc import Callable, Iterable
@@ -36,6 +37,7 @@ def load(name: str, overrides: Iterable[str] = ()) -> ml_collections.ConfigDict:
     with config.unlocked():
         config.run.config = name + (f':{variant}' if variant else '')
         config.method = methods.complete(config.method)
+    _expand_all(config)
     override(config, overrides)
     return config
 
@@ -140,12 +142,29 @@ def _override(config, setting: str) -> None:
 def _parse(text, old):
     """A Python literal, or the text itself; whole numbers serve as floats."""
     if isinstance(old, str):
-        return text
+        return expand(text)
     try:
         value = ast.literal_eval({'true': 'True', 'false': 'False'}.get(text, text))
     except (ValueError, SyntaxError):
-        value = text
+        value = expand(text)
     return float(value) if isinstance(old, float) and type(value) is int else value
+
+
+def expand(value):
+    """A path that begins with ~, or a list of such: bash leaves it after an '='."""
+    if isinstance(value, list):
+        return [expand(one) for one in value]
+    home = isinstance(value, str) and value.startswith('~')
+    return os.path.expanduser(value) if home else value
+
+
+def _expand_all(section):
+    with section.unlocked():
+        for key, value in section.items():
+            if isinstance(value, ml_collections.ConfigDict):
+                _expand_all(value)
+            elif isinstance(value, str):
+                section[key] = expand(value)
 
 
 def nearest(

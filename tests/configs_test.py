@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import pytest
 from kpdiscovery.configs.variants import SIZES
 
-from kpdiscovery import config, methods
+from kpdiscovery import cli, config, methods
 from kpdiscovery.types import UserError
 
 
@@ -206,3 +206,32 @@ def test_docstring_says_in_a_line_what_it_is_and_somewhere_what_it_costs(name):
     first = (module.__doc__ or '').split('\n')[0]
     assert first.endswith('.') and len(first) < 98
     assert re.search(r'not run|\d (s|minutes?|hours?|h)\b', module.__doc__)
+
+
+def test_a_tilde_is_the_home_directory_wherever_a_path_is_taken(monkeypatch, tmp_path):
+    """Bash leaves it after an '='."""
+    monkeypatch.setenv('HOME', '/home/me')
+    settings = config.load(
+        'weight_map/folder:smoke',
+        ['data.path=~/pictures', 'method.network.weights=~/a.st', 'data.options.x=~/b'],
+    )
+    assert settings.data.path == '/home/me/pictures'
+    assert settings.method.network.weights == '/home/me/a.st'
+    assert settings.data.options.x == '/home/me/b'
+    file = tmp_path / 'mine.py'
+    file.write_text(
+        'from kpdiscovery.configs.tusk import folder\n'
+        'def get_config(arg):\n'
+        '    c = folder.get_config("smoke")\n'
+        '    c.data.path = "~/pictures"\n'
+        '    return c\n'
+    )
+    assert config.load(str(file)).data.path == '/home/me/pictures'
+    parser = cli.Parser()
+    parser.add_argument('images', nargs='+')
+    parser.add_argument('--workdir')
+    parser.add_argument('--steps', type=int)
+    args, _ = parser.parse(['~/a', 'b~', '--workdir=~/runs/x', '--steps=3'])
+    assert vars(args) == {
+        'images': ['/home/me/a', 'b~'], 'workdir': '/home/me/runs/x', 'steps': 3,
+    }  # fmt: skip

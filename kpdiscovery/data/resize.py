@@ -104,7 +104,12 @@ def pixels_valid(frame: Frame, size: tuple[int, int]) -> np.ndarray:
 
 
 def fit_image(
-    image: Any, size: tuple[int, int], how: str, *, method: str = 'bilinear'
+    image: Any,
+    size: tuple[int, int],
+    how: str,
+    *,
+    method: str = 'bilinear',
+    original: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, Frame]:
     """Fits a picture into (H, W), antialiased when it shrinks.
 
@@ -113,6 +118,7 @@ def fit_image(
         size: (H, W).
         how: see `fit_frame`; the bars of 'pad' are black.
         method: 'bilinear', 'bicubic' or 'nearest' (pixel art; not antialiased).
+        original: (H0, W0) whose pixels the frame counts, if the image was shrunk before.
 
     Returns:
         uint8 `[H, W, 3]` and the `Frame` of the mapping.
@@ -123,9 +129,10 @@ def fit_image(
     if method not in _METHODS:
         raise ValueError(f'method must be one of {", ".join(_METHODS)}, got {method!r}')
     picture = _picture(image)
-    frame = fit_frame((picture.height, picture.width), size, how)
+    frame = fit_frame(original or (picture.height, picture.width), size, how)
     (x0, y0), (x1, y1) = _destination(frame, size)
-    box = _source_box(frame, size)
+    shrunk = np.array(picture.size) / frame.original
+    box = tuple((_source_box(frame, size) * np.tile(shrunk, 2)).tolist())
     small = picture.resize((x1 - x0, y1 - y0), _METHODS[method], box, reducing_gap=3.0)
     fitted = np.zeros((*size, 3), np.uint8)
     fitted[y0:y1, x0:x1] = np.asarray(small)
@@ -188,4 +195,4 @@ def _source_box(frame, size):
     """Edges (x0, y0, x1, y1) of the original that stay: Pillow's frame, corner at 0."""
     canvas = np.array([[-0.5, -0.5], [size[1] - 0.5, size[0] - 0.5]])
     edges = (canvas - frame.offset) / frame.scale + 0.5
-    return tuple(np.clip(edges, 0, frame.original).ravel().tolist())
+    return np.clip(edges, 0, frame.original).ravel()

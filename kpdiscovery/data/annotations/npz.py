@@ -236,6 +236,7 @@ def _packed(path, arrays, name, image_name, count):
     """
     total = None if image_name in arrays else count
     boxes = _array(path, arrays, name, (total, 4)).astype(np.float32)
+    _check_boxes(path, name, boxes)
     image = arrays.get(image_name, np.arange(count))
     _check_kind(path, image_name, image)
     image = image.astype(np.int64)
@@ -251,3 +252,14 @@ def _packed(path, arrays, name, image_name, count):
     packed = np.full((count, max(1, int(filled.max())), 4), -1, np.float32)
     packed[image, places] = boxes - 0.5
     return packed, image, places
+
+
+def _check_boxes(path, name, boxes):
+    wrong = ~(boxes[:, 2:] >= boxes[:, :2]).all(axis=1)  # NaN among them.
+    if wrong.any():
+        first = ', '.join(f'{value:g}' for value in boxes[wrong][0])
+        raise UserError(
+            f'{path}: {wrong.sum()} of {len(boxes)} {name!r} have x1 < x0 or y1 < y0, '
+            f'({first}) say: they are corners (x0, y0, x1, y1); are these x, y, width '
+            'and height?'
+        )

@@ -10,35 +10,54 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from kpdiscovery.data import resize as resize_lib
+from kpdiscovery.data.annotations.doubts import find_doubts
 from kpdiscovery.data.annotations.npz import Annotations, read_annotations
 from kpdiscovery.data.annotations.splits import choose_rows
-from kpdiscovery.data.files import pictures
-from kpdiscovery.data.files.pictures import list_images, read_image
+from kpdiscovery.data.files import masks, pictures
+from kpdiscovery.data.files.pictures import list_images
+from kpdiscovery.data.files.reading import MEGAPIXELS, read_image, read_picture
 from kpdiscovery.types import Row, UserError
 
 __all__ = ['Folder', 'list_images', 'read_image']
 _log = logging.getLogger(__name__)
+_DARK = 63  # Of 255: the lightest that 14 bits in files of 16 become.
+
+
+class _Fitted(NamedTuple):
+    """A picture fitted with its mask, and what their files were like."""
+
+    image: Any  # uint8 [H, W, 3]; None where it is not kept.
+    frame: resize_lib.Frame
+    deep: bool  # More than 8 bits.
+    lightest: int  # Value of the fitted picture.
+    mask: Any = None  # [H, W] bool, as is `ignored`.
+    ignored: Any = None
+    voids: bool = False  # Some pixel of the mask is ignored.
+    numbers: bool = False  # See `masks.Mask`, as for `dark`.
+    dark: bool = False
 
 
 class Folder:
     """Pictures of a directory tree sorted by relative name; row i is picture i.
 
     Every picture of the split is decoded once when the source is built: those that
-    cannot be are skipped, named in one warning. Fitted pictures stay in memory up to
-    `cache_bytes`; rows beyond are decoded again each time. Safe to read from threads;
-    a pickled copy leaves the cache behind. Masks are read beside their pictures: those
-    the annotation file names, or `masks/` (`pictures`); a wrong one is an error.
+    cannot be are skipped, named in one warning, and what can hardly be meant so is told.
+    Fitted pictures stay in memory up to `cache_bytes`; rows beyond are decoded again
+    each time. Safe to read from threads; a pickled copy leaves the cache behind. Masks
+    are read beside their pictures: those the annotation file names, or `masks/`
+    (`pictures`); a wrong one is an error.
 
     A row has `image` uint8 `[H, W, 3]` (not writable), `frame` float32 `[6]`
     (`resize.Frame.vector`: the way back to original pixels), `pixels_valid` `[H, W]`
     with resize='pad', and the fields named by `truth`: `mask` bool `[H, W]` (not
-    writable), and where a picture has none `mask_ignored` bool `[H, W]`, all True there.
+    writable), and where a picture has none or some mask has pixels that do not count
+    `mask_ignored` bool `[H, W]`, all True for a picture without.
 
     Args:
         path: a directory (hidden files and links to directories are left out), one
@@ -53,12 +72,14 @@ class Folder:
         folder_labels: the first directory of each name is its class, unless the
             annotation file has labels.
         cache_bytes: limit of the memory for fitted pictures.
+        contrast, megapixels: see `reading.read_picture`.
 
     Attributes:
         files, paths: relative name of each row, and where it is.
         videos, labels: `[N]` the video and the class of each row; None if unknown.
         truth: names of the annotation fields.
         class_names, keypoint_names: () if unknown.
+        doubts: lines about annotations and pictures that can hardly be meant so.
 
     Raises:
         UserError: no such path, no picture in it, none readable, a wrong annotation
@@ -77,7 +98,10 @@ class Folder:
         annotations: str | os.PathLike | None = None,
         folder_labels: bool = False,
         cache_bytes: int = 2**30,
+        contrast: str = 'full',
+        megapixels: float = MEGAPIXELS,
     ):
+        self._reading: dict[str, Any] = {'contrast': contrast, 'megapixels': megapixels}
         self.size, self._how, self._method = resize_lib.as_size(size), resize, method
         resize_lib.fit_frame((1, 1), self.size, resize)  # A wrong name, told early.
         self._root, found = list_images(path)
@@ -92,9 +116,15 @@ class Folder:
             groups=self._notes.groups,
             holdout_validation=holdout_validation,
         )
-        channels = 3 if self._notes.masks is None else 4
+        channels = 3 if self._notes.masks is None else 5
         limit = cache_bytes // (channels * self.size[0] * self.size[1])
-        self._rows, self._cache = self._check(rows, limit)
+        read = self._check(rows, limit)
+        self._rows = list(read)
+        self._cache = {row: one for row, one in read.items() if one.image is not None}
+        self._voids = any(one.voids for one in read.values())
+        self.doubts = self._find_doubts(list(read.values()))
+        for line in self.doubts:
+            _log.warning('%s: %s', self._root, line)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -116,7 +146,8 @@ class Folder:
 
     @property
     def truth(self) -> tuple[str, ...]:
-        return self._notes.truth
+        more = ('mask_ignored',) if self._voids else ()
+        return tuple(sorted({*self._notes.truth, *more}))
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -131,62 +162,92 @@ class Folder:
 
     def __getitem__(self, index: int) -> Row:
         row = self._rows[index]
-        image, frame, mask = self._cache.get(row) or self._read(row)
+        one = self._cache.get(row) or self._with_mask(row, self._read(row))
+        image, frame = one.image, one.frame
         extra: Row = {'frame': frame.vector}
         if self._how == 'pad':
             extra['pixels_valid'] = resize_lib.pixels_valid(frame, self.size)
         if self._notes.masks is not None:
-            extra['mask'] = mask
+            extra['mask'] = one.mask
         if 'mask_ignored' in self.truth:
-            extra['mask_ignored'] = np.full(self.size, not self._notes.masks[row])
+            some = np.full(self.size, not self._notes.masks[row])
+            extra['mask_ignored'] = some if one.ignored is None else one.ignored
         return {'image': image, **extra, **self._notes.row(row, frame, self.size)}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, '_cache': {}}
 
-    def _read(self, row):
-        image, frame = self._fit_image(row)
-        return image, frame, self._fit_mask(row, frame)
-
-    def _fit_image(self, row):
-        picture = read_image(self._root / self._notes.files[row])
+    def _read(self, row) -> _Fitted:
+        picture = read_picture(self._root / self._notes.files[row], **self._reading)
         image, frame = resize_lib.fit_image(
-            picture, self.size, self._how, method=self._method
-        )
+            picture.image, self.size, self._how,
+            method=self._method, original=picture.original[::-1],
+        )  # fmt: skip
         image.flags.writeable = False  # It may be the cache's.
-        return image, frame
+        return _Fitted(image, frame, picture.deep, int(image.max()))
 
-    def _fit_mask(self, row, frame):
+    def _with_mask(self, row, one: _Fitted) -> _Fitted:
+        """With the mask of the row's picture, if any has one."""
         if self._notes.masks is None:
-            return None
-        mask = np.zeros(self.size, bool)
-        if name := self._notes.masks[row]:
-            whole = pictures.read_mask(self._root / name)
-            _check_size(name, whole, self._notes.files[row], frame)
-            mask = resize_lib.fit_labels(whole, self.size, self._how)
-        mask.flags.writeable = False
-        return mask
+            return one
+        if not (name := self._notes.masks[row]):
+            return one._replace(mask=_still(np.zeros(self.size, bool)))
+        whole = masks.read_mask(
+            self._root / name, megapixels=self._reading['megapixels']
+        )
+        _check_size(name, whole.object, self._notes.files[row], one.frame)
+        fit = lambda values: _still(resize_lib.fit_labels(values, self.size, self._how))
+        return one._replace(
+            mask=fit(whole.object),
+            ignored=fit(whole.ignored),
+            voids=bool(whole.ignored.any()),
+            numbers=whole.numbers,
+            dark=whole.dark,
+        )
 
-    def _check(self, rows, limit):
-        """Decodes every row; returns the readable ones and the cache of the first."""
+    def _check(self, rows, limit) -> dict[int, _Fitted]:
+        """Decodes every row; the readable ones, of which the first keep their pictures."""
 
         def attempt(job):
             place, row = job
             try:
-                image, frame = self._fit_image(row)
+                one = self._read(row)
             except UserError as error:
                 return error
             # Looked at even where it is not kept, and never skipped: it is truth.
-            mask = self._fit_mask(row, frame)
-            return (image, frame, mask) if place < limit else None
+            one = self._with_mask(row, one)
+            return (
+                one
+                if place < limit
+                else one._replace(image=None, mask=None, ignored=None)
+            )
 
         results = _in_threads(attempt, list(enumerate(rows.tolist())))
         failed = [result for result in results if isinstance(result, UserError)]
-        pairs = list(zip(rows.tolist(), results, strict=True))
         if failed:
-            _report(failed, len(pairs))
-        readable = [row for row, result in pairs if not isinstance(result, UserError)]
-        return readable, {row: r for row, r in pairs if isinstance(r, tuple)}
+            _report(failed, len(results))
+        pairs = zip(rows.tolist(), results, strict=True)
+        return {row: r for row, r in pairs if not isinstance(r, UserError)}
+
+    def _find_doubts(self, read: list[_Fitted]) -> tuple[str, ...]:
+        sizes = np.stack([one.frame.original for one in read])
+        fields = {name: v[self._rows] for name, v in self._notes.fields.items()}
+        lines = find_doubts(fields, sizes, self.files)
+        deep = [one.lightest for one in read if one.deep]
+        if deep and max(deep) <= _DARK:
+            lines.append(
+                f'16-bit pictures are no lighter than {max(deep)} of 255 (do they hold 12 '
+                'bits?): --config.data.options.contrast=range takes black and white from '
+                'the values of each'
+            )
+        if count := sum(one.numbers for one in read):
+            lines.append(
+                f'{count} masks hold class numbers: all but 0 are the object, 255 does '
+                'not count'
+            )
+        if count := sum(one.dark for one in read):
+            lines.append(f'{count} masks are neither black nor have anything light')
+        return tuple(lines)
 
 
 def _annotate(root, found, path, folder_labels):
@@ -236,6 +297,11 @@ def _check_size(name, mask, file, frame):
             f'{name}: the mask has {got[0]} x {got[1]} pixels, its picture {file} '
             f'{wanted[0]} x {wanted[1]}'
         )
+
+
+def _still(array):
+    array.flags.writeable = False  # It may be the cache's.
+    return array
 
 
 def _folder_labels(root, files):

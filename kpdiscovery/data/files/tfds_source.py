@@ -27,7 +27,7 @@ import numpy as np
 
 from kpdiscovery.data import resize as resize_lib
 from kpdiscovery.data.annotations.fitting import fit_boxes, fit_keypoints
-from kpdiscovery.data.files.pictures import foreground
+from kpdiscovery.data.files.masks import foreground
 from kpdiscovery.types import Row, UserError
 
 _log = logging.getLogger(__name__)

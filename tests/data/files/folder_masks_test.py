@@ -132,3 +132,24 @@ def test_every_class_is_in_every_split(tmp_path):
     assert set(validation.labels.tolist()) == {0, 1, 2}
     assert not set(held.files) & set(validation.files)
     assert len(held) + len(validation) == 54
+
+
+@pytest.mark.parametrize('cached', [True, False])
+def test_pixels_of_class_255_are_ignored(folder, caplog, cached):
+    numbers = np.zeros((60, 100), np.uint8)
+    numbers[:30], numbers[28:32] = 12, 255
+    save(folder, 'masks/bird/2.png', Image.fromarray(numbers))
+    source = Folder(folder, size=(60, 100), cache_bytes=2**30 if cached else 0)
+    assert source.truth == ('mask', 'mask_ignored')
+    one, two, three = source
+    assert one['mask'].any() and not one['mask_ignored'].any()
+    np.testing.assert_array_equal(two['mask'], numbers == 12)
+    np.testing.assert_array_equal(two['mask_ignored'], numbers == 255)
+    assert three['mask_ignored'].all()
+    assert '1 masks hold class numbers' in caplog.text
+
+
+def test_a_mask_without_anything_light_is_told(folder, caplog):
+    save(folder, 'masks/bird/2.png', Image.new('L', (100, 60), 90))
+    assert not Folder(folder, size=16)[1]['mask'].any()
+    assert '1 masks are neither black nor have anything light' in caplog.text

@@ -1,7 +1,6 @@
 import logging
 import pickle
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from kpdiscovery.data.files import folder
 from kpdiscovery.data.files.folder import Folder
 from kpdiscovery.types import Source, UserError
 
-SHARED = Path(__file__).parents[3].parent / 'shared' / 'data'
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (6, 4, 3)).astype(np.uint8)
 UNDO = {  # Orientation -> how a camera would have stored an upright picture.
@@ -159,12 +157,84 @@ def test_nothing_to_read_is_a_user_error(tmp_path):
 
 
 def test_huge_pictures_are_read_without_a_warning(tmp_path, monkeypatch, caplog):
-    save(tmp_path, 'a.png', size=(5, 4))
-    save(tmp_path, 'b.png', size=(3, 3))
-    save(tmp_path, 'c.png', size=(50, 4))
+    save(tmp_path, 'a.png', size=(50, 40))
+    save(tmp_path, 'b.png', size=(30, 30))
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 15)
-    assert Folder(tmp_path, size=8).files == ('a.png', 'b.png')
-    assert 'c.png: cannot be read' in caplog.text  # Beyond twice Pillow's limit.
+    assert Folder(tmp_path, size=8, megapixels=0.002).files == ('a.png', 'b.png')
+    assert not caplog.records
+    assert Folder(tmp_path, size=8, megapixels=0.001).files == ('b.png',)
+    assert 'a.png: cannot be read as a picture (it has 0.002 megapixels' in caplog.text
+    assert '--config.data.options.megapixels=1 allows it' in caplog.text
+    assert Image.MAX_IMAGE_PIXELS == 15
+
+
+def test_huge_jpegs_are_decoded_at_a_fraction_of_their_size(tmp_path, monkeypatch):
+    """Annotations and the way back stay in pixels of the file, upright."""
+    points = np.array([[[333, 41]], [[333, 41]]], np.float32)
+    image = Image.new('L', (401, 203))
+    image.paste(255, (327, 35, 340, 48))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / 'a.jpg', quality=95)
+    image.transpose(UNDO[6]).save(tmp_path / 'b.jpg', quality=95, exif=exif)
+    files = ['a.jpg', 'b.jpg']
+    np.savez(tmp_path / 'annotations.npz', files=files, keypoints=points)
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 15)
+    source = Folder(tmp_path, size=(50, 100), megapixels=0.03)  # A half of 0.08.
+    assert source.files == ('a.jpg', 'b.jpg')
+    y, x = np.mgrid[:50, :100]
+    for row in source:
+        np.testing.assert_array_equal(row['frame'][4:], [401, 203])
+        mass = row['image'][..., 0].astype(float)
+        mass[mass < 30] = 0
+        centroid = np.array([(mass * x).sum(), (mass * y).sum()]) / mass.sum()
+        np.testing.assert_allclose(row['keypoints'][0], centroid, atol=0.3)
+
+
+@pytest.mark.parametrize('kind', ['grey', 'RGB', 'float'])
+def test_contrast_of_few_bits_in_deep_files(tmp_path, caplog, kind):
+    values = np.linspace(100, 4095, 64).reshape(8, 8)
+    if kind == 'float':
+        Image.fromarray((values / 1e6).astype(np.float32)).save(tmp_path / 'a.tif')
+        assert Folder(tmp_path, size=8)[0]['image'].max() == 255  # No full scale.
+        return
+    if kind == 'RGB':
+        cv2 = pytest.importorskip('cv2', reason='OpenCV is not installed')
+        deep = np.repeat(values[..., None], 3, -1).astype(np.uint16)
+        cv2.imwrite(str(tmp_path / 'a.png'), deep)
+    else:
+        Image.fromarray(values.astype(np.uint16)).save(tmp_path / 'a.png')
+    dark = Folder(tmp_path, size=8)
+    assert dark[0]['image'].max() <= 16
+    assert any('contrast=range' in line for line in dark.doubts) and caplog.records
+    light = Folder(tmp_path, size=8, contrast='range')
+    image = light[0]['image']
+    assert (image.min(), image.max()) == (0, 255) and not light.doubts
+    assert 100 < image.mean() < 155
+    with pytest.raises(UserError, match="contrast must be one of .*'auto'"):
+        Folder(tmp_path, size=8, contrast='auto')
+
+
+def test_contrast_of_pictures_with_transparency_and_colours(tmp_path):
+    rgb = np.array([[[10, 10, 10, 255], [60, 35, 10, 255]]], np.uint8)
+    Image.fromarray(rgb[..., :3]).save(tmp_path / 'a.png')
+    got = np.asarray(folder.read_image(tmp_path / 'a.png', contrast='range'))
+    assert got.tolist() == [[[0, 0, 0], [255, 128, 0]]]
+    rgb[0, 0, 3] = 0  # White, as on a page.
+    Image.fromarray(rgb).save(tmp_path / 'b.png')
+    got = np.asarray(folder.read_image(tmp_path / 'b.png', contrast='range'))
+    assert got[0, 0].tolist() == [255, 255, 255] and got[0, 1, 2] == 0
+
+
+def test_a_broken_link_is_skipped_in_folders_and_lists(tmp_path, caplog):
+    save(tmp_path, 'a.png')
+    (tmp_path / 'b.png').symlink_to(tmp_path / 'not' / 'here.png')
+    for path in (tmp_path, [tmp_path / 'a.png', tmp_path / 'b.png']):
+        caplog.clear()
+        assert Folder(path, size=8).files == ('a.png',)
+        assert 'skipped 1 of 2 pictures' in caplog.text and 'b.png' in caplog.text
+    with pytest.raises(UserError, match='none of 1 pictures can be read'):
+        Folder([tmp_path / 'b.png'], size=8)
 
 
 def test_broken_exif_does_not_cost_the_picture(tmp_path):
@@ -303,15 +373,13 @@ def test_pictures_the_file_leaves_out_are_left_out(tmp_path, caplog):
         ('animals', 358, 110, ('boxes', 'boxes_valid', 'label')),
     ],
 )
-def test_the_shared_sets_load(name, train, test, truth):
-    if not (SHARED / name).is_dir():
-        pytest.skip(f'no {SHARED / name}')
+def test_the_shared_sets_load(shared_data, name, train, test, truth):
     options = {'size': 64, 'resize': 'pad'}
-    source = Folder(SHARED / name, split='test', **options)
+    source = Folder(shared_data / name, split='test', **options)
     assert len(source) == test
     assert source.truth == truth
-    _, found = folder.list_images(SHARED / name)
-    notes = npz.read_annotations(SHARED / name / 'annotations.npz', found)
+    _, found = folder.list_images(shared_data / name)
+    notes = npz.read_annotations(shared_data / name / 'annotations.npz', found)
     rows = splits.choose_rows('train', len(found), texts=notes.split)
     assert len(rows) == train  # Counted, not decoded.
     row = source[0]

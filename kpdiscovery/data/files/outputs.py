@@ -1,0 +1,32 @@
+"""What our own commands write into folders, so that it is never taken for data."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+POINTS = 'keypoints.csv'  # `kpd predict` begins with this file ...
+HEAD = ('file', 'keypoint', 'x', 'y', 'score', 'label', 'valid')
+PICTURES = ('overlays', 'masks')  # ... and draws into these beside it.
+
+
+def own(folder: Path, folders: Collection[str], files: Collection[str]) -> set[str]:
+    """Which sub-directories of a directory are ours: workdirs, and predict's pictures."""
+    found = {name for name in folders if _is_workdir(folder / name)}
+    if POINTS in files and _begins(folder / POINTS, ','.join(HEAD)):
+        found |= set(PICTURES) & set(folders)
+    return found
+
+
+def _is_workdir(path: Path) -> bool:
+    config = path / 'config.json'  # The log is there before the first checkpoint.
+    known = _begins(config, '{') or _begins(path / 'metrics.jsonl', '{"phase"')
+    return (path / 'checkpoints').is_dir() and known
+
+
+def _begins(path: Path, text: str) -> bool:
+    try:
+        with open(path, encoding='utf-8', errors='replace') as file:
+            return file.read(len(text)) == text
+    except OSError:
+        return False

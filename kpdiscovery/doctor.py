@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import pathlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -116,11 +116,23 @@ def _examine_data(settings: ml_collections.ConfigDict) -> list[Result]:
     if 'train' not in sources:
         return found
     checks: list[Check] = [
+        ('doubts', partial(_doubts, sources)),
         ('labels', partial(_labels, sources['train'], settings)),
         ('landmarks', partial(_landmarks, sources['train'], settings.data)),
         ('method', partial(_method, sources.get('test'), settings.method)),
     ]
     return found + machine.run(checks)
+
+
+def _doubts(sources: Mapping[str, Source]) -> Finding:
+    """What of pictures and annotations can hardly be meant so."""
+    lines: dict[str, None] = {}
+    for source in sources.values():
+        base: Any = source
+        while hasattr(base, 'source'):  # Whatever is joined or left out.
+            base = base.source
+        lines |= dict.fromkeys(getattr(base, 'doubts', ()))
+    return Finding(ABSENT, '; '.join(lines)) if lines else Finding(OK, 'none')
 
 
 def _labels(source: Source, settings: Any) -> Finding:

@@ -117,6 +117,24 @@ def test_a_folder_says_what_truth_it_has(capsys, tmp_path):
     assert code == 2 and 'stray.png is in no directory' in found['train'][0][1]
 
 
+def test_doubtful_annotations_are_told(capsys, tmp_path):
+    for i in range(3):
+        Image.new('RGB', (40, 30)).save(tmp_path / f'{i}.png')
+    notes = {'files': ['0.png', '1.png', '2.png'], 'keypoints': np.full((3, 2, 2), 9.0)}
+    argv = ('--config=tusk/folder:smoke', f'--data={tmp_path}')
+    np.savez(tmp_path / 'annotations.npz', **notes)
+    assert ask(capsys, *argv)[1]['doubts'] == [('ok', 'none')]
+    notes['keypoints'][1, 0] = 1e4
+    np.savez(tmp_path / 'annotations.npz', **notes)
+    code, found = ask(capsys, *argv)
+    (state, text), = found['doubts']  # fmt: skip
+    assert code == 0 and state == 'absent'
+    assert '1 of 6 lie outside their pictures' in text
+    np.savez(tmp_path / 'annotations.npz', **notes, boxes=[[30, 20, 9, 8]] * 3)
+    code, found = ask(capsys, *argv)
+    assert code == 2 and 'are these x, y, width' in found['train'][0][1]
+
+
 @pytest.mark.parametrize(
     ('argv', 'name', 'message'),
     [

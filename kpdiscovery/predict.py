@@ -1,8 +1,9 @@
 """`kpd predict`: keypoints of your own pictures, in their own pixels.
 
-Writes keypoints.json (COCO keypoint format), keypoints.csv and overlays/NAME.png, and
-where the method finds objects boxes.csv and masks/NAME.png; pictures below 256 px are
-enlarged by a whole factor in their overlay.
+Writes keypoints.json (COCO keypoint format), keypoints.csv and overlays/NAME.jpg, and
+where the method finds objects boxes.csv and masks/NAME.png. NAME is that of the picture
+below the directory all pictures share. Overlays fit a screen: pictures below 256 px are
+enlarged by a whole factor, those above 1600 px shrunk.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ import tqdm
 
 from kpdiscovery import cli, inference
 from kpdiscovery.data import resize
-from kpdiscovery.data.files import folder
+from kpdiscovery.data.files import folder, outputs
 from kpdiscovery.reporting import drawing
+from kpdiscovery.reporting import overlays as overlay_lib
 from kpdiscovery.reporting.annotations import Found, coco, write_boxes, write_csv
 from kpdiscovery.types import UserError
 
 _READ = ('image', 'pixels_valid')  # Of a folder's rows.
-_READABLE = 256  # Pixels, longer side of an overlay at least.
+_READING = ('method', 'contrast', 'megapixels')  # What data.options say of a folder.
 
 
 def main(argv: Sequence[str]) -> int:
@@ -38,6 +40,10 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         '--min_confidence', type=float, help='drop keypoints below this'
     )
+    parser.add_argument(
+        '--overlays', choices=(*overlay_lib.LARGEST, 'no'), default='screen',
+        help='size of the pictures with what was found drawn on them; default: screen',
+    )  # fmt: skip
     args, overrides = parser.parse(argv)
     trained = adjust(
         inference.load(args.workdir, overrides),
@@ -45,25 +51,42 @@ def main(argv: Sequence[str]) -> int:
         min_confidence=args.min_confidence,
     )
     out, source = make_folder(args.out), pictures(args.images, trained.config.data)
-    found = write(out, trained, source)
+    found = write(out, trained, source, overlays=args.overlays)
     count = sum(int(one.keypoints.valid.sum()) for one in found)
     print(f'{count} keypoints in {len(found)} pictures written to {out}')
     return 0
 
 
 def write(
-    out: pathlib.Path, trained: inference.Trained, source: folder.Folder
+    out: pathlib.Path,
+    trained: inference.Trained,
+    source: folder.Folder,
+    *,
+    overlays: str = 'screen',
 ) -> list[Found]:
-    """All files of the command; returns what was found, without the maps."""
-    found = []
-    for path, one in zip(source.paths, find(trained, source), strict=True):
-        draw(out / 'overlays' / f'{one.file}.png', folder.read_image(path), one)
+    """All files of the command; returns what was found, without the maps.
+
+    Args:
+        overlays: 'screen', 'full' (as large as the pictures) or 'no'.
+    """
+    found, most = [], overlay_lib.LARGEST.get(overlays, 0)
+    reading = _options(trained.config.data, ('contrast', 'megapixels'))
+    write_csv(out / outputs.POINTS, [])  # So that the pictures are known for ours.
+    for path, one in zip(source.paths, find(trained, source, most=most), strict=True):
+        if overlays != 'no':
+            size = overlay_lib.canvas(one.size, most)
+            image = overlay_lib.read(path, size, **reading)
+            _save(
+                out / 'overlays' / f'{one.file}.jpg',
+                drawing.jpeg(overlay_lib.draw(image, one)),
+            )
         if one.mask is not None:
-            _save(out / 'masks' / f'{one.file}.png', one.mask)
+            mask = drawing.png(one.mask, optimize=False)
+            _save(out / 'masks' / f'{one.file}.png', mask)
         found.append(one._replace(instances=None, certainty=None, mask=None))
     names = trained.config.data.get('class_names', ())
     (out / 'keypoints.json').write_text(json.dumps(coco(found, names), indent=1))
-    write_csv(out / 'keypoints.csv', found)
+    write_csv(out / outputs.POINTS, found)
     if any(one.boxes is not None for one in found):
         write_boxes(out / 'boxes.csv', found, names)
     return found
@@ -100,13 +123,20 @@ def pictures(names: Sequence[str], data: Any) -> folder.Folder:
     found: dict[pathlib.Path, None] = {}
     for name in names:
         root, files = folder.list_images(name)
-        found |= dict.fromkeys((root / file).absolute() for file in files)
-    method = data.options.get('method', 'bilinear')
-    return folder.Folder(list(found), size=data.size, resize=data.resize, method=method)
+        found |= dict.fromkeys(root.resolve() / file for file in files)
+    return folder.Folder(
+        list(found), size=data.size, resize=data.resize, **_options(data, _READING)
+    )
 
 
-def find(trained: inference.Trained, source: folder.Folder) -> Iterator[Found]:
-    """Predictions of every picture, in order, mapped back to original pixels."""
+def find(
+    trained: inference.Trained, source: folder.Folder, *, most: int | None = None
+) -> Iterator[Found]:
+    """Predictions of every picture, in order, mapped back to original pixels.
+
+    Args:
+        most: instances are given on a `canvas` of so many pixels (0: not at all).
+    """
     size = min(trained.config.evaluation.batch_size, len(source))
     starts = range(0, len(source), size)
     for start in tqdm.tqdm(starts, desc='predicting', unit='batch', disable=None):
@@ -114,9 +144,8 @@ def find(trained: inference.Trained, source: folder.Folder) -> Iterator[Found]:
         batch = {name: _stack(rows, name, size) for name in _READ if name in rows[0]}
         prediction = inference.predict_images(trained, batch['image'], batch)
         for place, row in enumerate(rows):
-            yield _original(
-                prediction, place, row['frame'], source.files[start + place]
-            )
+            file = source.files[start + place]
+            yield _original(prediction, place, row['frame'], file, most)
 
 
 def _stack(rows, name, size):
@@ -125,28 +154,13 @@ def _stack(rows, name, size):
     return np.pad(values, [(0, size - len(rows)), *[(0, 0)] * (values.ndim - 1)])
 
 
-def draw(path: pathlib.Path, picture: Any, one: Found) -> None:
-    """The picture with its instances and keypoints, as a PNG file."""
-    image = np.asarray(picture)
-    if one.instances is not None:
-        valid = np.append(one.keypoints.valid, False)
-        owner = np.where(valid[one.instances], one.instances, -1)
-        opacity = 0.3 if one.certainty is None else 0.5 * one.certainty
-        image = drawing.draw_instances(
-            image, owner, one.keypoints.label, opacity=opacity
-        )
-    if one.mask is not None:
-        image = drawing.shine(image, one.mask)
-    scale = drawing.zoom(image.shape, _READABLE)
-    image = drawing.draw_keypoints(image, one.keypoints, scale=scale)
-    if one.boxes is not None:
-        image = drawing.draw_boxes(image, one.boxes, scale=scale)
-    _save(path, image)
+def _options(data, names):
+    return {name: data.options[name] for name in names if name in data.options}
 
 
-def _save(path, image):
+def _save(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(drawing.png(image))
+    path.write_bytes(content)
 
 
 def _check_keypoints(method, trained):
@@ -159,7 +173,7 @@ def _check_keypoints(method, trained):
         raise UserError(f'--keypoints: {error}') from error
 
 
-def _original(prediction, place, vector, file):
+def _original(prediction, place, vector, file, most):
     """One picture of a batch; points beyond its border do not count."""
     frame = resize.Frame.from_vector(vector)
     width, height = frame.original.astype(int).tolist()
@@ -168,12 +182,14 @@ def _original(prediction, place, vector, file):
     inside = ((xy >= -0.5) & (xy <= frame.original - 0.5)).all(-1)
     keypoints = fitted.replace(xy=xy, valid=fitted.valid & inside)
     found = _objects(Found(file, (height, width), keypoints), prediction, place, frame)
-    if prediction.instances is None:
+    if prediction.instances is None or most == 0:
         return found
-    instances = _spread(prediction.instances[place], frame, found.size)
+    size = overlay_lib.canvas(found.size, most)
+    frame = overlay_lib.on_canvas(frame, size)
+    instances = _spread(prediction.instances[place], frame, size)
     if prediction.alphas is None:
         return found._replace(instances=instances)
-    sure = _spread(drawing.certainty(prediction.alphas[place]), frame, found.size)
+    sure = _spread(drawing.certainty(prediction.alphas[place]), frame, size)
     return found._replace(instances=instances, certainty=sure)
 
 

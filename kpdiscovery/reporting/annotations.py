@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kpdiscovery.data.files import outputs
 from kpdiscovery.types import Keypoints
 
 
@@ -18,8 +19,8 @@ class Found(NamedTuple):
     file: str  # Below the directory that all pictures share.
     size: tuple[int, int]  # (H, W)
     keypoints: Keypoints  # [K]
-    instances: np.ndarray | None = None  # [H, W]
-    certainty: np.ndarray | None = None  # [H, W] of them, 0 to 1.
+    instances: np.ndarray | None = None  # [h, w], of the picture or of it shrunk.
+    certainty: np.ndarray | None = None  # [h, w] of them, 0 to 1.
     mask: np.ndarray | None = None  # [H, W] float32, 0 to 1.
     boxes: np.ndarray | None = None  # [N, 4], those that count.
     label: int = -1  # The most likely class; -1 without.
@@ -61,10 +62,9 @@ def name_of(label: int, names: Sequence[str]) -> str:
 
 def write_csv(path: pathlib.Path, found: Sequence[Found]) -> None:
     """One line a keypoint, those that do not count included."""
-    head = ('file', 'keypoint', 'x', 'y', 'score', 'label', 'valid')
     rows = ((one.file, k, x, y, score, label, int(valid)) for one in found
             for k, (x, y, score, label, valid) in enumerate(_points(one.keypoints)))  # fmt: skip
-    _write(path, head, rows)
+    _write(path, outputs.HEAD, rows)
 
 
 def write_boxes(

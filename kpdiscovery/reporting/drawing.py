@@ -158,9 +158,10 @@ def draw_instances(
         opacity: of the tint, one number or `[H, W]`.
     """
     image, instances = as_uint8(image), np.asarray(instances)
-    owner = colors(np.append(labels, -1)[instances])
+    owner = colors(np.append(labels, -1))[instances]
+    opacity = np.asarray(opacity, np.float32)
     strength = np.where(_borders(instances), np.sqrt(opacity), opacity)
-    strength = np.where(instances < 0, 0, strength)[..., None]
+    strength = np.where(instances < 0, np.float32(0), strength)[..., None]
     return np.round(image * (1 - strength) + owner * strength).astype(np.uint8)
 
 
@@ -185,10 +186,17 @@ def contact_sheet(
     return sheet
 
 
-def png(image: np.ndarray) -> bytes:
-    """`[H, W]` or `[H, W, 3]` as a PNG file."""
+def png(image: np.ndarray, *, optimize: bool = True) -> bytes:
+    """`[H, W]` or `[H, W, 3]` as a PNG file; `optimize` takes seconds of large ones."""
     out = io.BytesIO()
-    Image.fromarray(as_uint8(image)).save(out, 'PNG', optimize=True)
+    Image.fromarray(as_uint8(image)).save(out, 'PNG', optimize=optimize)
+    return out.getvalue()
+
+
+def jpeg(image: np.ndarray) -> bytes:
+    """`[H, W, 3]` as a JPEG file whose thin coloured lines stay sharp."""
+    out = io.BytesIO()
+    Image.fromarray(as_uint8(image)).save(out, 'JPEG', quality=92, subsampling=0)
     return out.getvalue()
 
 

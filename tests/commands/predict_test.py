@@ -122,7 +122,7 @@ def test_files_agree_and_overlays_do_not_collide(fake, tmp_path):
             assert (float(line['x']), float(line['y'])) == (x, y) and seen == 2
             assert (int(line['label']), line['valid']) == (label, '1')
         scale = max(1, -(-256 // image['width']))
-        with Image.open(out / 'overlays' / f'{image["file_name"]}.png') as overlay:
+        with Image.open(out / 'overlays' / f'{image["file_name"]}.jpg') as overlay:
             assert overlay.size == (image['width'] * scale, image['height'] * scale)
 
 
@@ -231,3 +231,88 @@ def test_boxes_masks_and_classes_in_original_pixels(tmp_path, monkeypatch):
     assert note['bbox'] == [64, 0, 64, 64]  # COCO counts from the picture's edge.
     assert note['category_id'] == 2 and note['score'] == pytest.approx(0.75)
     assert [c['name'] for c in notes['categories']] == ['cat', 'owl']
+
+
+# Places and sizes of what is written.
+
+
+def written(out):
+    return sorted(p.relative_to(out).as_posix() for p in out.rglob('*') if p.is_file())
+
+
+def test_nothing_is_written_outside_out(fake, tmp_path, monkeypatch):
+    """Pictures of one name, spelled in several ways, from elsewhere."""
+    for name in ('pics/a.png', 'deep/er/here/a.png', 'deep/er/b.png'):
+        save(tmp_path / name)
+    monkeypatch.chdir(tmp_path / 'deep/er')
+    before = written(tmp_path)
+    words = [
+        '../../pics/a.png',
+        '../er/here/a.png',
+        'here/a.png',
+        'b.png',
+        '../er/b.png',
+    ]
+    assert run(*words, '--out=out') == 0
+    out = tmp_path / 'deep/er/out'
+    names = ['pics/a.png', 'deep/er/here/a.png', 'deep/er/b.png']
+    assert [image['file_name'] for image in read(out)[0]['images']] == names
+    overlays = [f'overlays/{name}.jpg' for name in sorted(names)]
+    assert written(out) == ['keypoints.csv', 'keypoints.json', *overlays]
+    assert [n for n in written(tmp_path) if not n.startswith('deep/er/out/')] == before
+
+
+def test_predicting_again_sees_the_same_pictures(fake, tmp_path):
+    save(tmp_path / 'a.png')
+    for out in (tmp_path, tmp_path / 'points', tmp_path):
+        assert run(tmp_path, f'--out={out}') == 0
+        assert len(read(out)[0]['images']) == 1
+
+
+def test_a_broken_link_is_named_and_skipped(fake, tmp_path, capsys):
+    good, bad = save(tmp_path / 'in/good.png'), tmp_path / 'in/bad.png'
+    bad.symlink_to('nowhere.png')
+    for words in ([tmp_path / 'in'], [good, bad]):
+        assert run(*words, f'--out={tmp_path / "out"}') == 0
+        said = capsys.readouterr().err
+        assert 'skipped 1 of 2' in said and 'bad.png' in said
+    assert run(bad, f'--out={tmp_path / "out"}') == 2
+    assert 'bad.png' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('kind', ['screen', 'full', 'no', None])
+def test_overlays_fit_a_screen_unless_said_otherwise(fake, tmp_path, kind):
+    picture = np.zeros((900, 2000, 3), np.uint8)
+    picture[300:400, 1500:1600] = 255
+    Image.fromarray(picture).save(tmp_path / 'a.jpg')
+    out = tmp_path / 'out'
+    words = [] if kind is None else [f'--overlays={kind}']
+    assert run(tmp_path / 'a.jpg', f'--out={out}', *words) == 0
+    x, y = np.reshape(read(out)[0]['annotations'][0]['keypoints'], (2, 3))[0, :2]
+    assert abs(x - 1549.5) < 5 and abs(y - 349.5) < 5
+    if kind == 'no':
+        assert not (out / 'overlays').exists()
+        return
+    seen = np.asarray(Image.open(out / 'overlays/a.jpg.jpg')).astype(int)
+    size = (900, 2000) if kind == 'full' else (720, 1600)
+    assert seen.shape[:2] == size
+    # The ring is where the square is; right of the middle all is tinted.
+    colour = np.abs(seen - seen.mean(-1, keepdims=True)).max(-1)
+    y, x = (np.array([349.5, 1549.5]) * size[0] / 900).astype(int)
+    assert colour[y - 70 : y + 70, x - 70 : x + 70].max() > 60
+    assert (seen[:100, : size[1] // 2 - 5] < 9).mean() > 0.5
+
+
+def test_mistakes_of_overlays(fake, tmp_path, capsys):
+    assert run(save(tmp_path / 'a.png'), f'--out={tmp_path}', '--overlays=huge') == 2
+    assert "'screen', 'full', 'no'" in capsys.readouterr().err
+
+
+def test_a_tilde_is_the_home_directory(fake, tmp_path, monkeypatch):
+    """Bash leaves it after an '='."""
+    save(tmp_path / 'a.png')
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.chdir(save(tmp_path / 'elsewhere/b.png').parent)
+    assert run('~/a.png', '--out=~/out') == 0
+    assert (tmp_path / 'out/keypoints.json').is_file()
+    assert not (tmp_path / 'elsewhere/~').exists()

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from kpdiscovery import data, detection, inference, metrics
+from kpdiscovery import data, detection, inference, methods, metrics
 from kpdiscovery.data import class_labels
 from kpdiscovery.data.joined import detections
 from kpdiscovery.ops import landmark_clusters
@@ -22,8 +22,9 @@ _WARPED = 50  # Pictures whose warped copies are predicted.
 
 
 def sources(settings, split: str) -> tuple[Source, Source]:
+    kind = methods.named(settings.method.name)
     build = lambda name: class_labels.as_trained(
-        data.build(settings.data, split=name), settings
+        data.build(settings.data, split=name), settings, kind
     )
     return build('train'), build(split)
 

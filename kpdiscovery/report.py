@@ -119,10 +119,13 @@ def _held_out(config, path) -> tuple[str, Source]:
 
 def _source(config, path, split) -> Source:
     settings = ml_collections.ConfigDict(config.to_dict())
+    kind = methods.named(settings.method.name)
     if path:
         data.point_to(settings.data, path)
-        class_labels.expect(settings, methods.named(settings.method.name))
-    return class_labels.as_trained(data.build(settings.data, split=split), settings)
+        class_labels.expect(settings, kind)
+    return class_labels.as_trained(
+        data.build(settings.data, split=split), settings, kind
+    )
 
 
 if __name__ == '__main__':

@@ -93,7 +93,7 @@ class Renumbered:
         return self.numbers[found] if name == 'labels' and found is not None else found
 
 
-def as_trained(source: Source, settings: Any) -> Source:
+def as_trained(source: Source, settings: Any, kind: type[Method]) -> Source:
     """The source with the classes of a run, by name (`data.class_names`).
 
     Other pictures may show fewer classes or list them in another order. Methods that do
@@ -102,7 +102,7 @@ def as_trained(source: Source, settings: Any) -> Source:
     Raises:
         UserError: there are pictures of a class the run does not know.
     """
-    if 'num_classes' not in settings.method or 'label' not in source.truth:
+    if not kind.class_count or 'label' not in source.truth:
         return source
     names, theirs = (
         [unicodedata.normalize('NFC', str(name)) for name in found]
@@ -113,9 +113,8 @@ def as_trained(source: Source, settings: Any) -> Source:
     )
     labels = getattr(source, 'labels', None)
     if names == theirs or not (names and theirs):
-        check(
-            np.array([], int) if labels is None else labels, settings.method.num_classes
-        )
+        count = settings.method[kind.class_count]
+        check(np.array([], int) if labels is None else labels, count)
         return source
     used = range(len(theirs)) if labels is None else np.unique(labels)
     unknown = [theirs[label] for label in used if theirs[label] not in names]

@@ -69,7 +69,7 @@ class Labelled(Rows):
 def as_trained(source, names=('ant', 'bee', 'cat'), num_classes=3):
     settings = config(name='lmpnet', num_classes=num_classes)
     settings.data.class_names = names
-    return class_labels.as_trained(source, settings)
+    return class_labels.as_trained(source, settings, LMPNET)
 
 
 @pytest.mark.parametrize(

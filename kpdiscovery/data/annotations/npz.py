@@ -127,19 +127,20 @@ def _load(path):
 def _match(path, arrays, found):
     """The found name of every row; names compare after Unicode normalisation."""
     names = [str(name) for name in arrays['files'].ravel()]
-    known = {_normal(name): name for name in found}
-    missing = [name for name in names if _normal(name) not in known]
+    known = {normal_name(name): name for name in found}
+    missing = [name for name in names if normal_name(name) not in known]
     if missing:
         raise UserError(
             f'{path}: {len(missing)} of {len(names)} names are not pictures in the '
             f'folder: {", ".join(missing[:3])}'
         )
-    if len({_normal(name) for name in names}) < len(names) or not names:
+    if len({normal_name(name) for name in names}) < len(names) or not names:
         raise UserError(f"{path}: 'files' must name each picture once, at least one")
-    return [known[_normal(name)] for name in names]
+    return [known[normal_name(name)] for name in names]
 
 
-def _normal(name):
+def normal_name(name: str) -> str:
+    """A name to compare by: one separator, one spelling."""
     # A Mac spells accents with two code points, others with one.
     return unicodedata.normalize('NFC', posixpath.normpath(name.replace('\\', '/')))
 

@@ -120,6 +120,6 @@ def _stack(found, width, finish):
             continue
         best = np.argsort(-score, kind='stable')[:_CANDIDATES]
         parts = (xy[best], score[best], finish(raw[best]))
-        for leaf, part in zip(out, parts, strict=True):
+        for leaf, part in zip(out[:3], parts, strict=True):
             leaf[row, : len(best)] = part
     return out

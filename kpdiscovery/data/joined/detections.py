@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from kpdiscovery.data.generated import Generated
-from kpdiscovery.data.joined import Joined, plain
+from kpdiscovery.data.joined import Joined, names, plain
 from kpdiscovery.ops import suppression
 from kpdiscovery.types import Source, UserError
 
@@ -29,6 +29,7 @@ class Detections(NamedTuple):
     xy: Any  # [N, P, 2] float32 pixels of the source's pictures.
     score: Any  # [N, P] float32, 0: no point.
     descriptors: Any = None  # [N, P, D] float32 unit length, zeros where no point is.
+    files: Any = None  # [N] text, the pictures, where a file named them.
 
 
 Detector = Callable[[np.ndarray], Detections]  # Of uint8 `[B, H, W, 3]`; any P.
@@ -101,10 +102,11 @@ def load(path: str | os.PathLike, *, rows: int, size: tuple[int, int]) -> Detect
     Keys: `xy` `[N, P, 2]` pixels of the training pictures (fitted to `data.size`; row i
     is row i of the training split, for a folder sorted by name), `score` `[N, P]`, 0 or
     less where there is no point, and optionally `descriptors` `[N, P, D]`, which are
-    brought to unit length.
+    brought to unit length, and `files` `[N]`, names below the folder: then `join` finds
+    the row of every picture.
 
     Args:
-        rows: N of the source.
+        rows: of the source, N where there are no `files`.
         size: (H, W) of its pictures.
 
     Raises:
@@ -117,11 +119,19 @@ def load(path: str | os.PathLike, *, rows: int, size: tuple[int, int]) -> Detect
         raise UserError(
             f'keypoints {path}: no {missing[0]!r}, there are: {", ".join(fields) or "none"}'
         )
-    numbers = {n: fields.get(n) for n in Detections._fields}
-    _check_shapes(path, numbers, rows)
+    files, count = fields.get('files'), len(np.atleast_1d(fields['xy']))
+    numbers: dict[str, Any] = {
+        n: fields.get(n) for n in Detections._fields if n != 'files'
+    }
+    _check_shapes(path, numbers, rows if files is None else count)
+    if files is not None and files.shape != (count,):
+        raise UserError(
+            f'keypoints {path}: files must be [{count}], one name a picture, '
+            f'got {list(files.shape)}'
+        )
     found = Detections(**{n: None if v is None else v.astype(np.float32)
                           for n, v in numbers.items()})  # fmt: skip
-    return _clean(path, found, size)
+    return _clean(path, found, size)._replace(files=files)
 
 
 def detector_of(path: str | os.PathLike) -> str:
@@ -134,7 +144,12 @@ def join(source: Source, detections: Detections, *, stamp: str = '') -> Joined:
 
     Args:
         stamp: of the file that they are from, see `Joined`.
+
+    Raises:
+        UserError: `files` lacks a picture, or has one twice.
     """
+    if detections.files is not None:
+        detections = _in_order(source, detections)
     fields = {
         'detected': detections.xy,
         'detected_score': detections.score,
@@ -142,6 +157,14 @@ def join(source: Source, detections: Detections, *, stamp: str = '') -> Joined:
     }
     fields = {n: v for n, v in fields.items() if v is not None}
     return Joined(source, fields, stamp=stamp)
+
+
+def _in_order(source, found):
+    """The rows that are of the source's pictures, in its order."""
+    order = names.match('keypoints', found.files, source)
+    if order is None:
+        return found
+    return Detections(*(None if leaf is None else leaf[order] for leaf in found))
 
 
 @functools.partial(jax.jit, static_argnums=2)

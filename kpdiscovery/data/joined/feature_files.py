@@ -2,7 +2,8 @@
 
     np.savez('FOLDER/train.npz', features=features)  # [N, h, w, D]
 
-or, where they do not fit in memory or differ in shape, one record a picture:
+beside which `files` [N] may name the picture of each row (then their order is free); or,
+where they do not fit in memory or differ in shape, one record a picture:
 
     from array_record.python.array_record_module import ArrayRecordWriter
 
@@ -36,7 +37,8 @@ _NO_NPZ = 'not an .npz file of plain arrays'
 
 
 class Npz:
-    """`features` `[N, h, w, D]`, and where it is there `valid` bool `[N, h, w]`.
+    """`features` `[N, h, w, D]`, and where they are there `valid` bool `[N, h, w]` and
+    `files` `[N]`, names of the pictures (`names`).
 
     Arrays that are not compressed stay on disk; the system keeps what is read often.
     """
@@ -49,9 +51,16 @@ class Npz:
                 some = 'valid.npy' in archive.namelist()
                 self._maps = npy.member(path, archive, 'features.npy')
                 self._valid = npy.member(path, archive, 'valid.npy') if some else None
+                named = 'files.npy' in archive.namelist()
+                self.names = npy.member(path, archive, 'files.npy') if named else None
         except npy.BROKEN as error:
             _broken(path, _NO_NPZ, error)
         self.width, self.half = self._maps.shape[3], self._maps.dtype.itemsize == 2
+        if self.names is not None and self.names.shape != (len(self),):
+            raise UserError(
+                f'features {path}: files must be [{len(self)}], one name a row of '
+                f'features, got {list(self.names.shape)}'
+            )
         if self._valid is not None:
             got, want = self._valid.shape, self._maps.shape[:3]
             if got != want or self._valid.dtype != bool:
@@ -78,6 +87,8 @@ class Npz:
 
 class Records:
     """One record a picture: `numpy.save` of `[h, w, D]`, read when it is asked for."""
+
+    names = None  # Records are in the order of the pictures.
 
     def __init__(self, path: pathlib.Path):
         import grain  # Only who has such files needs it.

@@ -1,7 +1,8 @@
 """Dense features that were extracted beforehand, joined to the pictures of a split.
 
 `data.features` is a folder with one file a split (`feature_files`): row i of it belongs
-to row i of that split, for a folder of pictures sorted by name. A map covers its whole
+to row i of that split, for a folder of pictures sorted by name, unless the file names
+its pictures. A map covers its whole
 picture; maps are fitted to one square, as the pictures are.
 """
 
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from kpdiscovery.data import SPLITS, identity, subset
-from kpdiscovery.data.joined import Joined, Lazy, feature_files
+from kpdiscovery.data.joined import Joined, Lazy, feature_files, names
 from kpdiscovery.types import Source, UserError
 
 HOW = ('stretch', 'pad')  # Of `resize.HOW`; who crops pictures crops before extracting.
@@ -46,13 +47,17 @@ def join(
             f'{" or ".join(map(repr, HOW))}, got {resize!r}'
         )
     file = feature_files.load(feature_files.find(path, split))
-    if len(file) != len(source):
+    order = None if file.names is None else names.match(
+        f'features {file.path}', file.names, source
+    )  # fmt: skip
+    if order is None and len(file) != len(source):
         raise UserError(
             f'features {file.path}: of {len(file)} pictures, but the {split} split has '
             f'{len(source)} (one row each, in its order)'
         )
     _check_widths(file, split)
     rows = subset.chosen(source, num)
+    rows = rows if order is None else order[rows]
     maps = _Maps(file, rows, resize)
     if isinstance(file, feature_files.Npz):  # A broken value is told before training.
         for number in range(len(rows)):

@@ -133,7 +133,7 @@ def test_what_was_saved_is_loaded(tmp_path, rng):
     want = detections.Detections(xy, np.ones((3, 4), np.float32), unit)
     detections.save(tmp_path / 'k.npz', want, detector='sift 4')
     got = detections.load(tmp_path / 'k.npz', rows=3, size=SIZE)
-    for a, b in zip(got, want, strict=True):
+    for a, b in zip(got[:3], want[:3], strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
     assert detections.detector_of(tmp_path / 'k.npz') == 'sift 4'
 
@@ -149,6 +149,33 @@ def test_other_detectors_files(tmp_path):
     np.testing.assert_allclose(got.descriptors[0, 0], 1 / np.sqrt(5), atol=1e-6)
     assert read(tmp_path, descriptors=None).descriptors is None
     assert not read(tmp_path, score=0 * score).score.any()  # Nothing anywhere.
+
+
+class Named(Pictures):
+    files = ('a.png', 'b/c.png')
+
+
+def test_files_say_whose_the_points_are(tmp_path):
+    """Through the copy that a workdir keeps, too."""
+    source = Named(np.zeros((2, 32, 48, 3), np.uint8))
+    xy = np.arange(3.0)[:, None, None] + np.zeros((3, 4, 2))
+    files = ['b/c.png', 'not/here.png', 'a.png']
+    np.savez(tmp_path / 'mine.npz', **points(xy=xy), files=files)
+    found = detections.load(tmp_path / 'mine.npz', rows=2, size=SIZE)
+    detections.save(tmp_path / 'kept.npz', found)
+    for name in ('mine', 'kept'):
+        found = detections.load(tmp_path / f'{name}.npz', rows=2, size=SIZE)
+        fields = detections.join(source, found).fields
+        assert fields['detected'][:, 0, 0].tolist() == [2, 0]
+        assert fields['detected_score'].shape == (2, 4)
+    np.savez(tmp_path / 'mine.npz', **points(), files=['a.png', 'x', 'y'])
+    with pytest.raises(UserError, match=r"'files' lacks 1 of 2 .*b/c.png"):
+        detections.join(
+            source, detections.load(tmp_path / 'mine.npz', rows=2, size=SIZE)
+        )
+    np.savez(tmp_path / 'mine.npz', **points(), files=['a.png', 'x'])
+    with pytest.raises(UserError, match=r'files must be \[3\], .*got \[2\]'):
+        detections.load(tmp_path / 'mine.npz', rows=2, size=SIZE)
 
 
 NAN = np.full((3, 4, 2), 7.0)

@@ -309,6 +309,51 @@ def test_only_the_pictures_are_looked_at_for_points(tmp_path):
     assert found.xy.shape == (2, 1, 2)
 
 
+# Rows by name.
+
+
+class Named(Rows):
+    """Whose row i is picture i of so many."""
+
+    def __init__(self, *files):
+        super().__init__(len(files))
+        self.files = files
+
+
+def test_files_say_whose_each_row_is(tmp_path):
+    """In any order, with more pictures than are asked for, whatever the spelling."""
+    maps = grid(4, 2, 2)
+    files = ['b/\u0301.png', 'c.png', 'no/more.png', r'a\1.png']
+    np.savez(tmp_path / 'train.npz', features=maps, files=files)
+    source = Named('a/1.png', 'b/\u0301.png', 'c.png')
+    for num, want in ((0, [3, 0, 1]), (2, [3, 0])):
+        got = features.join(source, tmp_path, 'train', resize='stretch', num=num)
+        assert len(got) == len(want)
+        for row, there in enumerate(want):
+            np.testing.assert_array_equal(got[row]['features'], maps[there])
+
+
+@pytest.mark.parametrize(
+    ('files', 'message'),
+    [
+        (['a', 'c', 'd'], "'files' lacks 1 of 2 pictures of the split: b"),
+        (['a', 'b', 'a'], "'files' names a picture twice: a"),
+        (['a', 'b'], r'files must be \[3\], one name a row of features, got \[2\]'),
+    ],
+)
+def test_mistakes_in_files(tmp_path, files, message):
+    np.savez(tmp_path / 'train.npz', features=grid(3, 2, 2), files=files)
+    with pytest.raises(UserError, match=message):
+        features.join(Named('a', 'b'), tmp_path, 'train', resize='stretch')
+
+
+def test_rows_without_names_are_taken_in_order(tmp_path, caplog):
+    maps = grid(2, 2, 2)
+    np.savez(tmp_path / 'train.npz', features=maps, files=['a', 'b'])
+    np.testing.assert_array_equal(read(tmp_path, 2)[1]['features'], maps[1])
+    assert "'files' is not read" in caplog.text
+
+
 # Thinned with the pictures.
 
 

@@ -12,7 +12,8 @@ Arrays, one entry a picture unless said otherwise; only `files` is required:
     part_boxes      [P, 4], part_label [P] int: boxes of annotated parts, edges as above,
                     and which part each is, from 0; part_image [P]: as box_image.
     masks           [N] text: names below the folder of pictures of the same size,
-                    the object light and the rest dark ('': not annotated). Without it
+                    the object light and the rest dark, or class numbers (see
+                    `files.masks`); '': not annotated. Without it
                     FOLDER/masks/bird/1.png is the mask of FOLDER/bird/1.jpg, if there.
     split           [N] text; identity, video [N] int: rows that look alike; `video`
                     also tells the sequences of `data.temporal` apart.

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from kpdiscovery.methods.learning import descend, start
 from kpdiscovery.ops import images as image_ops
-from kpdiscovery.types import Method, Phase, State, Sweep, SweepResult
+from kpdiscovery.types import Method, Phase, Sweep, SweepResult
 
 
 class Colors:
@@ -62,9 +63,7 @@ class Toy(Method):
             if before is None
             else before.variables['color']
         )
-        opt = {'net': optax.adam(self.rate).init(color)}
-        variables = {'color': color, 'centre': jnp.zeros(())}
-        return State(jnp.zeros((), jnp.int32), variables, opt)
+        return start({'color': color, 'centre': jnp.zeros(())}, self._update)
 
     def _step(self, state, batch, labels, key):
         target = _brightness(batch)[:, None] + jax.random.normal(key, ()) * 0.01
@@ -72,12 +71,16 @@ class Toy(Method):
             target = (
                 target + labels['bright'][batch['index']].astype(jnp.float32)[:, None]
             )
-        loss = lambda color: jnp.mean((color[None] - target) ** 2)
-        value, grad = jax.value_and_grad(loss)(state.variables['color'])
-        update, opt = optax.adam(self.rate).update(grad, state.opt['net'])
-        color = optax.apply_updates(state.variables['color'], update)
-        variables = {**state.variables, 'color': color}
-        return State(state.step + 1, variables, {'net': opt}), {'loss': value}
+
+        def loss(variables):
+            value = jnp.mean((variables['color'][None] - target) ** 2)
+            return value, ({'loss': value}, {})
+
+        return descend(loss, self._update, state)
+
+    @property
+    def _update(self):
+        return {'color': optax.adam(self.rate)}
 
     def _tables(self, rows, labels, batch):
         del labels, batch

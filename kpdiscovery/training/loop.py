@@ -6,20 +6,18 @@ import functools
 import itertools
 import math
 import os
-import signal
 import time
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.experimental import multihost_utils
 
 from kpdiscovery.data import feeds, identity
 from kpdiscovery.training import lengthening, sharding
 from kpdiscovery.training.checkpoints import Checkpoints, Snapshot, last_of
 from kpdiscovery.training.label_files import LabelFiles
 from kpdiscovery.training.logs import Log
+from kpdiscovery.training.stopping import Stop
 from kpdiscovery.training.sweeps import Sweeper
 from kpdiscovery.types import Method, Phase, Source, UserError
 
@@ -31,50 +29,6 @@ class Outcome(NamedTuple):
     step: int  # Through all phases.
     reason: str  # '' when finished, else a line for the person.
     variables: Any
-
-
-class Stop:
-    """Why the loop should end before its last step: time, or a signal."""
-
-    def __init__(self, max_seconds: float | None):
-        self._deadline = (
-            math.inf if max_seconds is None else time.monotonic() + max_seconds
-        )
-        self._signal = ''
-        self.stepped = False  # Before the first step no time is up.
-
-    def __enter__(self):
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        self._old = {n: signal.signal(n, self._on_signal) for n in numbers}
-        return self
-
-    def __exit__(self, *unused):
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
-
-    def _on_signal(self, number, frame):
-        del frame
-        if number == signal.SIGINT:
-            if self._signal:  # Asked twice: at once.
-                raise KeyboardInterrupt
-            os.write(2, b'\nstopping after this step; Ctrl-C again ends at once\n')
-        self._signal = signal.Signals(number).name
-
-    @property
-    def reason(self) -> str:
-        if self._signal:
-            return f'stopped by {self._signal}'
-        late = self.stepped and time.monotonic() >= self._deadline
-        return 'time is up' if late else ''
-
-    def agreed(self) -> str:
-        """A reason if any process has one: a step waits for all, so all stop together.
-
-        Every process must ask, at the same step.
-        """
-        mine = self.reason
-        anyone = multihost_utils.process_allgather(np.array(bool(mine))).any()
-        return (mine or 'another process stopped') if anyone else ''
 
 
 def train(
@@ -110,11 +64,8 @@ def train(
 
 
 def _checkpoints(method, config, workdir):
-    keep, free = (
-        config['run']['keep'],
-        {*method.may_change(), *lengthening.judged(config)},
-    )
-    return Checkpoints(workdir, config, keep=keep, free=free)
+    free = {*method.may_change(), *lengthening.judged(config)}
+    return Checkpoints(workdir, config, keep=config['run']['keep'], free=free)
 
 
 def phases_of(method: Method, config: dict) -> tuple[Phase, ...]:

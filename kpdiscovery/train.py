@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
         data.point_to(settings.data, args.data)
     prepared = preparation.prepare(settings, args.workdir)
     if jax.process_index() == 0:
-        print(summary(settings, prepared))
+        print(summary(settings, prepared), flush=True)
     outcome = loop.train(
         prepared.method,
         settings.to_dict(),
@@ -61,7 +61,7 @@ def summary(settings: Any, prepared: preparation.Prepared) -> str:
     plan = ' + '.join(f'{phase.name} {phase.steps}' for phase in phases)
     total = sum(phase.steps for phase in phases) * pictures.batch_size
     seen = (
-        f'each {total / max(count, 1):.3g} times'
+        f'each {total / max(count, 1):,.1f} times'
         if total > count
         else f'{total} of them'
     )

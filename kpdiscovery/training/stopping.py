@@ -32,11 +32,11 @@ class Stop:
 
     def _on_signal(self, number, frame):
         del frame
+        before, self._signal = self._signal, signal.Signals(number).name
         if number == signal.SIGINT:
-            if self._signal:  # Asked twice: at once.
+            if before:  # Asked twice: at once.
                 raise KeyboardInterrupt
             os.write(2, b'\nstopping after this step; Ctrl-C again ends at once\n')
-        self._signal = signal.Signals(number).name
 
     @property
     def reason(self) -> str:

@@ -8,14 +8,17 @@ apart. Not run; `:cpu`, 64 px, has the steps of self_training/faces, there 880 t
 CPU core. The default, 128 px and the paper's network, is for an accelerator.
 """
 
-from kpdiscovery.configs import landmarks
-from kpdiscovery.configs.self_training import faces
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.self_training import _shared, faces
 
 
 def get_config(arg: str = ''):
-    c = landmarks.base(
+    c = _shared.base(
         data={'source': 'folder', 'size': 128, 'resize': 'pad', 'temporal_gap': 0},
         evaluation={},
         num_keypoints=10,
     )
-    return landmarks.apply(c, arg, cpu=faces.cpu, temporal=landmarks.temporal)
+    return variants.apply(c, arg, VARIANTS)
+
+
+VARIANTS = {**_shared.VARIANTS, 'cpu': faces.cpu, 'temporal': _shared.temporal}

@@ -167,7 +167,7 @@ class Method:
     `phases(config)` says how it learns and `predict(variables, images)` what it sees in
     float32 pictures `[B, H, W, 3]` in [0, 1]; it is pure and can be compiled. Everything
     else that a method may need or offer is one of the names below: no command looks at
-    the names of fields. See `kpdiscovery.methods.tusk` for one.
+    the names of fields. `kpdiscovery.methods.example` is a short one.
     """
 
     metrics: ClassVar[tuple[str, ...]] = ()  # Names in metrics.PROTOCOLS.

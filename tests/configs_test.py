@@ -44,7 +44,11 @@ def leaves(tree, path=()):
 
 
 @pytest.mark.parametrize('name', config.names())
-def test_every_variant_builds(name):
+def test_every_variant_is_told_and_builds(name):
+    with pytest.raises(UserError) as error:
+        config.load(f'{name}:none-such')
+    told = str(error.value).partition('there are: ')[2].split(', ')
+    assert told == sorted(config.variants(name))
     for variant in config.variants(name):
         methods.build(config.load(f'{name}:{variant}').method)
 

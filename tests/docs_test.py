@@ -26,6 +26,15 @@ def test_every_cited_key_is_a_reference():
     assert [c for c in sorted(cited) if c[1] not in known] == []
 
 
+def test_files_that_contributors_are_sent_to_are_there():
+    text = (ROOT / 'CONTRIBUTING.md').read_text()
+    named = re.findall(r'`((?:\w+/)+[\w.]*)`', text)
+    places = [name for name in named if not re.search('[A-Z]{2}', name)]
+    assert len(places) > 10
+    roots = (ROOT, ROOT / 'kpdiscovery')
+    assert [n for n in places if not any((r / n).exists() for r in roots)] == []
+
+
 @pytest.mark.slow  # Half a minute: every module is imported and described.
 def test_pages_build_without_a_warning(tmp_path):
     for package in ('sphinx', 'myst_parser'):

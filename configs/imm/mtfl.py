@@ -14,4 +14,7 @@ def get_config(arg: str = ''):
     data = {'source': 'folder', 'landmarks': 'faces5'}
     c = folder.base(data, fit=10_000, test=10_000)
     c.method.num_keypoints = 30
-    return variants.apply(c, arg, folder.VARIANTS)
+    return variants.apply(c, arg, VARIANTS)
+
+
+VARIANTS = folder.VARIANTS

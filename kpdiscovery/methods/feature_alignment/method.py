@@ -166,7 +166,7 @@ class FeatureAlignment(Method):
         directions = jax.random.normal(drawn, shape)
         for name in ('parts', 'dictionary'):
             variables[name] = {'directions': directions}
-        return State(jnp.zeros((), jnp.int32), variables, {})
+        return learning.start(variables, {})
 
     def _network(self, key, batch) -> dict[str, Any]:
         if self.features.backbone == GIVEN:

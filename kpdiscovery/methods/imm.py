@@ -13,9 +13,10 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from kpdiscovery import losses
 from kpdiscovery.methods import learning, optimizers, reconstruction
 from kpdiscovery.methods.options import check_choices
-from kpdiscovery.methods.views import Views
+from kpdiscovery.methods.views import Views, to_first
 from kpdiscovery.models.unet import UNet
 from kpdiscovery.ops import heatmaps, keypoints, parallel
 from kpdiscovery.ops import images as image_ops
@@ -26,15 +27,12 @@ _GROUPS = {'network': ('detector', 'renderer')}
 
 @dataclasses.dataclass(frozen=True)
 class ImageGeneration(Method):
-    """K landmarks of pictures of one kind of object; the one phase is `train`.
-
-    Attributes are the fields of `config.method`. Both networks are U-Nets with maps of the
-    picture's size (own choice; the paper's have 16 cells a side, and no skips).
-    """
+    """K landmarks of one kind of object; both networks are U-Nets (own choice)."""
 
     num_keypoints: int = 10
     sigma: float = 0.1  # Of the Gaussians, in half sides of the picture.
     temperature: float = 1.0  # Of the softmax over pixels.
+    equivariance: float = 0.0  # Weight of landmarks that follow the warp (own choice).
     width: int = 32
     levels: int = 4
     groups: int = 32
@@ -42,8 +40,7 @@ class ImageGeneration(Method):
     reconstruction: str = 'perceptual'
     vgg_weights: str = ''
 
-    metrics = ('landmark_nme', 'landmark_accuracy', 'landmark_spread',
-               'landmark_repeatability')  # fmt: skip
+    metrics = ('landmark_nme', 'landmark_spread', 'landmark_repeatability')
     sections: ClassVar = {'views': Views}
     ordered = True
 
@@ -70,14 +67,12 @@ class ImageGeneration(Method):
 
     def _init(self, update, key, batch: Batch, before: State | None) -> State:
         images = image_ops.as_float(batch['image'][:1])
-        maps = jnp.zeros((*images.shape[:3], self.num_keypoints))
-        both = jnp.concatenate([images, maps], axis=-1)
-        one, two = jax.random.split(key)
-        return learning.start({
-            'detector': self._unet(self.num_keypoints).init(one, images)['params'],
-            'renderer': self._unet(3).init(two, both)['params'],
-            **reconstruction.networks(self.reconstruction, self.vgg_weights),
-        }, update, _GROUPS)  # fmt: skip
+        scores, detector = self._unet(self.num_keypoints).init_with_output(key, images)
+        seen = jnp.concatenate([images, scores], axis=-1)
+        renderer = self._unet(3).init(jax.random.fold_in(key, 1), seen)
+        frozen = reconstruction.networks(self.reconstruction, self.vgg_weights)
+        nets = {'detector': detector['params'], 'renderer': renderer['params']}
+        return learning.start({**nets, **frozen}, update, _GROUPS)
 
     def _step(self, update, state: State, batch: Batch, labels, key: jax.Array):
         keys = parallel.example_keys(key, batch['index'])
@@ -90,14 +85,21 @@ class ImageGeneration(Method):
         size = pair.second.shape[1:3]
         xy = self._detect(variables, pair.second)
         maps = heatmaps.gaussian_heatmaps(xy, size, sigma=self.sigma * max(size) / 2)
-        both = jnp.concatenate([pair.first, maps], axis=-1)
-        drawn = self._unet(3).apply({'params': variables['renderer']}, both)
+        seen = jnp.concatenate([pair.first, maps], axis=-1)
+        drawn = self._unet(3).apply({'params': variables['renderer']}, seen)
         error = reconstruction.loss(self.reconstruction, variables, drawn, pair.second)
-        return error.mean(), ({'loss': error.mean()}, {})
+        terms = {'reconstruction': error.mean(), 'equivariance': jnp.zeros(())}
+        if self.equivariance:
+            here = self._detect(variables, pair.first)
+            apart = losses.squared_error(here, to_first(pair.warp, xy, size))
+            terms['equivariance'] = apart.mean() / max(size) ** 2
+        total = terms['reconstruction'] + self.equivariance * terms['equivariance']
+        return total, ({**terms, 'loss': total}, {})
 
     def _detect(self, variables, images):
-        params = {'params': variables['detector']}
-        scores: Any = self._unet(self.num_keypoints).apply(params, images)
+        scores: Any = self._unet(self.num_keypoints).apply(
+            {'params': variables['detector']}, images
+        )
         return heatmaps.soft_argmax(scores, temperature=self.temperature)
 
     def _unet(self, out):

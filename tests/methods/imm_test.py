@@ -1,5 +1,6 @@
 """Conditional image generation: what the loss sees, and the commands on a few pictures."""
 
+import functools
 import json
 
 import jax
@@ -10,6 +11,7 @@ from PIL import Image
 
 from kpdiscovery import cli, config, methods
 from kpdiscovery.methods.views import ViewPair
+from kpdiscovery.ops import warps
 from kpdiscovery.types import UserError
 
 
@@ -51,29 +53,34 @@ def start(**fields):
     settings.method.update(fields)
     method = methods.build(settings.method)
     phase = method.phases(settings.to_dict())[0]
-    batch = {'image': jnp.zeros((1, 32, 32, 3)), 'index': jnp.zeros(1, jnp.int32)}
+    batch = {'image': jnp.zeros((1, 16, 16, 3)), 'index': jnp.zeros(1, jnp.int32)}
     return method, jax.jit(lambda: phase.init(jax.random.key(0), batch, None))()
 
 
 def test_the_target_is_drawn_from_its_landmarks_alone():
-    method, state = start()
-    source = jax.random.uniform(jax.random.key(1), (1, 32, 32, 3))
+    method, state = start(equivariance=1.0)
+    source = jax.random.uniform(jax.random.key(1), (1, 16, 16, 3))
+    right = warps.Affine(jnp.array([[[1.0, 0, 2], [0, 1, 0]]]))  # By two pixels.
 
     @jax.jit
-    def error(detector, target):
+    @functools.partial(jax.value_and_grad, has_aux=True)
+    def loss(detector, target):
         variables = {**state.variables, 'detector': detector}
-        return method._loss(ViewPair(source, target, None), variables)[0]
+        return method._loss(ViewPair(source, target, right), variables)
 
     detector = state.variables['detector']
-    slopes = jax.grad(error)(detector, source[:, ::-1])
+    slopes = loss(detector, source[:, ::-1])[1]
     assert max(jnp.abs(leaf).max() for leaf in jax.tree.leaves(slopes)) > 0
     # Without scores all landmarks are in the middle, and all targets drawn alike: the
     # error is quadratic in the target.
     blind = jax.tree.map(jnp.zeros_like, detector)
-    low, middle, high = (
-        float(error(blind, jnp.full_like(source, value))) for value in (0, 0.5, 1)
-    )
+    terms = [
+        loss(blind, jnp.full_like(source, value))[0][1][0] for value in (0, 0.5, 1)
+    ]
+    low, middle, high = (float(term['reconstruction']) for term in terms)
     assert middle == pytest.approx((low + high) / 2 - 0.25, abs=1e-6)
+    assert float(terms[0]['equivariance']) == pytest.approx((2**2 + 0) / 2 / 16**2)
+    assert float(terms[0]['loss']) == pytest.approx(low + 2 / 16**2)
 
 
 def test_needs_weights_for_the_perceptual_loss():

@@ -10,8 +10,10 @@ os.environ['JAX_NUM_CPU_DEVICES'] = '8'
 os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
 os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'  # Much compiling, little computing.
 # The plain emitter of fused loops, and one module of code, compile in .6 of the time.
-_FAST = '--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1'
-os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {_FAST}'
+os.environ['XLA_FLAGS'] = ' '.join([
+    os.environ.get('XLA_FLAGS', ''), '--xla_cpu_use_fusion_emitters=false',
+    '--xla_cpu_parallel_codegen_split_count=1',
+])  # fmt: skip
 
 import jax
 import numpy as np

@@ -132,7 +132,7 @@ def load_variables(
         step: through all phases; None: the newest that can be read.
     """
     workdir = pathlib.Path(workdir).resolve()
-    if not (workdir / 'checkpoints').is_dir():
+    if not any(path.name.isdigit() for path in workdir.glob('checkpoints/*')):
         raise UserError(
             f'{workdir} holds no checkpoint: train first (kpd train --workdir=...)'
         )

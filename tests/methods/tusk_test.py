@@ -61,6 +61,20 @@ def stepper(tusk):
     return jax.jit(tusk.phases(CONFIG)[0].step)
 
 
+@pytest.mark.parametrize('options, same', [({}, True), ({'cluster_start': 0.5}, False)])
+def test_its_step_knows_their_number_only_for_a_schedule(batch, options, same):
+    tusk = dataclasses.replace(TINY, alpha=False, **options)
+    section = CONFIG['phases']['train']
+    texts = []
+    for steps in (40, 90):
+        config = {'phases': {'train': {**section, 'steps': steps}}}
+        (phase,) = tusk.phases(config)
+        state = jax.eval_shape(lambda p=phase: p.init(jax.random.key(0), batch, None))
+        step = jax.jit(phase.step)
+        texts.append(step.lower(state, batch, {}, jax.random.key(0)).as_text())
+    assert (texts[0] == texts[1]) == same
+
+
 def run(step, state, batch, steps):
     scalars = []
     for number in range(steps):

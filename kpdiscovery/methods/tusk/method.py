@@ -137,7 +137,11 @@ class Tusk(Method):
         )
         update = {group: make(group) for group in ('network', 'prototypes')}
         init = functools.partial(learning.init, self, update)
-        step = functools.partial(learning.step, self, update, section['steps'])
+        # Without a share of the phase to wait for, a step knows nothing of their number,
+        # and a run may get more of them.
+        scheduled = self.exploration or self.cluster_start or self.claim_weight
+        planned = section['steps'] if scheduled else 1
+        step = functools.partial(learning.step, self, update, planned)
         return (Phase('train', section['steps'], init, step),)
 
     def predict(self, variables: Any, images: jax.Array) -> Prediction:

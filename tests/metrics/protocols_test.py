@@ -108,4 +108,4 @@ def test_no_visible_point_is_a_reason_to_skip(split, blind):
     why = {reason for name, reason in skipped.items() if name != 'landmark_oks'}
     assert all('visible' in reason for reason in why), why
     seen, _ = metrics.evaluate(names, make(True), make(True))
-    assert {'forward_nme', 'part_ap_l2_image', 'raw_pck@0.1'} <= set(seen)
+    assert {'regression_nme', 'part_ap_l2_image', 'raw_pck@0.1'} <= set(seen)

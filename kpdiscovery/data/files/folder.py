@@ -21,7 +21,12 @@ from kpdiscovery.data.annotations.npz import Annotations, read_annotations
 from kpdiscovery.data.annotations.splits import choose_rows
 from kpdiscovery.data.files import masks, pictures
 from kpdiscovery.data.files.pictures import list_images
-from kpdiscovery.data.files.reading import MEGAPIXELS, read_image, read_picture
+from kpdiscovery.data.files.reading import (
+    MEGAPIXELS,
+    check_options,
+    read_image,
+    read_picture,
+)
 from kpdiscovery.types import Row, UserError
 
 __all__ = ['Folder', 'list_images', 'read_image']
@@ -101,6 +106,7 @@ class Folder:
         contrast: str = 'full',
         megapixels: float = MEGAPIXELS,
     ):
+        check_options(contrast, megapixels)
         self._reading: dict[str, Any] = {'contrast': contrast, 'megapixels': megapixels}
         self.size, self._how, self._method = resize_lib.as_size(size), resize, method
         resize_lib.fit_frame((1, 1), self.size, resize)  # A wrong name, told early.

@@ -49,6 +49,18 @@ def suffixes() -> tuple[str, ...]:
     return tuple(end for ends in FORMATS.values() for end in ends if end in known)
 
 
+def check_options(contrast: str, megapixels: float) -> None:
+    """Of `read_picture`, before many are read; UserError where they cannot be."""
+    if contrast not in CONTRASTS:
+        raise UserError(
+            f'data.options.contrast must be one of {CONTRASTS}, got {contrast!r}'
+        )
+    if not isinstance(megapixels, (int, float)) or not megapixels > 0:
+        raise UserError(
+            f'data.options.megapixels must be a number above 0, got {megapixels!r}'
+        )
+
+
 def read_image(path: str | os.PathLike, **options: Any) -> Image.Image:
     """The image of `read_picture`."""
     return read_picture(path, **options).image
@@ -76,10 +88,6 @@ def read_picture(
     Raises:
         UserError: it cannot be read; names the file.
     """
-    if contrast not in CONTRASTS:
-        raise UserError(
-            f'data.options.contrast must be one of {CONTRASTS}, got {contrast!r}'
-        )
     convert = lambda image: _rgb(image, contrast)
     return Picture(*decode(path, 'a picture', convert, megapixels, least))
 

@@ -211,8 +211,6 @@ def test_contrast_of_few_bits_in_deep_files(tmp_path, caplog, kind):
     image = light[0]['image']
     assert (image.min(), image.max()) == (0, 255) and not light.doubts
     assert 100 < image.mean() < 155
-    with pytest.raises(UserError, match="contrast must be one of .*'auto'"):
-        Folder(tmp_path, size=8, contrast='auto')
 
 
 def test_contrast_of_pictures_with_transparency_and_colours(tmp_path):
@@ -385,3 +383,20 @@ def test_the_shared_sets_load(shared_data, name, train, test, truth):
     row = source[0]
     visible = row['visible'] if 'visible' in truth else row['boxes_valid']
     assert visible.any()
+
+
+@pytest.mark.parametrize(
+    ('options', 'said'),
+    [
+        (
+            {'contrast': 'auto'},
+            r"contrast must be one of \('full', 'range'\), got 'auto'",
+        ),
+        ({'megapixels': 0}, 'megapixels must be a number above 0, got 0'),
+        ({'megapixels': 'all'}, "above 0, got 'all'"),
+    ],
+)
+def test_wrong_options_are_told_once(tmp_path, options, said):
+    save(tmp_path, 'a.png')
+    with pytest.raises(UserError, match=f'^data.options.*{said}'):
+        Folder(tmp_path, size=8, **options)

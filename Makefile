@@ -3,15 +3,20 @@ PYTHON ?= python3
 BIN := .venv/bin
 export JAX_PLATFORMS ?= cpu
 
-.PHONY: demo test lint docs setup clean
+.PHONY: demo test test-all lint docs setup clean
 
 demo: .venv/.demo  ## Train, evaluate and report TUSK on generated Tetrominoes.
 	$(BIN)/kpd train --config=tusk/tetrominoes:demo --workdir=runs/demo --max_seconds=420
 	$(BIN)/kpd evaluate --workdir=runs/demo
 	$(BIN)/kpd report --workdir=runs/demo
 
+TESTS := $(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=25
+
 test: .venv/.test  ## All tests but the slow ones; no TPU or GPU needed.
-	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile --durations=15
+	$(TESTS) -m "not slow"
+
+test-all: .venv/.test  ## The slow ones too, as continuous integration runs them.
+	$(TESTS)
 
 lint: .venv/.test
 	$(BIN)/ruff check .

@@ -27,10 +27,29 @@ def first_users(count):
                 yield name, chosen
 
 
-CASES = [
-    *config.names(),
-    *(f'{name}:{variant}' for name, (variant,) in first_users(1)),
-]
+def switches(tree):
+    """Settings without what their numbers are, only whether they are above 0 and 1."""
+    if isinstance(tree, dict):
+        return {name: switches(value) for name, value in tree.items()}
+    if isinstance(tree, bool) or not isinstance(tree, int | float):
+        return tree
+    return type(tree), tree > 0, tree > 1
+
+
+def cases():
+    """Every config and variant; slow if only its numbers are others than before."""
+    names = [f'{name}:{variant}' for name, (variant,) in first_users(1)]
+    met = set()
+    for name in [*config.names(), *names]:
+        settings = config.load(name).to_dict()
+        asked = ('keypoints', 'temporal_gap')
+        parts = {part: settings[part] for part in ('method', 'phases')}
+        data = [settings['data'].get(field) for field in asked]
+        key = repr((switches(parts), data, settings['data']['source'] == 'shapes'))
+        yield pytest.param(name, marks=[pytest.mark.slow] if key in met else [])
+        met.add(key)
+
+
 PAIRS = [
     (name, pair) for name, pair in first_users(2)
     if pair[0] not in SIZES or pair[1] in SIZES
@@ -79,7 +98,7 @@ def test_what_a_method_shares_is_no_config():
     assert config.variants('superpoint/shapes').keys() == {'cpu', 'smoke'}
 
 
-@pytest.mark.parametrize('name', CASES)
+@pytest.mark.parametrize('name', cases())
 def test_every_phase_traces(name):
     settings = config.load(name)
     if 'reconstruction' in settings.method:

@@ -18,6 +18,7 @@ os.environ['XLA_FLAGS'] = ' '.join([
 import jax
 import numpy as np
 import pytest
+from jax._src import compiler
 
 SHARED_DATA = Path(__file__).parents[1].parent / 'shared' / 'data'
 
@@ -52,9 +53,24 @@ def whole_compiler_for_tpu(request):
 
 
 @pytest.fixture(autouse=True, scope='module')
-def forget_compiled():
-    """Programs of one file are of no use to the next, and take gigabytes together."""
-    yield
+def compiled_once():
+    """A file's programs are compiled once: a run that resumes asks for those of the first.
+
+    They are forgotten after it: of no use to the next, and gigabytes together.
+    """
+    compile_anew, known = compiler.backend_compile_and_load, {}
+
+    def find(backend, module, devices, options, callbacks):
+        if backend.platform != 'cpu' or callbacks:
+            return compile_anew(backend, module, devices, options, callbacks)
+        key = module.operation.get_asm(), options.SerializeAsString(), devices
+        if key not in known:
+            known[key] = compile_anew(backend, module, devices, options, callbacks)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiler, 'backend_compile_and_load', find)
+        yield
     jax.clear_caches()
 
 

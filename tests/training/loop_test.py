@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import json
 import os
+import shutil
 import signal
 
 import jax
@@ -26,39 +27,54 @@ def scalars(workdir):
     return table
 
 
-def test_trains_through_all_phases(tmp_path):
-    outcome = loop.train(Toy(), config(), Colors(), tmp_path)
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+    """An uninterrupted run, and where it lies."""
+    workdir = tmp_path_factory.mktemp('whole')
+    return loop.train(Toy(), config(), Colors(), workdir), workdir
+
+
+@pytest.fixture
+def copied(whole, tmp_path):
+    """A copy of that workdir, to be spoilt."""
+    return shutil.copytree(whole[1], tmp_path / 'copy')
+
+
+def test_trains_through_all_phases(whole):
+    outcome, workdir = whole
     assert outcome.finished and outcome.step == 12
-    kept = scalars(tmp_path)
+    kept = scalars(workdir)
     assert {phase for phase, _ in kept} == {'mean', 'label'}
     assert kept['mean', 6]['loss'] < kept['mean', 1]['loss']
-    variables, meta = load_variables(tmp_path)
+    variables, meta = load_variables(workdir)
     np.testing.assert_array_equal(variables['color'], outcome.variables['color'])
     assert (meta['number'], meta['phase'], meta['step']) == (1, 'label', 6)
     assert meta['seconds'] > 0 and meta['device'].startswith('1 x')
 
 
 @pytest.mark.parametrize('steps_before', [2, 3, 7, 9, 10])
-def test_resumed_run_is_the_uninterrupted_one(tmp_path, monkeypatch, steps_before):
-    whole = loop.train(Toy(), config(), Colors(), tmp_path / 'whole')
+def test_resumed_run_is_the_uninterrupted_one(
+    whole, tmp_path, monkeypatch, steps_before
+):
     countdown = iter(range(steps_before))
     reason = property(
         lambda self: '' if next(countdown, None) is not None else 'time is up'
     )
     with monkeypatch.context() as patch:
         patch.setattr(loop.Stop, 'reason', reason)
-        stopped = loop.train(Toy(), config(), Colors(), tmp_path / 'parts')
+        stopped = loop.train(Toy(), config(), Colors(), tmp_path)
     assert not stopped.finished and stopped.step == steps_before
-    resumed = loop.train(Toy(), config(), Colors(), tmp_path / 'parts')
-    np.testing.assert_array_equal(resumed.variables['color'], whole.variables['color'])
-    losses = [{k: v['loss'] for k, v in scalars(tmp_path / name).items() if 'loss' in v}
-              for name in ('whole', 'parts')]  # fmt: skip
+    resumed = loop.train(Toy(), config(), Colors(), tmp_path)
+    color = whole[0].variables['color']
+    np.testing.assert_array_equal(resumed.variables['color'], color)
+    losses = [{k: v['loss'] for k, v in scalars(workdir).items() if 'loss' in v}
+              for workdir in (whole[1], tmp_path)]  # fmt: skip
     assert losses[0] == losses[1]
 
 
-def test_finished_run_does_nothing_more(tmp_path):
-    first = loop.train(Toy(), config(), Colors(), tmp_path)
-    again = loop.train(Toy(), config(), Colors(), tmp_path)
+def test_finished_run_does_nothing_more(whole):
+    first, workdir = whole
+    again = loop.train(Toy(), config(), Colors(), workdir)
     assert again.finished and again.step == first.step
     np.testing.assert_array_equal(again.variables['color'], first.variables['color'])
 
@@ -98,10 +114,9 @@ def test_a_second_interrupt_ends_at_once(capfd):
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_eight_devices_give_the_losses_of_one(tmp_path):
-    for count in (1, 8):
-        loop.train(Toy(), config(mesh={'data': count}), Colors(), tmp_path / str(count))
-    one, eight = scalars(tmp_path / '1'), scalars(tmp_path / '8')
+def test_eight_devices_give_the_losses_of_one(whole, tmp_path):
+    loop.train(Toy(), config(mesh={'data': 8}), Colors(), tmp_path)
+    one, eight = scalars(whole[1]), scalars(tmp_path)
     assert one.keys() == eight.keys()
     for row in one:
         numbers = one[row].keys() - {'phase', 'step', 'seconds', 'images_per_s'}
@@ -218,33 +233,31 @@ def test_workdir_of_another_process(tmp_path):
         loop.train(Toy(), config(), Colors(), tmp_path)
 
 
-def test_workdir_of_another_config(tmp_path):
-    loop.train(Toy(), config(), Colors(), tmp_path)
+def test_workdir_of_another_config(copied):
     other = config(method={'name': 'tusk'}, seed=1)
     with pytest.raises(UserError, match="method.name is 'tusk', was 'toy'"):
-        loop.train(Toy(), other, Colors(), tmp_path)
+        loop.train(Toy(), other, Colors(), copied)
     moved = config(mesh={'data': 8}, data={'path': 'elsewhere'})
-    assert loop.train(Toy(), moved, Colors(), tmp_path).finished
+    assert loop.train(Toy(), moved, Colors(), copied).finished
 
 
-def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
-    whole = loop.train(Toy(), config(), Colors(), tmp_path)
-    for path in (tmp_path / 'checkpoints' / '12').rglob('*'):
+def test_damaged_checkpoint_falls_back_to_the_one_before(whole, copied, caplog):
+    for path in (copied / 'checkpoints' / '12').rglob('*'):
         if path.is_file() and path.stat().st_size:
             os.truncate(path, path.stat().st_size // 2)
-    assert load_variables(tmp_path)[1]['step'] == 3
-    resumed = loop.train(Toy(), config(), Colors(), tmp_path)
+    assert load_variables(copied)[1]['step'] == 3
+    resumed = loop.train(Toy(), config(), Colors(), copied)
     assert 'checkpoint 12' in caplog.text and 'trying the one before' in caplog.text
-    np.testing.assert_array_equal(resumed.variables['color'], whole.variables['color'])
+    color = whole[0].variables['color']
+    np.testing.assert_array_equal(resumed.variables['color'], color)
 
 
-def test_no_checkpoint_left(tmp_path):
-    loop.train(Toy(), config(run={'keep': 1}), Colors(), tmp_path)
-    for path in (tmp_path / 'checkpoints').rglob('*'):
+def test_no_checkpoint_left(copied):
+    for path in (copied / 'checkpoints').rglob('*'):
         if path.is_file():
             os.truncate(path, 0)
     with pytest.raises(UserError, match='no checkpoint of .* can be read'):
-        loop.train(Toy(), config(run={'keep': 1}), Colors(), tmp_path)
+        loop.train(Toy(), config(), Colors(), copied)
 
 
 def test_step_reuses_the_memory_of_the_state(tmp_path):

@@ -6,20 +6,22 @@ import dataclasses
 import logging
 import os
 import unicodedata
-import warnings
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from kpdiscovery.data import resize as resize_lib
-from kpdiscovery.data.annotations.doubts import find_doubts
 from kpdiscovery.data.annotations.npz import Annotations, read_annotations
 from kpdiscovery.data.annotations.splits import choose_rows
 from kpdiscovery.data.files import masks, pictures
+from kpdiscovery.data.files.fitted import (
+    Fitted,
+    doubts_of,
+    in_threads,
+    report_skipped,
+)
 from kpdiscovery.data.files.pictures import list_images
 from kpdiscovery.data.files.reading import (
     MEGAPIXELS,
@@ -31,21 +33,6 @@ from kpdiscovery.types import Row, UserError
 
 __all__ = ['Folder', 'list_images', 'read_image']
 _log = logging.getLogger(__name__)
-_DARK = 63  # Of 255: the lightest that 14 bits in files of 16 become.
-
-
-class _Fitted(NamedTuple):
-    """A picture fitted with its mask, and what their files were like."""
-
-    image: Any  # uint8 [H, W, 3]; None where it is not kept.
-    frame: resize_lib.Frame
-    deep: bool  # More than 8 bits.
-    lightest: int  # Value of the fitted picture.
-    mask: Any = None  # [H, W] bool, as is `ignored`.
-    ignored: Any = None
-    voids: bool = False  # Some pixel of the mask is ignored.
-    numbers: bool = False  # See `masks.Mask`, as for `dark`.
-    dark: bool = False
 
 
 class Folder:
@@ -128,7 +115,8 @@ class Folder:
         self._rows = list(read)
         self._cache = {row: one for row, one in read.items() if one.image is not None}
         self._voids = any(one.voids for one in read.values())
-        self.doubts = self._find_doubts(list(read.values()))
+        fields = {name: v[self._rows] for name, v in self._notes.fields.items()}
+        self.doubts = doubts_of(list(read.values()), fields, self.files)
         for line in self.doubts:
             _log.warning('%s: %s', self._root, line)
 
@@ -183,16 +171,16 @@ class Folder:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, '_cache': {}}
 
-    def _read(self, row) -> _Fitted:
+    def _read(self, row) -> Fitted:
         picture = read_picture(self._root / self._notes.files[row], **self._reading)
         image, frame = resize_lib.fit_image(
             picture.image, self.size, self._how,
             method=self._method, original=picture.original[::-1],
         )  # fmt: skip
         image.flags.writeable = False  # It may be the cache's.
-        return _Fitted(image, frame, picture.deep, int(image.max()))
+        return Fitted(image, frame, picture.deep, int(image.max()))
 
-    def _with_mask(self, row, one: _Fitted) -> _Fitted:
+    def _with_mask(self, row, one: Fitted) -> Fitted:
         """With the mask of the row's picture, if any has one."""
         if self._notes.masks is None:
             return one
@@ -211,7 +199,7 @@ class Folder:
             dark=whole.dark,
         )
 
-    def _check(self, rows, limit) -> dict[int, _Fitted]:
+    def _check(self, rows, limit) -> dict[int, Fitted]:
         """Decodes every row; the readable ones, of which the first keep their pictures."""
 
         def attempt(job):
@@ -228,32 +216,12 @@ class Folder:
                 else one._replace(image=None, mask=None, ignored=None)
             )
 
-        results = _in_threads(attempt, list(enumerate(rows.tolist())))
+        results = in_threads(attempt, list(enumerate(rows.tolist())))
         failed = [result for result in results if isinstance(result, UserError)]
         if failed:
-            _report(failed, len(results))
+            report_skipped(failed, len(results))
         pairs = zip(rows.tolist(), results, strict=True)
         return {row: r for row, r in pairs if not isinstance(r, UserError)}
-
-    def _find_doubts(self, read: list[_Fitted]) -> tuple[str, ...]:
-        sizes = np.stack([one.frame.original for one in read])
-        fields = {name: v[self._rows] for name, v in self._notes.fields.items()}
-        lines = find_doubts(fields, sizes, self.files)
-        deep = [one.lightest for one in read if one.deep]
-        if deep and max(deep) <= _DARK:
-            lines.append(
-                f'16-bit pictures are no lighter than {max(deep)} of 255 (do they hold 12 '
-                'bits?): --config.data.options.contrast=range takes black and white from '
-                'the values of each'
-            )
-        if count := sum(one.numbers for one in read):
-            lines.append(
-                f'{count} masks hold class numbers: all but 0 are the object, 255 does '
-                'not count'
-            )
-        if count := sum(one.dark for one in read):
-            lines.append(f'{count} masks are neither black nor have anything light')
-        return tuple(lines)
 
 
 def _annotate(root, found, path, folder_labels):
@@ -316,28 +284,3 @@ def _folder_labels(root, files):
         raise UserError(f'{root}: {outside[0]} is in no directory to name its class')
     classes, label = np.unique([n.split('/')[0] for n in files], return_inverse=True)
     return tuple(classes.tolist()), label.astype(np.int32)
-
-
-def _in_threads(function, jobs):
-    """Results in order; Pillow lets threads run side by side."""
-    workers = min(16, os.cpu_count() or 1)
-    with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
-        warnings.filterwarnings('ignore', module='PIL')  # Huge, odd EXIF: still read.
-        return list(
-            tqdm(
-                pool.map(function, jobs),
-                total=len(jobs),
-                desc='reading pictures',
-                disable=None,  # Unless on a terminal.
-                delay=2,
-                leave=False,
-            )
-        )
-
-
-def _report(failed, total):
-    if len(failed) == total:
-        raise UserError(f'none of {total} pictures can be read; first: {failed[0]}')
-    named = '; '.join(str(error) for error in failed[:3])
-    more = '; ...' if len(failed) > 3 else ''
-    _log.warning('skipped %d of %d pictures: %s%s', len(failed), total, named, more)

@@ -23,6 +23,11 @@ METHOD = FeatureAlignment(
 )  # fmt: skip
 GROUND = 4  # Of five channels.
 align = jax.jit(aligning.align, static_argnums=0)
+agree = jax.jit(aligning.agree, static_argnums=0)
+move = jax.jit(aligning.move)
+learn_dictionary = jax.jit(
+    functools.partial(parts.learn_dictionary, axis_name=None), static_argnums=0
+)
 
 
 def unit(x):
@@ -98,9 +103,7 @@ def table_of(rng, pictures=16, kinds=4):
 def test_the_dictionary_finds_what_features_are_made_of(rng, clustering):
     table, centres = table_of(rng)
     method = dataclasses.replace(METHOD, clustering=clustering)
-    directions, scalars = parts.learn_dictionary(
-        method, table, jax.random.key(0), axis_name=None
-    )
+    directions, scalars = learn_dictionary(method, table, jax.random.key(0))
     cosines = np.asarray(directions[:GROUND]) @ centres.T
     np.testing.assert_allclose(cosines.max(axis=0), 1, atol=0.01)
     ground = unit(table['features'].sum(axis=(0, 1, 2)))
@@ -110,9 +113,7 @@ def test_the_dictionary_finds_what_features_are_made_of(rng, clustering):
 
 def test_cells_and_rows_that_do_not_count_teach_nothing(rng):
     table, _ = table_of(rng)
-    learn = lambda t: parts.learn_dictionary(
-        METHOD, t, jax.random.key(0), axis_name=None
-    )
+    learn = lambda t: learn_dictionary(METHOD, t, jax.random.key(0))
     table['valid'][:, :, 4:] = False
     table['row_valid'][12:] = False
     want, _ = learn(table)
@@ -124,9 +125,7 @@ def test_cells_and_rows_that_do_not_count_teach_nothing(rng):
 def test_fewer_kinds_of_features_than_parts(rng):
     """Empty clusters: parts double or idle, nothing is lost or not finite."""
     table, centres = table_of(rng, kinds=2)
-    directions, scalars = parts.learn_dictionary(
-        METHOD, table, jax.random.key(0), axis_name=None
-    )
+    directions, scalars = learn_dictionary(METHOD, table, jax.random.key(0))
     assert jnp.isfinite(directions).all()
     np.testing.assert_allclose(jnp.linalg.norm(directions, axis=-1), 1, rtol=1e-5)
     cosines = np.asarray(directions[:GROUND]) @ centres.T
@@ -215,14 +214,14 @@ def test_one_match_is_a_translation():
 
 def test_moving_by_what_cannot_be_inverted_moves_nothing():
     maps = scene(PLACES)
-    np.testing.assert_array_equal(aligning.move(maps, jnp.zeros((3, 3))), maps)
+    np.testing.assert_array_equal(move(maps, jnp.zeros((3, 3))), maps)
 
 
 def test_moved_maps_are_between_their_cells():
     """Half a cell to the right: each cell is the mean of two."""
     maps = scene(PLACES)
     matrix = jnp.eye(3).at[0, 2].set(0.5)
-    got = aligning.move(maps, matrix)
+    got = move(maps, matrix)
     want = (maps[:, :-1] + maps[:, 1:]) / 2
     np.testing.assert_allclose(got[:, 1:], want, atol=1e-6)
 
@@ -231,13 +230,13 @@ def test_neighbours_agree_on_parts():
     """Algorithm 1 on the mean of those that count."""
     moved = jnp.stack([scene(PLACES), scene(PLACES), scene({0: (6, 6)})])
     counts, valid = jnp.array([True, True, False]), jnp.ones((8, 8), bool)
-    labels = aligning.agree(METHOD, moved, counts, valid)
+    labels = agree(METHOD, moved, counts, valid)
     for channel, (x, y) in PLACES.items():
         assert labels[y, x] == channel
     assert (labels == GROUND).sum() >= 64 - 3 * 4
-    hidden = aligning.agree(METHOD, moved, counts, valid.at[1, 1].set(False))
+    hidden = agree(METHOD, moved, counts, valid.at[1, 1].set(False))
     assert hidden[1, 1] == GROUND
-    nobody = aligning.agree(METHOD, moved, ~counts & False, valid)
+    nobody = agree(METHOD, moved, ~counts & False, valid)
     assert (nobody == GROUND).all()
 
 
@@ -246,9 +245,9 @@ def test_gradients_flow_through_moved_maps_only():
     other = scene({c: (x + 1, y) for c, (x, y) in PLACES.items()})
 
     def seen(own, other):
-        got = align(METHOD, jax.random.key(0), own, other[None])
+        got = aligning.align(METHOD, jax.random.key(0), own, other[None])
         return (got.maps**2).sum()
 
-    of_own, of_other = jax.grad(seen, argnums=(0, 1))(own, other)
+    of_own, of_other = jax.jit(jax.grad(seen, argnums=(0, 1)))(own, other)
     assert not of_own.any()
     assert jnp.isfinite(of_other).all() and of_other.any()

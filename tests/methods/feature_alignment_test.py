@@ -1,6 +1,7 @@
 """Part discovery by feature alignment: both phases on critters, and on given features."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -112,6 +113,7 @@ def test_alignment_changes_the_parts_and_nothing_else(trained):
     jax.tree.map(np.testing.assert_array_equal, before['features'], after['features'])
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_bit_for_bit(trained, tmp_path):
     outcome, _ = trained
     source = data.build(settings().data, split='train')
@@ -121,6 +123,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(trained, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, again.variables, outcome.variables)
 
 
+@pytest.mark.slow
 def test_the_number_of_devices_changes_little(trained, tmp_path):
     outcome, _ = trained
     wanted = settings('mesh.data=8')
@@ -261,8 +264,9 @@ def test_features_of_vgg_come_from_a_file(images, tmp_path):
     with pytest.raises(ValueError, match='vgg16 need features.weights=FILE'):
         plain.init(jax.random.key(0), images[:1])
     random = dataclasses.replace(plain, weights='random')
-    variables = random.init(jax.random.key(0), images[:1])
-    got = of_batch(random, {'features': variables}, {'image': images})[0]
+    variables = jax.jit(random.init)(jax.random.key(0), images[:1])
+    see = jax.jit(functools.partial(of_batch, random))
+    got = see({'features': variables}, {'image': images})[0]
     assert got.shape == (2, 2, 2, 32)
     np.testing.assert_allclose(jnp.linalg.norm(got, axis=-1), 1, rtol=1e-5)
     weights.save(tmp_path / 'own.safetensors', variables)
@@ -273,37 +277,41 @@ def test_features_of_vgg_come_from_a_file(images, tmp_path):
 
 def test_features_of_a_resnet_are_its_maps(images):
     features = Features('resnet18', 'stage3', 'random', width=4, small_stem=True)
-    variables = features.init(jax.random.key(0), images[:1])
+    variables = jax.jit(features.init)(jax.random.key(0), images[:1])
     network = backbones.build('resnet18', width=4, small_stem=True)
-    want = network.apply(variables, images)['stage3']
-    np.testing.assert_array_equal(features.extract(variables, images), want)
+    want = jax.jit(network.apply)(variables, images)['stage3']
+    got = jax.jit(features.extract)(variables, images)
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize('batch_norm', [True, False])
 def test_features_of_superpoint(images, tmp_path, batch_norm):
     model = superpoint.SuperPoint((4, 4, 4, 6), 8, 12, batch_norm)
     gray = jnp.zeros((1, 16, 16, 1))
-    variables = model.init(jax.random.key(0), gray)
+    variables = jax.jit(model.init)(jax.random.key(0), gray)
     assert superpoint.of_variables(variables) == model
-    trunk = Features('superpoint', 'trunk').extract(variables, images)
+    see = jax.jit(Features('superpoint', 'trunk').extract)
+    trunk = see(variables, images)
     assert trunk.shape == (2, 4, 4, 6)
-    described = Features('superpoint', 'descriptor').extract(variables, images)
+    described = jax.eval_shape(
+        Features('superpoint', 'descriptor').extract, variables, images
+    )
     assert described.shape == (2, 4, 4, 12)
     bent = lambda name: {
         **variables,
         'params': {**variables['params'], name: jax.tree.map(
             lambda leaf: leaf + 0.5, variables['params'][name])},
     }  # fmt: skip
-    see = lambda v: Features('superpoint', 'trunk').extract(v, images)
-    np.testing.assert_array_equal(see(bent('convPa')), trunk)  # Of a head.
-    assert (see(bent('conv4b')) != trunk).any()
+    np.testing.assert_array_equal(see(bent('convPa'), images), trunk)  # Of a head.
+    assert (see(bent('conv4b'), images) != trunk).any()
     if not batch_norm:
         assert (trunk >= 0).all() and trunk.any()
 
 
 def test_our_own_superpoint_is_there_without_a_file(images):
     features = Features('superpoint', 'trunk')
-    got = features.extract(features.init(jax.random.key(0), images[:1]), images)
+    variables = features.init(jax.random.key(0), images[:1])
+    got = jax.jit(features.extract)(variables, images)
     assert got.shape[:3] == (2, 4, 4)
     assert jnp.isfinite(got).all()
 
@@ -312,5 +320,6 @@ def test_cells_on_padding_do_not_count(images):
     features = Features('superpoint', 'trunk')
     variables = {'features': features.init(jax.random.key(0), images[:1])}
     padded = jnp.ones((2, 32, 32), bool).at[:, 20:].set(False)
-    _, valid = of_batch(features, variables, {'image': images, 'pixels_valid': padded})
+    batch = {'image': images, 'pixels_valid': padded}
+    _, valid = jax.jit(functools.partial(of_batch, features))(variables, batch)
     assert valid[0, :, 0].tolist() == [True, True, False, False]

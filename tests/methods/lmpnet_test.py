@@ -103,6 +103,7 @@ def test_the_first_net_stays_while_the_second_learns(trained):
     assert not same('second', 3)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_bit_for_bit(trained, tmp_path):
     outcome, _ = trained
     stopped = train(settings(), Squares(label=LONELY), tmp_path, max_seconds=0)
@@ -152,6 +153,7 @@ def test_evaluation(trained, monkeypatch):
     assert not found['skipped']
 
 
+@pytest.mark.slow
 def test_it_learns_colours(tmp_path):
     learnt = train(settings(
         'phases.classify.steps=60', 'phases.classify.optimizer.lr=0.02',

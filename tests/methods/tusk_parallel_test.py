@@ -80,6 +80,7 @@ def test_jit_over_eight_devices(settings, batches, start, alone):
         assert_same(run(step, jax.device_put(start, everywhere), placed), alone)
 
 
+@pytest.mark.slow
 def test_pmap_over_eight_devices(settings, batches, start, alone):
     step = jax.pmap(
         phase(settings, axis_name='data').step,

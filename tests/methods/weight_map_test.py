@@ -156,6 +156,7 @@ def test_the_judge_stays(trained, variant, judges):
         jax.tree.map(np.testing.assert_array_equal, outcome.variables[name], before)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_bit_for_bit(trained, tmp_path):
     variant = METHODS[1]  # It has all phases.
     source = Squares(label=LONELY)

@@ -24,11 +24,13 @@ def compile_parts(chips, variant, wanted):
     return {n: c.memory_analysis().temp_size_in_bytes for n, c in found.items()}
 
 
+@pytest.mark.slow
 def test_chapter_six_whole(tpu_topology):
     sizes = compile_parts(tpu_topology('v5e:2x4'), '', lambda name: True)
     assert len(sizes) == 7 and max(sizes.values()) < 2**28
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('variant, part', [
     ('', 'correspond step'), ('', 'correspond reduce'), ('', 'landmarks step'),
 ])  # fmt: skip
@@ -36,6 +38,13 @@ def test_newer_chips(tpu_topology, variant, part):
     assert compile_parts(tpu_topology('v6e:2x4'), variant, lambda name: name == part)
 
 
+def test_the_step_of_a_stage(tpu_topology):
+    name = 'landmarks step'
+    sizes = compile_parts(tpu_topology('v5e:2x4'), '', lambda part: part == name)
+    assert sizes[name] < 2**28
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize('variant, part', [
     ('ch5,', 'correspond step'), ('ch5,', 'correspond reduce'),
     ('ch5,', 'landmarks reduce'), ('ch4,', 'locate_2 extract'), ('ch4,', 'locate_2 step'),

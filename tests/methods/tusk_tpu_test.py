@@ -55,7 +55,9 @@ def _count(dims):
     return total
 
 
-@pytest.mark.parametrize('topology', [V5E, V6E])
+@pytest.mark.parametrize('topology', [
+    V5E, pytest.param(V6E, marks=pytest.mark.slow),
+])  # fmt: skip
 def test_step_compiles_and_donates(compiled, topology):
     step, state = compiled(topology)
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))

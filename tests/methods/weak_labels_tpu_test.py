@@ -18,12 +18,14 @@ def sums_over_chips(compiled):
     return 'all-reduce' in compiled.as_text()
 
 
+@pytest.mark.slow
 def test_lmpnet(tpu_topology):
     found = compile_parts(tpu_topology('v5e:2x4'), 'lmpnet/critters:smoke')
     assert set(found) == {'classify step', 'mask_out step'}
     assert all(map(sums_over_chips, found.values()))
 
 
+@pytest.mark.slow
 def test_the_weight_map_by_triplets(tpu_topology):
     """Method II's run has every phase there is."""
     found = compile_parts(tpu_topology('v5e:2x4'), 'weight_map/critters:method2,smoke')
@@ -32,12 +34,16 @@ def test_the_weight_map_by_triplets(tpu_topology):
     assert all(sums_over_chips(found[name]) for name in steps)
 
 
-def test_the_weight_map_by_classes(tpu_topology):
-    found = compile_parts(tpu_topology('v5e:2x4'), 'weight_map/critters:smoke',
-                          lambda name: name == 'localize step')  # fmt: skip
-    assert sums_over_chips(found['localize step'])
+@pytest.mark.parametrize('name, part', [
+    ('lmpnet/critters:smoke', 'mask_out step'),
+    ('weight_map/critters:smoke', 'localize step'),
+])  # fmt: skip
+def test_the_last_step(tpu_topology, name, part):
+    found = compile_parts(tpu_topology('v5e:2x4'), name, lambda name: name == part)
+    assert sums_over_chips(found[part])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name, part', [
     ('lmpnet/critters:smoke', 'mask_out step'),
     ('weight_map/critters:method2,smoke', 'localize step'),

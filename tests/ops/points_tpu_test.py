@@ -14,7 +14,9 @@ from kpdiscovery.ops.neighbors import nearest_distances
 pytestmark = pytest.mark.tpu_aot
 
 HBM = 16e9  # Bytes a chip, v5e.
-TOPOLOGIES = pytest.mark.parametrize('topology', ['v5e:2x4', 'v6e:2x4'])
+TOPOLOGIES = pytest.mark.parametrize('topology', [
+    'v5e:2x4', pytest.param('v6e:2x4', marks=pytest.mark.slow),
+])  # fmt: skip
 
 
 def compiled(chips, function, shape, out):

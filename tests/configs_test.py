@@ -98,7 +98,7 @@ def test_what_a_method_shares_is_no_config():
     assert config.variants('superpoint/shapes').keys() == {'cpu', 'smoke'}
 
 
-@pytest.mark.parametrize('name', cases())
+@pytest.mark.parametrize('name', list(cases()))
 def test_every_phase_traces(name):
     settings = config.load(name)
     if 'reconstruction' in settings.method:

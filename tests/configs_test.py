@@ -250,7 +250,7 @@ def test_a_tilde_is_the_home_directory_wherever_a_path_is_taken(monkeypatch, tmp
         '    return c\n'
     )
     assert config.load(str(file)).data.path == '/home/me/pictures'
-    parser = cli.Parser()
+    parser = cli.Parser('kpd')
     parser.add_argument('images', nargs='+')
     parser.add_argument('--workdir')
     parser.add_argument('--steps', type=int)

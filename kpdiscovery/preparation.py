@@ -35,12 +35,13 @@ def prepare(
         UserError: something that the method asks for is not there, or does not fit.
     """
     method = methods.build(settings.method)
-    loop.phases_of(method, settings.to_dict())  # Its mistakes are told first.
+    phases = loop.phases_of(method, settings.to_dict())  # Mistakes are told first.
     transfer.settle(settings, method, workdir)
     class_labels.expect(settings, type(method))
     source = data.build(settings.data, split='train') if source is None else source
     class_labels.prepare(source, settings, type(method))
     metrics.check_landmarks(settings.data.get('landmarks', ''), source)
+    loop.check_pictures(phases, source, workdir)
     source = detection.prepare(source, settings.data, workdir)
     source = temporal.prepare(source, settings.data)
     return Prepared(methods.build(settings.method), source)

@@ -132,7 +132,7 @@ def load_variables(
         step: through all phases; None: the newest that can be read.
     """
     workdir = pathlib.Path(workdir).resolve()
-    if not any(path.name.isdigit() for path in workdir.glob('checkpoints/*')):
+    if not _any_step(workdir):
         raise UserError(
             f'{workdir} holds no checkpoint: train first (kpd train --workdir=...)'
         )
@@ -152,6 +152,18 @@ def load_variables(
     raise UserError(
         f'no checkpoint of {workdir} can be read: train again in a new --workdir'
     )
+
+
+def last_meta(workdir: str | os.PathLike) -> dict | None:
+    """What the newest checkpoint says of itself; None if there is none to be read."""
+    workdir = pathlib.Path(workdir).resolve()
+    if not _any_step(workdir):
+        return None
+    with _manager(workdir, None) as manager:
+        try:
+            return _meta(manager, manager.latest_step())
+        except (ValueError, OSError, KeyError):
+            return None  # Damaged: told when it is resumed from.
 
 
 def unfinished(meta: dict) -> str:
@@ -211,10 +223,17 @@ def load_config(workdir: str | os.PathLike) -> dict:
         raise UserError(f'{path} is not readable: {error}') from None
 
 
+def _any_step(workdir):
+    return any(path.name.isdigit() for path in workdir.glob('checkpoints/*'))
+
+
+def _meta(manager, step):
+    only = ocp.args.Composite(meta=ocp.args.JsonRestore())
+    return manager.restore(step, args=only)['meta']
+
+
 def _restore(manager, step, wanted):
-    meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))[
-        'meta'
-    ]
+    meta = _meta(manager, step)
     target = ocp.args.StandardRestore(wanted(meta)._asdict())
     restored = manager.restore(step, args=ocp.args.Composite(state=target))
     return Snapshot(**restored['state']), meta

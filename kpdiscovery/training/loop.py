@@ -7,6 +7,7 @@ import itertools
 import math
 import os
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +15,12 @@ import jax.numpy as jnp
 
 from kpdiscovery.data import feeds, identity
 from kpdiscovery.training import lengthening, sharding
-from kpdiscovery.training.checkpoints import Checkpoints, Snapshot, last_of
+from kpdiscovery.training.checkpoints import (
+    Checkpoints,
+    Snapshot,
+    last_meta,
+    last_of,
+)
 from kpdiscovery.training.label_files import LabelFiles
 from kpdiscovery.training.logs import Log
 from kpdiscovery.training.stopping import Stop
@@ -82,6 +88,29 @@ def phases_of(method: Method, config: dict) -> tuple[Phase, ...]:
         raise UserError(f'config.phases: {error}') from error
 
 
+def check_pictures(
+    phases: Sequence[Phase], source: Source, workdir: str | os.PathLike
+) -> None:
+    """Before anything is found in the pictures: whether a run goes on with its own.
+
+    Raises:
+        UserError: the workdir has labels of other pictures.
+    """
+    meta = last_meta(workdir) if any(phase.sweep for phase in phases) else None
+    if meta and 'data' in meta:
+        now = identity.of(source)
+        before = {**meta['data'], 'joined': now.joined}  # Not all is joined yet.
+        if changed := identity.difference(before, now):
+            raise _labels_of_others(workdir, changed)
+
+
+def _labels_of_others(workdir, changed):
+    return UserError(
+        f'{workdir} has labels of other pictures ({changed}): train on the same pictures '
+        'or in a new --workdir'
+    )
+
+
 class _Run:
     def __init__(self, phases, before, config, feed, checkpoints, log, stop):
         self.phases, self.feed, self.log, self.stop = phases, feed, log, stop
@@ -123,10 +152,7 @@ class _Run:
         before = meta.get('data', {'rows': meta.get('rows')})
         changed = identity.difference(before, self.pictures)
         if changed and any(self.sweepers):
-            raise UserError(
-                f'{self.checkpoints.workdir} has labels of other pictures ({changed}): '
-                'train on the same pictures or in a new --workdir'
-            )
+            raise _labels_of_others(self.checkpoints.workdir, changed)
         if changed:
             self.log.say(f'warning: the pictures are not those of before ({changed})')
         number, before = meta['number'], self.before(meta['config'])

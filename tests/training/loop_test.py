@@ -295,8 +295,13 @@ def _counted(counts, name, function):
 ])  # fmt: skip
 def test_labels_are_of_the_same_pictures(tmp_path, later, said):
     loop.train(Toy(steps=2), config(), Colors(), tmp_path)
+    phases = Toy().phases(None)
+    with pytest.raises(UserError, match=rf'labels of other pictures \({said}\)'):
+        loop.check_pictures(phases, later, tmp_path)
     with pytest.raises(UserError, match=rf'labels of other pictures \({said}\)'):
         loop.train(Toy(steps=2), config(), later, tmp_path)
+    loop.check_pictures(phases, Colors(), tmp_path)
+    loop.check_pictures(phases, later, tmp_path / 'new')
 
 
 @dataclasses.dataclass(frozen=True)

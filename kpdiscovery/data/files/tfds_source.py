@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -65,6 +66,7 @@ class TfdsSource:
     Attributes:
         truth: names of the annotation fields.
         class_names: () if unknown.
+        digest: name, version, split and rows, which runs are compared by.
 
     Raises:
         UserError: no such set, split or field, not prepared, or nothing kept.
@@ -96,6 +98,8 @@ class TfdsSource:
         self._rows = np.arange(len(self._examples))
         if keep is not None:
             self._rows = _kept(self._encoded(), name, split, keep)
+        rows = zlib.crc32(self._rows.tobytes())
+        self.digest = f'{builder.info.full_name} {split} {rows}'
 
     @functools.cached_property
     def labels(self) -> np.ndarray | None:

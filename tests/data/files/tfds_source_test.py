@@ -270,3 +270,12 @@ def test_sets_with_classes(name, classes, truth):
         source = TfdsSource(name, split='train', size=16)
     assert source.truth == truth
     assert len(source.class_names) == classes
+
+
+def test_a_source_is_known_by_its_set_and_rows(prepared):
+    get = lambda **more: TfdsSource('tiny_birds', data_dir=prepared, size=8, **more)
+    train = get(split='train')
+    assert train.digest.startswith('tiny_birds/1.0.0 train ')
+    assert train.digest == get(split='train', method='nearest').digest
+    owls = get(split='train', keep=lambda e: e['label'] == 1)
+    assert owls.digest != train.digest

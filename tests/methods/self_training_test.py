@@ -82,6 +82,7 @@ def stop_after(monkeypatch, steps):
     monkeypatch.setattr(loop.Stop, 'reason', reason)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('chapter', ['ch4', 'ch5', 'ch6'])
 def test_stops_resumes_and_predicts(chapter, source, tmp_path, monkeypatch):
     chosen = settings(chapter)

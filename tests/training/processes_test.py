@@ -13,6 +13,7 @@ from kpdiscovery.training import sharding
 from tests.training import worker
 
 ROOT = Path(__file__).parents[2]
+QUICK = {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': '--xla_cpu_use_fusion_emitters=false'}
 
 
 @pytest.fixture(scope='module')
@@ -42,7 +43,7 @@ def _start(*arguments):
     command = [sys.executable, '-m', 'tests.training.worker', *arguments]
     return subprocess.Popen(command, cwd=ROOT, text=True,
                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                            env={**os.environ, 'JAX_PLATFORMS': 'cpu'})  # fmt: skip
+                            env={**os.environ, **QUICK})  # fmt: skip
 
 
 def check_same(got, want):

@@ -11,6 +11,6 @@ from kpdiscovery.configs.imm.folder import VARIANTS, base
 
 def get_config(arg: str = ''):
     data = {'source': 'critters', 'landmarks': 'critters12'}
-    c = base({**data, 'options': {'crop_margin': 0.1}}, num_keypoints=20)
+    c = base({**data, 'options': {'crop_margin': 0.1}}, num_keypoints=16)
     c.evaluation.update(fit=2_000, test=2_000)
     return variants.apply(c, arg, VARIANTS)

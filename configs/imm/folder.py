@@ -31,9 +31,10 @@ def cpu(c):
     c.data.update(size=32, batch_size=16)
     c.method.update(
         reconstruction='mse', width=16, levels=3, groups=4, temperature=0.1,
-        equivariance=5.0, views={'pad': 'reflect', 'scale_jitter': 0.1, 'rotation': 0.4},
+        equivariance=5.0, separation=0.02,
+        sigma=0.2, views={'pad': 'reflect', 'scale_jitter': 0.1, 'rotation': 0.4},
     )  # fmt: skip
-    c.phases = train(2_000, name='adam', lr=2e-3, warmup=50, decay='cosine')
+    c.phases = train(1_500, name='adam', lr=2e-3, warmup=50, decay='cosine')
 
 
 def smoke(c):

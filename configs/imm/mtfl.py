@@ -11,5 +11,5 @@ from kpdiscovery.configs.imm.folder import VARIANTS, base
 
 
 def get_config(arg: str = ''):
-    c = base({'source': 'folder', 'landmarks': 'faces5'}, num_keypoints=30)
+    c = base({'source': 'folder', 'landmarks': 'faces5'})
     return variants.apply(c, arg, VARIANTS)

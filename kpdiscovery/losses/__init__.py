@@ -2,7 +2,11 @@
 
 from kpdiscovery.losses.classes import triplet, weight_map
 from kpdiscovery.losses.detectors import cell_cross_entropy, descriptor_hinge
-from kpdiscovery.losses.landmarks import contrastive_landmarks, heatmap_mse
+from kpdiscovery.losses.landmarks import (
+    contrastive_landmarks,
+    crowding,
+    heatmap_mse,
+)
 from kpdiscovery.losses.parts import coherence
 from kpdiscovery.losses.pixels import equivariance, squared_error
 from kpdiscovery.losses.prototypes import nearest_prototype, prototype_assignment
@@ -12,6 +16,7 @@ __all__ = [
     'cell_cross_entropy',
     'coherence',
     'contrastive_landmarks',
+    'crowding',
     'descriptor_hinge',
     'equivariance',
     'heatmap_mse',

@@ -45,6 +45,19 @@ def contrastive_landmarks(
     return reductions.mean_where(terms, counts)
 
 
+def crowding(xy: jax.Array, *, reach: float) -> jax.Array:
+    """How much landmarks `[B, K, 2]` cover each other: `[B]` in [0, K - 1], 0 if far apart.
+
+    The mean over landmarks of the sum over the others of Gaussians of their distance,
+    `reach` being the standard deviation.
+
+    Source: own choice.
+    """
+    gap = jnp.sum((xy[:, :, None] - xy[:, None]) ** 2, axis=-1)
+    covered = jnp.exp(-gap / (2 * reach**2)).sum(axis=-1) - 1  # Less the point itself.
+    return covered.mean(axis=-1)
+
+
 def heatmap_mse(
     predicted: jax.Array, target: jax.Array, counts: jax.Array
 ) -> jax.Array:

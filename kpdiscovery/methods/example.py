@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from kpdiscovery import losses
 from kpdiscovery.methods import learning, optimizers
 from kpdiscovery.methods.views import Views, to_first
 from kpdiscovery.models.unet import UNet
@@ -69,7 +70,7 @@ class Example(Method):
             first, second = (self._points(variables, view) for view in pair[:2])
             back = to_first(pair.warp, second, (h, w))
             follow = jnp.sum((first - back) ** 2, axis=-1).mean()
-            crowd = _overlap(first, self.reach).mean()
+            crowd = losses.crowding(first, reach=self.reach).mean()
             total = follow + self.separation * crowd
             return total, ({'loss': total, 'follow': follow, 'crowd': crowd}, {})
 
@@ -82,9 +83,3 @@ class Example(Method):
     @property
     def _net(self):
         return UNet(self.num_keypoints, self.width, self.levels, groups=4)
-
-
-def _overlap(xy, reach):
-    """How much each point `[B, K, 2]` is covered by the others: 0 for far ones."""
-    gap = jnp.sum((xy[:, :, None] - xy[:, None]) ** 2, axis=-1)
-    return jnp.exp(-gap / (2 * reach**2)).sum(axis=-1) - 1  # Less the point itself.

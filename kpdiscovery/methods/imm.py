@@ -32,7 +32,10 @@ class ImageGeneration(Method):
     num_keypoints: int = 10
     sigma: float = 0.1  # Of the Gaussians, in half sides of the picture.
     temperature: float = 1.0  # Of the softmax over pixels.
-    equivariance: float = 0.0  # Weight of landmarks that follow the warp (own choice).
+    equivariance: float = (
+        0.0  # Weight of landmarks that follow the warp (own choice) ...
+    )
+    separation: float = 0.0  # ... and of landmarks whose Gaussians overlap (likewise).
     width: int = 32
     levels: int = 4
     groups: int = 32
@@ -83,18 +86,18 @@ class ImageGeneration(Method):
     def _loss(self, pair, variables):
         """Of the second view, as the first one's colours and its own landmarks draw it."""
         size = pair.second.shape[1:3]
-        xy = self._detect(variables, pair.second)
-        maps = heatmaps.gaussian_heatmaps(xy, size, sigma=self.sigma * max(size) / 2)
+        sigma = self.sigma * max(size) / 2
+        here, xy = (self._detect(variables, view) for view in pair[:2])
+        maps = heatmaps.gaussian_heatmaps(xy, size, sigma=sigma)
         seen = jnp.concatenate([pair.first, maps], axis=-1)
         drawn = self._unet(3).apply({'params': variables['renderer']}, seen)
         error = reconstruction.loss(self.reconstruction, variables, drawn, pair.second)
-        terms = {'reconstruction': error.mean(), 'equivariance': jnp.zeros(())}
-        if self.equivariance:
-            here = self._detect(variables, pair.first)
-            apart = losses.squared_error(here, to_first(pair.warp, xy, size))
-            terms['equivariance'] = apart.mean() / max(size) ** 2
-        total = terms['reconstruction'] + self.equivariance * terms['equivariance']
-        return total, ({**terms, 'loss': total}, {})
+        apart = losses.squared_error(here, to_first(pair.warp, xy, size))
+        crowd = losses.crowding(xy, reach=sigma).mean()
+        follow = apart.mean() / max(size) ** 2
+        loss = error.mean() + self.equivariance * follow + self.separation * crowd
+        terms = {'reconstruction': error.mean(), 'equivariance': follow}
+        return loss, ({**terms, 'separation': crowd, 'loss': loss}, {})
 
     def _detect(self, variables, images):
         scores: Any = self._unet(self.num_keypoints).apply(

@@ -64,3 +64,12 @@ def test_each_map_is_learned_alone():
         lambda p: losses.heatmap_mse(p, target, jnp.array([[True, False]])).sum()
     )(jnp.ones((1, 2, 2, 2)))
     assert (grad[..., 0] > 0).all() and (grad[..., 1] == 0).all()
+
+
+def test_crowding_by_hand():
+    xy = jnp.array([[[0.0, 0], [3, 4], [90, 90]], [[0, 0], [0, 0], [0, 0]]])
+    got = losses.crowding(xy, reach=5.0)
+    assert got == pytest.approx(np.array([2 * np.exp(-0.5) / 3, 2]))
+    slope = jax.grad(lambda xy: losses.crowding(xy, reach=5.0).sum())(xy)
+    assert slope[0, 0, 0] > 0 > slope[0, 1, 0]  # Downhill they part.
+    assert jnp.isfinite(slope).all()

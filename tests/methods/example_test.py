@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kpdiscovery.methods import example
 from kpdiscovery.methods.example import Example
 from kpdiscovery.training import loop
 from tests.methods.weak_labels import Squares
@@ -43,10 +42,3 @@ def test_it_predicts_ordered_landmarks(trained):
     got = jax.jit(METHOD.predict)(trained[0].variables, images).keypoints
     assert got.xy.shape == (1, 3, 2) and got.valid.all()
     np.testing.assert_array_equal(got.label, [[0, 1, 2]])
-
-
-def test_overlap_by_hand():
-    xy = jnp.array([[[0.0, 0], [2, 0], [100, 0]]])
-    near = np.exp(-0.5)
-    got = jax.jit(example._overlap)(xy, 2.0)
-    np.testing.assert_allclose(got, [[near, near, 0]], atol=1e-6)

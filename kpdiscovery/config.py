@@ -30,10 +30,19 @@ def load(name: str, overrides: Iterable[str] = ()) -> ml_collections.ConfigDict:
             another type.
     """
     name, _, variant = name.partition(':')
+    module = _module(name)
     try:
-        config = _module(name).get_config(variant)
+        config = module.get_config(variant)
     except ValueError as error:  # An unknown variant.
         raise UserError(f'config {name}: {error}') from None
+    except Exception as error:  # Whatever a file of the user's may do.
+        raise UserError(f'config {name}: {_told(error)}') from error
+    if not isinstance(config, ml_collections.ConfigDict):
+        kind = type(config).__name__
+        raise UserError(
+            f'config {name}: get_config gives a {kind}, wanted a ConfigDict, as '
+            'kpdiscovery.configs.variants.base makes one'
+        )
     with config.unlocked():
         config.run.config = name + (f':{variant}' if variant else '')
         config.method = methods.complete(config.method)
@@ -108,10 +117,18 @@ def _from_file(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None  # It ends in .py.
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UserError(f'config file {name}: {_told(error)}') from error
     if not hasattr(module, 'get_config'):
         raise UserError(f'{name} defines no get_config(arg)')
     return module
+
+
+def _told(error: Exception) -> str:
+    line = f', line {error.lineno}' if isinstance(error, SyntaxError) else ''
+    return f'{type(error).__name__}{line}: {error}'.splitlines()[0]
 
 
 def _override(config, setting: str) -> None:

@@ -22,7 +22,9 @@ def main(argv: Sequence[str]) -> int:
     parser = cli.Parser('kpd evaluate', description=__doc__)
     parser.add_argument('--workdir', required=True, help='of kpd train')
     parser.add_argument('--data', help="the config's files, if they have moved")
-    parser.add_argument('--split', default='test', help='validation or test (default)')
+    parser.add_argument(
+        '--split', default='test', help='train, validation or test (default)'
+    )
     parser.add_argument(
         '--step', type=int, help='a kept checkpoint; default: the last (run.keep)'
     )
@@ -54,6 +56,7 @@ def evaluate(trained: inference.Trained, *, split: str = 'test') -> dict[str, An
     """
     start, settings = time.monotonic(), trained.config
     fit, test = measuring.sources(settings, split)
+    inference.tell_other_pictures(trained, fit)
     metrics.check_landmarks(settings.data.get('landmarks', ''), test)
     values, skipped, found, splits = measuring.measure(trained, fit, test)
     fresh, *_ = measuring.measure(inference.untrained(settings, test), fit, test)

@@ -16,7 +16,7 @@ import numpy as np
 
 from kpdiscovery import config as config_lib
 from kpdiscovery import methods
-from kpdiscovery.data import feeds
+from kpdiscovery.data import feeds, identity
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops import parallel, warps
 from kpdiscovery.training import checkpoints, loop, sharding
@@ -64,6 +64,16 @@ def untrained(config: ml_collections.ConfigDict, source: Source) -> Trained:
     init = jax.jit(method.phases(config)[0].init, static_argnums=2)
     state = init(loop.phase_key(config.seed, 0, 0), row, None)
     return Trained(method, state.variables, config, {'phase': 'untrained', 'step': 0})
+
+
+def tell_other_pictures(trained: Trained, source: Source) -> None:
+    """A warning where the training split is not what the model was trained on."""
+    if not (before := trained.meta.get('data')):
+        return
+    now = identity.of(source)
+    changed = identity.difference({**before, 'joined': now.joined}, now)
+    if changed:
+        logging.warning('the pictures are not those of the training (%s)', changed)
 
 
 def predict_images(

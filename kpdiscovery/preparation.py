@@ -44,4 +44,5 @@ def prepare(
     loop.check_pictures(phases, source, workdir)
     source = detection.prepare(source, settings.data, workdir)
     source = temporal.prepare(source, settings.data)
+    # Built again: the settings may have the number of classes and files by now.
     return Prepared(methods.build(settings.method), source)

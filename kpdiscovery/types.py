@@ -15,17 +15,17 @@ source has such), `instances [B, H, W]` (object 0..N-1, -1 ground), `attributes`
 resize is False), `frame [B, 6]` (original to fitted pixels: `data.resize.Frame`).
 
 With `data.keypoints` in a config, training batches have the generic keypoints found
-beforehand (`data.detections`): `detected [B, P, 2]` pixels, `detected_score [B, P]`
+beforehand (`data.joined.detections`): `detected [B, P, 2]` pixels, `detected_score [B, P]`
 float32 (0: there is none) and, where the detector has them, `detected_descriptors
 [B, P, D]` float32 of unit length (zeros where there is no point).
 
 With `data.features`, batches have dense features extracted beforehand
-(`data.features`): `features` float32, or float16 where the files have that, `[B, h, w,
+(`data.joined.features`): `features` float32, or float16 where the files have that, `[B, h, w,
 D]` with h = w, laid on the picture, and `features_valid` bool `[B, h, w]`: False, and
 features 0, on padding.
 
 With `data.temporal_gap`, training batches of video frames have a frame further on and
-the optical flow to it (`data.temporal`): `later` uint8 `[B, H, W, 3]` and `flow`
+the optical flow to it (`data.joined.temporal`): `later` uint8 `[B, H, W, 3]` and `flow`
 float32 `[B, H, W, 2]` (x, y) pixels, from each pixel of `image` to its place there.
 """
 
@@ -162,7 +162,8 @@ class WeightFile(NamedTuple):
 
 
 class Method:
-    """A frozen dataclass of pure functions, its fields those of `config.method`.
+    """What a method derives from: a frozen dataclass of pure functions, its fields those
+    of `config.method`.
 
     `phases(config)` says how it learns and `predict(variables, images)` what it sees in
     float32 pictures `[B, H, W, 3]` in [0, 1]; it is pure and can be compiled. Everything
@@ -184,6 +185,8 @@ class Method:
     predict_options: ClassVar[Mapping[str, str]] = {}
     # Further settings, such as 'network.dtype', that training does not depend on.
     free: ClassVar[tuple[str, ...]] = ()
+    # Whole numbers that may be 0, though that is not their default: none of it, no limit.
+    may_be_zero: ClassVar[tuple[str, ...]] = ()
     # Keypoint k is the same thing in every picture, and its label is k.
     ordered: ClassVar[bool] = False
 
@@ -240,7 +243,7 @@ class MetricProtocol(NamedTuple):
     """An evaluation protocol: `function(fit, test)`, and what it reads."""
 
     function: Callable[[Split, Split], dict[str, float]]
-    truth: Sequence[str]  # Batch fields.
+    truth: Sequence[str]  # Batch fields; 'boxes or mask' wants one of the two.
     prediction: Sequence[str] = ()  # Fields of Prediction beside the keypoints.
     attributes: Sequence[str] = ()  # Names in truth['attributes'].
     fits: bool = False  # Fits something on the fit split; others ignore that split.

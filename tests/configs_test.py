@@ -258,3 +258,16 @@ def test_a_tilde_is_the_home_directory_wherever_a_path_is_taken(monkeypatch, tmp
     assert vars(args) == {
         'images': ['/home/me/a', 'b~'], 'workdir': '/home/me/runs/x', 'steps': 3,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize('text, message', [
+    ('def get_config(:', 'SyntaxError, line 1'),
+    ('import nowhere_to_be_found', "No module named 'nowhere_to_be_found'"),
+    ('def get_config(): ...', 'takes 0 positional arguments'),
+    ("get_config = lambda arg: {'seed': 0}", 'gives a dict, wanted a ConfigDict'),
+])  # fmt: skip
+def test_a_file_that_is_no_config_is_one_line(text, message, tmp_path):
+    (tmp_path / 'c.py').write_text(text)
+    with pytest.raises(UserError, match=message) as error:
+        config.load(str(tmp_path / 'c.py'))
+    assert '\n' not in str(error.value)

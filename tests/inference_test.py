@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kpdiscovery import inference, metrics
+from kpdiscovery.data import identity
 from kpdiscovery.ops import coordinates
 from kpdiscovery.types import Keypoints, Prediction
 
@@ -67,3 +68,13 @@ def test_a_detector_that_follows_is_told_from_one_that_stays():
 
 def test_no_copies_where_more_is_read_than_pictures():
     assert warped(Centroid(True, batch_fields=('index',))).warped is None
+
+
+def test_other_pictures_than_those_of_the_training_are_told(caplog):
+    before = identity.of(Spots())._asdict()
+    trained = inference.Trained(Centroid(True), {}, CONFIG, {'data': before})
+    inference.tell_other_pictures(trained, Spots())
+    assert not caplog.messages
+    before['content'] = 'other'
+    inference.tell_other_pictures(trained, Spots())
+    assert 'not those of the training (other content)' in caplog.text

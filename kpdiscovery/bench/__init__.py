@@ -28,9 +28,19 @@ def main(argv: Sequence[str]) -> int:
     args, overrides = _parser().parse(argv)
     if overrides:
         raise UserError('kpd bench times fixed cases: it takes no --config.KEY')
+    _check(args)
     for row in BENCHMARKS[args.name].rows(args):
         print(json.dumps(row) if args.json else _line(row), flush=True)
     return 0
+
+
+def _check(args) -> None:
+    """Sizes and numbers of anything are at least 1, seeds 0."""
+    for name, value in vars(args).items():
+        least = 0 if name == 'seed' else 1
+        for number in value if isinstance(value, list) else [value]:
+            if type(number) is int and number < least:
+                raise UserError(f'--{name} must be at least {least}, got {number}')
 
 
 def _parser():

@@ -1,4 +1,4 @@
-"""Sources by name, and what feeds them to the devices."""
+"""What pictures there are: `build` makes a config's source, `point_to` applies --data."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ def build(data: Mapping[str, Any], *, split: str) -> Source:
     """The source named by a config's `data` section.
 
     With `data.rows` the training split is thinned evenly to so many rows (`subset`),
-    with `data.features` rows have the dense features of that folder (`features`).
+    with `data.features` rows have the dense features of that folder (`joined.features`).
 
     Args:
         split: 'train', 'validation' or 'test'.

@@ -8,7 +8,7 @@ from typing import Any
 from kpdiscovery.methods.feature_alignment import FeatureAlignment
 from kpdiscovery.methods.imm import ImageGeneration
 from kpdiscovery.methods.lmpnet import LmpNet
-from kpdiscovery.methods.options import check_counts
+from kpdiscovery.methods.options import check_numbers, check_sections
 from kpdiscovery.methods.self_training import SelfTraining
 from kpdiscovery.methods.superpoint import SuperPoint
 from kpdiscovery.methods.tusk import Tusk
@@ -67,8 +67,8 @@ def complete(config: Any) -> dict:
 
 
 def _fill(kind, where, options):
-    known = {field.name for field in dataclasses.fields(kind)}
-    unknown = sorted(set(options) - known)
+    known = [field.name for field in dataclasses.fields(kind)]
+    unknown = sorted(set(options) - set(known))
     if unknown:
         raise UserError(
             f'{where} has no field {unknown[0]!r}; there are: {", ".join(known)}'
@@ -76,7 +76,8 @@ def _fill(kind, where, options):
     # Configs come back from checkpoints with lists, and methods are hashed.
     options = {name: _hashable(value) for name, value in options.items()}
     try:
-        check_counts(kind, options)
+        check_sections(kind, options)
+        check_numbers(kind, options)
         return kind(**options)
     except (TypeError, ValueError) as error:
         raise UserError(f'{where}: {error}') from None

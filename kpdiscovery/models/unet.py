@@ -1,4 +1,4 @@
-"""The U-Net of TUSK: same-size maps from images or from splatted descriptors."""
+"""A U-Net, as TUSK has it: same-size maps from images or from splatted descriptors."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import pathlib
+import sys
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -113,8 +114,7 @@ class Checkpoints:
             try:
                 return _restore(self._manager, step, wanted)
             except (ValueError, OSError, KeyError) as error:
-                logging.warning('checkpoint %d of %s cannot be read, trying the one before: %s',
-                                step, self.workdir, _first_line(error))  # fmt: skip
+                _damaged(step, self.workdir, error)
                 self._damaged.add(step)
         if steps:
             raise UserError(
@@ -147,8 +147,7 @@ def load_variables(
                 meta = {k: v for k, v in restored['meta'].items() if k != 'config'}
                 return jax.device_get(state['variables']), meta
             except (ValueError, OSError, KeyError) as error:
-                logging.warning('checkpoint %d of %s cannot be read, trying the one before: %s',
-                                number, workdir, _first_line(error))  # fmt: skip
+                _damaged(number, workdir, error)
     raise UserError(
         f'no checkpoint of {workdir} can be read: train again in a new --workdir'
     )
@@ -289,6 +288,17 @@ def _difference(old, new, free: Collection[str], prefix=''):
         _difference(old.get(key), new.get(key), free, f'{prefix}{key}.') for key in keys
     )
     return next((text for text in found if text), '')
+
+
+def _damaged(step, workdir, error) -> None:
+    """Says so; threads that still read it will find nobody to tell, which is no news."""
+    line = _first_line(error)
+    logging.warning('checkpoint %d of %s cannot be read, trying the one before: %s', step,
+                    workdir, line)  # fmt: skip
+    tell = sys.excepthook
+    sys.excepthook = lambda kind, error, trace: (
+        None if 'Event loop is closed' in str(error) else tell(kind, error, trace)
+    )
 
 
 def _first_line(error):

@@ -54,7 +54,8 @@ def train(
             the first step; the same call resumes. Ctrl-C and SIGTERM stop cleanly too.
 
     Raises:
-        UserError: the workdir is another's, or the loss is not finite.
+        UserError: the workdir is another's, the config does not fit the pictures, or a
+            scalar is not finite.
     """
     mesh = sharding.make_mesh(config['mesh']['data'])
     phases = phases_of(method, config)  # Mistakes are told before anything is written.
@@ -301,8 +302,9 @@ class _Run:
         path = self.checkpoints.save_aside('not_finite', now)
         phase, step = self.phases[number].name, int(now.state.step)
         raise UserError(
-            f'{", ".join(broken)} is not finite at step {step} of {phase}: state saved in '
-            f'{path}; try a lower learning rate, or look at the pictures of that batch'
+            f'{", ".join(broken)} is not finite at step {step} of {phase} (looked at every '
+            f'{self.every["log_every"]} steps): state saved in {path}; try a lower learning '
+            'rate, or look at the pictures of the batches before'
         )
 
     def _write(self, number, done, values):

@@ -76,3 +76,16 @@ def test_no_keypoints_are_refused(name):
         methods.build(
             {**(SECTION if name == 'tusk' else {}), 'name': name, 'num_keypoints': 0}
         )
+
+
+def test_lengths_and_weights_are_not_negative():
+    with pytest.raises(UserError, match=r'temperature must be at least 0, got -1\.0'):
+        methods.build({**SECTION, 'temperature': -1.0})
+    with pytest.raises(UserError, match='rotation must be at least 0, got nan'):
+        methods.build({**SECTION, 'views': {'rotation': float('nan')}})
+
+
+def test_a_section_is_none_only_where_that_has_a_meaning():
+    assert methods.build({**SECTION, 'views': None}).views is None
+    with pytest.raises(UserError, match='method: views cannot be None'):
+        methods.build({'name': 'imm', 'views': None})

@@ -74,6 +74,7 @@ class FeatureAlignment(Method):
     batch_fields = ('features', 'features_valid', 'pixels_valid')
     sections: ClassVar = {'features': Features}
     predict_options: ClassVar = {'min_confidence': 'min_confidence'}
+    may_be_zero = ('border', 'minimum', 'radius')
     free = ('parts', 'peaks')
 
     def __post_init__(self):

@@ -81,6 +81,14 @@ class SelfTraining(Method):
         'landmark_repeatability',
     )
     ordered = True
+    may_be_zero = (
+        'background_pairs',
+        'distill_after',
+        'half',
+        'merge_start',
+        'min_points',
+        'min_population',
+    )
     free = ('flip_test',)
     sections: ClassVar = {
         'network': Size,

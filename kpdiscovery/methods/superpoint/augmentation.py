@@ -74,6 +74,8 @@ class Homographies:
     artifacts: bool = True
     margin: int = 3  # Pixels next to a border that do not count.
 
+    may_be_zero = ('margin',)
+
     def draw(self, key: jax.Array, size: tuple[int, int]) -> warps.Homography:
         """One, from output pixels to those of the picture."""
         options = dataclasses.asdict(self)

@@ -67,6 +67,7 @@ class SuperPoint(Method):
         'views': Homographies,
         'adaptation': Homographies,
     }
+    may_be_zero = ('border', 'radius')
     predict_options: ClassVar = {'keypoints': 'predict_keypoints'}
 
     def __post_init__(self):

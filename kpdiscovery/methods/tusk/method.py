@@ -99,6 +99,7 @@ class Tusk(Method):
         'views': Views
     }  # Fields that are sections of the config themselves.
 
+    may_be_zero = ('prototype_steps',)
     predict_options: ClassVar = {
         'keypoints': 'predict_keypoints',
         'min_confidence': 'min_confidence',

@@ -66,6 +66,7 @@ class WeightMapping(Method):
 
     metrics = ('classification', 'localization')
     sections: ClassVar = {'network': Network, 'encoder': Network, 'crops': Crops}
+    may_be_zero = ('holdout',)
     class_count = 'num_classes'
 
     def __post_init__(self):

@@ -17,6 +17,7 @@ from kpdiscovery.training.sweeps import Sweeper
 from kpdiscovery.types import State, UserError
 
 SIZE, POINTS = 32, 6
+OLDER = [pytest.param(name, marks=pytest.mark.slow) for name in ('ch4', 'ch5')]
 
 
 class Spots:
@@ -247,7 +248,7 @@ def compiled():
 
 
 @pytest.mark.parametrize('odd', ['empty', 'one_color', 'one_image', 'equal', 'nan'])
-@pytest.mark.parametrize('chapter', ['ch4', 'ch5', 'ch6'])
+@pytest.mark.parametrize('chapter', [*OLDER, 'ch6'])
 def test_odd_data_trains_to_an_end(odd, chapter, rng, compiled):
     spots = Spots(length=8)
     fields = spots.detected(rng)
@@ -272,6 +273,7 @@ def test_odd_data_trains_to_an_end(odd, chapter, rng, compiled):
         assert 'only 0.0 labelled points' in advise(health[0])
 
 
+@pytest.mark.slow
 def test_labels_of_another_data_set(source, tmp_path):
     train(settings(), source, tmp_path, max_seconds=0.0)
     other = Spots(length=40)

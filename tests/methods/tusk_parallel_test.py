@@ -11,6 +11,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from kpdiscovery import config, data, methods
 from kpdiscovery.data import feeds
 
+pytestmark = pytest.mark.slow
 STEPS = 5
 
 
@@ -80,7 +81,6 @@ def test_jit_over_eight_devices(settings, batches, start, alone):
         assert_same(run(step, jax.device_put(start, everywhere), placed), alone)
 
 
-@pytest.mark.slow
 def test_pmap_over_eight_devices(settings, batches, start, alone):
     step = jax.pmap(
         phase(settings, axis_name='data').step,

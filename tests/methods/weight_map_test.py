@@ -225,6 +225,7 @@ def test_evaluation(trained, monkeypatch):
     assert not found['skipped']
 
 
+@pytest.mark.slow
 def test_the_oracle_is_told_from_what_training_kept(trained, monkeypatch, capsys):
     monkeypatch.setattr(data, 'build', lambda *args, **options: Squares(6))
     workdir = trained['smoke'][1]

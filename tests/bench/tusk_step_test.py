@@ -6,6 +6,7 @@ from kpdiscovery import config
 from kpdiscovery.bench import tusk_step
 
 
+@pytest.mark.slow  # Four compiled steps, and the step in parts.
 def test_rows_of_a_case():
     """Every implementation runs, and the figures of a row follow from one another."""
     settings = config.load('tusk/tetrominoes:smoke', ['data.batch_size=2'])

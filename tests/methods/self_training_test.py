@@ -102,10 +102,9 @@ def test_stops_resumes_and_predicts(chapter, source, tmp_path, monkeypatch):
     assert (found.xy >= -0.5).all() and (found.xy <= SIZE - 0.5).all()
     np.testing.assert_array_equal(found.label[0], np.arange(method.num_labels))
     seen = np.ones(found.valid.shape, bool)
-    if chapter == 'ch5':  # Channels of clusters that live, where they are sure.
-        seen = (found.score >= method.threshold) & resumed.variables['clusters'][
-            'active'
-        ]
+    if chapter == 'ch5':  # Where channels of clusters that live are sure.
+        seen = np.asarray(found.score) >= method.threshold
+        seen &= np.asarray(resumed.variables['clusters']['active'])
     np.testing.assert_array_equal(found.valid, seen)
 
 

@@ -2,7 +2,9 @@
 
     kpd train --config=imm/critters:cpu --workdir=DIR
 
-not run.
+`:cpu`, 16 landmarks at 32 px: 1405 s on about half a core, forward error 13.6 % of the box's
+longer side (mean shape 21.5, untrained 19.6), but 5.9 % off a known warp that moves them by
+7.0 (docs/methods/imm.md). The default, 128 px: not run.
 """
 
 from kpdiscovery.configs import variants

@@ -3,7 +3,9 @@
     kpd train --config=imm/mtfl:cpu --data=FOLDER --workdir=DIR
 
 FOLDER holds crops of faces and an `annotations.npz` with five points of each and a split:
-train MTFL's 10,000 pictures, test AFLW's 2,995. Errors in % of the eye distance. not run.
+train MTFL's 10,000 pictures, test AFLW's. Errors in % of the eye distance. `:cpu`, 32 px:
+1496 s on about half a core, forward 15.9 (mean shape 23.7, untrained 23.6; 1,993 test pictures).
+The default, 128 px: not run.
 """
 
 from kpdiscovery.configs import variants

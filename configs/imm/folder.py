@@ -40,7 +40,7 @@ def cpu(c):
 def smoke(c):
     """Two steps of a tiny network: proves that the pieces fit."""
     c.data.update(size=16, batch_size=8)
-    c.method.update(reconstruction='mse', width=4, levels=2, groups=2)
+    c.method.update(reconstruction='mse', width=4, levels=1, groups=2)
     c.phases = train(2, name='adam', lr=1e-3)
     c.run.update(log_every=1, checkpoint_every=1)
     c.evaluation.update(fit=8, test=8, batch_size=8)

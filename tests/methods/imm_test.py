@@ -44,7 +44,7 @@ def test_through_the_commands(faces, tmp_path, capsys):
     out = tmp_path / 'out'
     assert cli.main(['predict', workdir, f'{faces}/00.png', f'--out={out}']) == 0
     said = json.loads((out / 'keypoints.json').read_text())
-    assert said['annotations'][0]['num_keypoints'] == 30
+    assert said['annotations'][0]['num_keypoints'] == 10
 
 
 def start(**fields):

@@ -38,7 +38,7 @@ class Example(Method):
     separation: float = 10.0  # Weight of that push, beside squared pixels.
     views: Views = Views(pad='reflect')
 
-    metrics = ('landmark_nme', 'landmark_accuracy')
+    metrics = ('landmark_nme', 'landmark_spread', 'landmark_repeatability')
     sections: ClassVar = {'views': Views}
     ordered = True
 

@@ -1,4 +1,4 @@
-"""Landmarks by conditional image generation (Jakab et al. 2018, arXiv:1806.07823).
+"""Landmarks by conditional image generation ([jakab2018]).
 
 A view of a picture is rendered from another view, which has its colours, and from its own
 K landmarks, which alone say where things are in it: so they must.
@@ -32,10 +32,8 @@ class ImageGeneration(Method):
     num_keypoints: int = 10
     sigma: float = 0.1  # Of the Gaussians, in half sides of the picture.
     temperature: float = 1.0  # Of the softmax over pixels.
-    equivariance: float = (
-        0.0  # Weight of landmarks that follow the warp (own choice) ...
-    )
-    separation: float = 0.0  # ... and of landmarks whose Gaussians overlap (likewise).
+    equivariance: float = 0.0  # Weight of landmarks that follow the warp (ours) ...
+    separation: float = 0.0  # ... and of landmarks whose Gaussians overlap (ours).
     width: int = 32
     levels: int = 4
     groups: int = 32

@@ -37,6 +37,7 @@ def neighbors(key, rows):
     return nearest_distances(rows, 100, axis_name='data')
 
 
+@pytest.mark.slow
 @TOPOLOGIES
 def test_kmeans_over_eight_chips_stores_no_distances(tpu_topology, topology):
     n, k = 80_000, 250

@@ -117,7 +117,7 @@ def test_train_finds_and_resumes(tmp_path, capsys):
         'def get_config(arg=""):\n'
         '    c = tetrominoes.get_config("smoke")\n'
         '    c.data.keypoints, c.data.num_detected = "sift", 4\n'
-        '    c.data.options.length = 16\n'
+        '    c.data.options.length, c.mesh.data = 16, 1\n'
         '    return c\n'
     )
     argv = ['train', f'--config={path}', f'--workdir={tmp_path / "w"}']
@@ -135,7 +135,8 @@ def test_train_finds_and_resumes(tmp_path, capsys):
 def corners(tmp_path_factory):
     """A workdir of two steps on shapes."""
     path = tmp_path_factory.mktemp('corners')
-    argv = ['train', '--config=superpoint/shapes:smoke', f'--workdir={path}']
+    argv = ['train', '--config=superpoint/shapes:smoke', '--config.mesh.data=1',
+            f'--workdir={path}']  # fmt: skip
     assert cli.main(argv) == 0
     return path
 
@@ -158,6 +159,7 @@ def test_a_workdir_of_another_method_is_no_detector(tmp_path):
         detection.detector(str(tmp_path), 9)
 
 
+@pytest.mark.slow
 def test_a_workdir_starts_another_run(corners, tmp_path, capsys):
     argv = ['train', '--config=superpoint/drawn:smoke', f'--workdir={tmp_path}',
             f'--config.method.weights={corners}']  # fmt: skip

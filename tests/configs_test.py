@@ -111,8 +111,10 @@ def test_every_phase_traces(name):
         )
         if 'locate' in settings.phases:
             settings.phases.locate.rounds = 2
-    if 'num_classes' in settings.method:  # As `kpd train` counts them.
-        settings.method.num_classes = settings.method.num_classes or 7
+    if classes := methods.named(settings.method.name).class_count:
+        settings.method[classes] = (
+            settings.method[classes] or 7
+        )  # Counted by `kpd train`.
     if settings.method.get('features', {}).get('backbone') == 'vgg16':
         settings.method.features.weights = 'random'
     method = methods.build(settings.method)
@@ -121,7 +123,7 @@ def test_every_phase_traces(name):
     if settings.data.source == 'shapes':
         batch['keypoints'] = jax.ShapeDtypeStruct((2, 5, 2), jnp.float32)
         batch['visible'] = jax.ShapeDtypeStruct((2, 5), bool)
-    if 'num_classes' in settings.method:
+    if classes:
         batch['label'] = jax.ShapeDtypeStruct((2,), jnp.int32)
     if settings.data.get('keypoints', ''):
         batch |= generic_keypoints(settings.data.num_detected)

@@ -37,7 +37,7 @@ def switches(tree):
 
 
 def cases():
-    """Every config and variant; slow if only its numbers are others than before."""
+    """Every config and variant; slow if a size, or if only its numbers are others."""
     names = [f'{name}:{variant}' for name, (variant,) in first_users(1)]
     met = set()
     for name in [*config.names(), *names]:
@@ -46,7 +46,8 @@ def cases():
         parts = {part: settings[part] for part in ('method', 'phases')}
         data = [settings['data'].get(field) for field in asked]
         key = repr((switches(parts), data, settings['data']['source'] == 'shapes'))
-        yield pytest.param(name, marks=[pytest.mark.slow] if key in met else [])
+        slow = key in met or name.rpartition(':')[2] in SIZES
+        yield pytest.param(name, marks=[pytest.mark.slow] if slow else [])
         met.add(key)
 
 

@@ -239,6 +239,10 @@ class Split(NamedTuple):
     warped: Warped | None = None  # Of the first pictures, where a protocol reads it.
 
 
+class Unmeasurable(ValueError):
+    """What was found or annotated allows no figure: a reason to skip, no mistake."""
+
+
 class MetricProtocol(NamedTuple):
     """An evaluation protocol: `function(fit, test)`, and what it reads."""
 

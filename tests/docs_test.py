@@ -35,6 +35,17 @@ def test_files_that_contributors_are_sent_to_are_there():
     assert [n for n in places if not any((r / n).exists() for r in roots)] == []
 
 
+@pytest.mark.parametrize('page', [
+    'README.md', 'RESULTS.md', 'CONTRIBUTING.md',
+    *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob('docs/**/*.md')),
+])  # fmt: skip
+def test_links_lead_to_files(page):
+    text = (ROOT / page).read_text()
+    links = re.findall(r'\]\(([^)#:]+)|^\[[^]]+\]: ([^#:\s]+)$', text, re.MULTILINE)
+    for link in filter(None, {one or two for one, two in links}):
+        assert ((ROOT / page).parent / link).is_file(), f'{page}: {link}'
+
+
 @pytest.mark.slow  # Half a minute: every module is imported and described.
 def test_pages_build_without_a_warning(tmp_path):
     for package in ('sphinx', 'myst_parser'):

@@ -31,7 +31,6 @@ from kpdiscovery.metrics.landmarks.named_sets import (
     LANDMARK_SETS,
     LandmarkSet,
     PointGroup,
-    Unmeasurable,
     check_landmarks,
     landmark_set,
 )
@@ -101,6 +100,7 @@ from kpdiscovery.metrics.parts.detection import (
     part_landmarks,
 )
 from kpdiscovery.metrics.protocols import PROTOCOLS, evaluate, lacking
+from kpdiscovery.types import Unmeasurable
 
 __all__ = [
     'LANDMARK_SETS',

@@ -15,7 +15,7 @@ from kpdiscovery.metrics.landmarks.hits import (
     landmark_points,
 )
 from kpdiscovery.metrics.landmarks.landmark_nme import landmark_nme
-from kpdiscovery.metrics.landmarks.named_sets import LANDMARK_SETS, Unmeasurable
+from kpdiscovery.metrics.landmarks.named_sets import LANDMARK_SETS
 from kpdiscovery.metrics.landmarks.slots import landmark_regression
 from kpdiscovery.metrics.landmarks.steadiness import (
     landmark_repeatability,
@@ -35,7 +35,7 @@ from kpdiscovery.metrics.parts.detection import (
     part_detection,
     part_landmarks,
 )
-from kpdiscovery.types import MetricProtocol, Split
+from kpdiscovery.types import MetricProtocol, Split, Unmeasurable
 
 _POINTS = ('keypoints', 'visible')
 _OR = ' or '  # Between fields one of which is enough.

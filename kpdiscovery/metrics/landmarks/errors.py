@@ -11,10 +11,6 @@ from kpdiscovery.metrics.landmarks.points import masked_points
 from kpdiscovery.types import Array
 
 
-class Unmeasurable(ValueError):
-    """What was found or annotated allows no figure: a reason to skip, no mistake."""
-
-
 class Nme(NamedTuple):
     """Errors in % of the normaliser; NaN where nothing was measured."""
 

@@ -17,7 +17,7 @@ from kpdiscovery.metrics.landmarks.labelled import (
     side,
 )
 from kpdiscovery.metrics.landmarks.landmark_nme import completed
-from kpdiscovery.metrics.landmarks.named_sets import Unmeasurable, landmark_set
+from kpdiscovery.metrics.landmarks.named_sets import landmark_set
 from kpdiscovery.metrics.landmarks.nme import regress_landmarks
 from kpdiscovery.metrics.landmarks.oks import oks_average_precision
 from kpdiscovery.metrics.landmarks.points import (
@@ -25,7 +25,7 @@ from kpdiscovery.metrics.landmarks.points import (
     is_frequent,
     points_per_image,
 )
-from kpdiscovery.types import Array, Split
+from kpdiscovery.types import Array, Split, Unmeasurable
 
 _PIXELS = 256  # Side of the pictures [mallis-thesis] counts its distances in.
 _ACCURACY = 12

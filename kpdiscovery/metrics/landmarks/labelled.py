@@ -10,11 +10,10 @@ import numpy as np
 from kpdiscovery.metrics.landmarks.named_sets import (
     LandmarkSet,
     Truth,
-    Unmeasurable,
     landmark_set,
 )
 from kpdiscovery.metrics.landmarks.points import Landmarks
-from kpdiscovery.types import Array, Keypoints, Split
+from kpdiscovery.types import Array, Keypoints, Split, Unmeasurable
 
 
 class Comparison(NamedTuple):

@@ -12,14 +12,13 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from kpdiscovery.metrics.landmarks.errors import Unmeasurable
 from kpdiscovery.metrics.landmarks.normalizers import (
     annotated_extent,
     box_length,
     joint_distance,
 )
 from kpdiscovery.metrics.landmarks.slots import five_points
-from kpdiscovery.types import Array, Source, UserError
+from kpdiscovery.types import Array, Source, Unmeasurable, UserError
 
 Truth = Mapping[str, Any]
 # Pixels, and whether a picture has the length, `[N]` each.

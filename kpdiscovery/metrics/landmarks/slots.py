@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from kpdiscovery.metrics.landmarks.errors import Unmeasurable, normalized_errors
+from kpdiscovery.metrics.landmarks.errors import normalized_errors
 from kpdiscovery.metrics.landmarks.normalizers import inter_ocular
 from kpdiscovery.metrics.landmarks.regression import fit_linear, fit_ridge
 from kpdiscovery.metrics.landmarks.slot_features import (
@@ -14,7 +14,7 @@ from kpdiscovery.metrics.landmarks.slot_features import (
     slot_features,
     to_unit_square,
 )
-from kpdiscovery.types import Array, Split
+from kpdiscovery.types import Array, Split, Unmeasurable
 
 _EYES = (slice(36, 42), slice(42, 48))  # Of the 68 points, left in the picture first.
 _POINTS = (30, 48, 54)  # Nose and the corners of the mouth.

@@ -8,8 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from kpdiscovery.metrics.landmarks.labelled import by_label, side
-from kpdiscovery.metrics.landmarks.named_sets import Unmeasurable
-from kpdiscovery.types import Array, Keypoints, Split
+from kpdiscovery.types import Array, Keypoints, Split, Unmeasurable
 
 _NEAR = 3  # % of the side: 2 pixels of 64.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from kpdiscovery.metrics.landmarks.greedy_pck import greedy_pck, random_greedy_pck
-from kpdiscovery.metrics.landmarks.named_sets import Unmeasurable
 from kpdiscovery.metrics.maps.boxes import inclusive_overlap, to_protocol
 from kpdiscovery.metrics.maps.localization import (
     ground_truth_known_localization,
@@ -13,7 +12,7 @@ from kpdiscovery.metrics.maps.localization import (
     top1_localization,
 )
 from kpdiscovery.metrics.maps.pixel_precision import pixel_average_precision
-from kpdiscovery.types import Array, Split
+from kpdiscovery.types import Array, Split, Unmeasurable
 
 _SIDE = 224  # Of the square that the protocol compares boxes on.
 _STEP = 0.01  # Of thresholds, as the protocol's stand-alone evaluator has it.

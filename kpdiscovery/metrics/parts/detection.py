@@ -13,7 +13,6 @@ import numpy as np
 from kpdiscovery.metrics.landmarks.errors import normalized_errors
 from kpdiscovery.metrics.landmarks.labelled import side
 from kpdiscovery.metrics.landmarks.landmark_nme import blind, completed
-from kpdiscovery.metrics.landmarks.named_sets import Unmeasurable
 from kpdiscovery.metrics.landmarks.nme import regress_landmarks
 from kpdiscovery.metrics.landmarks.points import Landmarks
 from kpdiscovery.metrics.parts.candidates import (
@@ -29,7 +28,7 @@ from kpdiscovery.metrics.parts.channel_precision import (
     chosen_precision,
 )
 from kpdiscovery.metrics.parts.comparisons import PartComparison, part_comparisons
-from kpdiscovery.types import Array, Split
+from kpdiscovery.types import Array, Split, Unmeasurable
 
 _REACH = 0.1  # Of the normaliser.
 _PENALTY = 1e-3  # In largest entries of the features' Gram matrix.

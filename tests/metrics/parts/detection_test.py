@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kpdiscovery import metrics
-from kpdiscovery.metrics.landmarks.named_sets import Unmeasurable
+from kpdiscovery.types import Unmeasurable
 
 NAMES = ('part_detection', 'part_box_detection', 'part_landmarks')
 SIDE = 100

@@ -42,9 +42,14 @@ def _has_gpu():
 
 @pytest.fixture(autouse=True)
 def whole_compiler_for_tpu(request):
-    """Tests that look at a TPU executable want the real one."""
+    """Tests that look at a TPU executable want the real one.
+
+    After them too: what a file shares is compiled before its first test asks for this.
+    """
     real = request.node.get_closest_marker('tpu_aot') is not None
     jax.config.update('jax_disable_most_optimizations', not real)
+    yield
+    jax.config.update('jax_disable_most_optimizations', True)
 
 
 @pytest.fixture(autouse=True, scope='module')

@@ -22,6 +22,7 @@ _WARPED = 50  # Pictures whose warped copies are predicted.
 
 
 def sources(settings, split: str) -> tuple[Source, Source]:
+    """The training split and the one to measure, with the classes of the run."""
     kind = methods.named(settings.method.name)
     build = lambda name: class_labels.as_trained(
         data.build(settings.data, split=name), settings, kind
@@ -41,6 +42,7 @@ def baselines(trained, fit: Source, test: Source) -> dict[str, dict[str, float]]
 
 
 def measure(trained, fit: Source, test: Source):
+    """Figures, skipped protocols with reasons, keypoints a picture, both `Split`s."""
     counts = trained.config.evaluation
     predict = lambda source, count: inference.predict_rows(
         trained, source, count, batch_size=counts.batch_size

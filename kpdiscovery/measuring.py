@@ -42,7 +42,7 @@ def baselines(trained, fit: Source, test: Source) -> dict[str, dict[str, float]]
 
 
 def measure(trained, fit: Source, test: Source):
-    """Figures, skipped protocols with reasons, keypoints a picture, both `Split`s."""
+    """Figures, skipped protocols with reasons, keypoints a picture, both splits."""
     counts = trained.config.evaluation
     predict = lambda source, count: inference.predict_rows(
         trained, source, count, batch_size=counts.batch_size

@@ -26,6 +26,7 @@ COMMANDS = {
     'evaluate': 'measure a trained method on held-out pictures',
     'predict': 'find keypoints in pictures of your own',
     'report': 'write one HTML file about a workdir',
+    'weights': 'list pretrained networks, and get them',
     'bench': 'time what the library is fast at',
     'doctor': 'say what the machine, a config or its data lack',
 }

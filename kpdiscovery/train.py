@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from kpdiscovery import cli, config, data, preparation
+from kpdiscovery import cli, config, data, preparation, starts
 from kpdiscovery.training import loop
 
 
@@ -29,13 +29,14 @@ def main(argv: Sequence[str]) -> int:
         'compiling is part of it, but one step and a checkpoint are always made',
     )
     args, overrides = parser.parse(argv)
-    settings = config.load(args.config, overrides)
+    name, start = starts.chosen(args.config, overrides, args.workdir)
+    settings = config.load(name, overrides)
     cli.check_writable(args.workdir)
     if args.data:
         data.point_to(settings.data, args.data)
     prepared = preparation.prepare(settings, args.workdir)
     if jax.process_index() == 0:
-        print(summary(settings, prepared), flush=True)
+        print(*filter(None, [summary(settings, prepared), start]), sep='\n', flush=True)
     outcome = loop.train(
         prepared.method,
         settings.to_dict(),

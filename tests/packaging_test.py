@@ -1,12 +1,17 @@
 """What `pip install` brings: every module, config and data file of the library."""
 
+import json
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 NEEDED = (
@@ -41,3 +46,57 @@ def test_a_wheel_has_every_file_of_the_library(tmp_path):
     named = {str(path) if path.parts[0] == 'kpdiscovery' else f'kpdiscovery/{path}'
              for path in wanted}  # fmt: skip
     assert packed == named
+
+
+FRAMEWORKS = {'keras', 'kornia', 'tensorflow', 'tensorflow-cpu', 'torch', 'torchvision'}
+EXTRAS = set(tomllib.loads((ROOT / 'pyproject.toml').read_text())['project'][
+    'optional-dependencies']) - {'bench'}  # fmt: skip
+
+
+def wanted(name, extras=frozenset()):
+    """What an installed distribution asks for here, {name: its extras}."""
+    found = {}
+    for text in metadata.requires(name) or ():
+        requirement = Requirement(text)
+        marker = requirement.marker
+        if marker is None or any(marker.evaluate({'extra': e}) for e in ('', *extras)):
+            known = found.setdefault(canonicalize_name(requirement.name), set())
+            known.update(requirement.extras)
+    return found
+
+
+def test_what_is_installed_for_no_extra_but_bench_is_another_framework():
+    """Scores of gigabytes came along with one file of weights, if its package did."""
+    todo, met = {'kpdiscovery': EXTRAS}, {}
+    while todo:
+        name, extras = todo.popitem()
+        if (name in met and extras <= met[name]) or not has_metadata(name):
+            continue
+        met[name] = met.get(name, set()) | extras
+        for other, needed in wanted(name, met[name]).items():
+            todo[other] = todo.get(other, set()) | needed
+    assert {'jax', 'tensorflow-datasets', 'matplotlib'} <= set(met)
+    assert not FRAMEWORKS & set(met)
+
+
+def has_metadata(name):
+    try:
+        return bool(metadata.distribution(name))
+    except metadata.PackageNotFoundError:
+        return False
+
+
+@pytest.mark.slow  # A minute: pip resolves some hundred packages.
+def test_what_pip_would_install_for_any_extra_but_bench_is_no_other_framework(tmp_path):
+    report = tmp_path / 'report.json'
+    command = (
+        sys.executable, '-m', 'pip', 'install', '--dry-run', '--ignore-installed', '-q',
+        '--report', report, f'{ROOT}[{",".join(sorted(EXTRAS))}]',
+    )  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f'pip resolves nothing here: {done.stderr.splitlines()[-1]}')
+    found = json.loads(report.read_text())['install']
+    names = {canonicalize_name(package['metadata']['name']) for package in found}
+    assert 'libtpu' in names and 'jax-cuda12-plugin' in names
+    assert not FRAMEWORKS & names

@@ -86,15 +86,6 @@ def variants(name: str) -> dict[str, Callable]:
     return dict(getattr(_module(name), 'VARIANTS', {}))
 
 
-def start_of(name: str) -> str:
-    """The variant that a config prefers where its networks are at hand: its `START`.
-
-    Raises:
-        UserError: no such config.
-    """
-    return getattr(_module(name.partition(':')[0]), 'START', '')
-
-
 def _module(name: str) -> ModuleType:
     return _from_file(name) if name.endswith('.py') else _from_package(name)
 

@@ -1,7 +1,8 @@
 """Which start a config has: pretrained where the networks for it are on this machine.
 
-Configs that offer one say `START = 'pretrained'`, a name among their `VARIANTS`.
-`config.load` takes a config as it is named; `kpd train` and `kpd doctor` ask here first.
+A config has the choice if both `pretrained` and `scratch` are among its `VARIANTS`; with
+`pretrained` alone it is as it is named. `config.load` takes a config by its name always;
+`kpd train` and `kpd doctor` ask here first.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from kpdiscovery.configs.variants import SIZES
 from kpdiscovery.models import zoo
 from kpdiscovery.training import checkpoints
 
-RANDOM = 'random'  # The variant that declines.
+PRETRAINED, SCRATCH = 'pretrained', 'scratch'  # Variants; the second declines.
 
 
 def chosen(
@@ -26,18 +27,18 @@ def chosen(
 ) -> tuple[str, str]:
     """The config's name with the start that it will have, and a line that says which.
 
-    Nothing changes, and the line is '', where the config offers none or is named with
-    it, or where a setting of the user's is one that the start would set. A workdir that
+    Nothing changes, and the line is '', where the config has no choice or is named with
+    one, or where a setting of the user's is one that the start would set. A workdir that
     was begun keeps its start.
 
     Raises:
         UserError: no such config.
     """
-    start = config.start_of(name)
     base, _, variant = name.partition(':')
-    if not start or {start, RANDOM} & set(variant.split(',')):
+    starts = {PRETRAINED, SCRATCH}
+    if not starts <= set(config.variants(base)) or starts & set(variant.split(',')):
         return name, ''
-    started = f'{base}:{",".join(_before_sizes(variant, start))}'
+    started = f'{base}:{",".join(_before_sizes(variant))}'
     if _set_by_hand(name, started, overrides):
         return name, ''
     needed = networks(config.load(started))
@@ -48,9 +49,9 @@ def chosen(
     if absent:
         return (
             name,
-            f'random start; for a pretrained one: kpd weights {" ".join(absent)}',
+            f'start from scratch; for a better one: kpd weights {" ".join(absent)}',
         )
-    return started, f'pretrained start: {", ".join(needed)}; `:{RANDOM}` declines'
+    return started, f'pretrained start: {", ".join(needed)}; `:{SCRATCH}` declines'
 
 
 def networks(settings: Any) -> Sequence[str]:
@@ -61,10 +62,10 @@ def networks(settings: Any) -> Sequence[str]:
     return [name for name in dict.fromkeys(named) if name in zoo.NETWORKS]
 
 
-def _before_sizes(variant: str, added: str) -> list[str]:
+def _before_sizes(variant: str) -> list[str]:
     given = [name for name in variant.split(',') if name]
     others = [name for name in given if name not in SIZES]
-    return [*others, added, *given[len(others) :]]
+    return [*others, PRETRAINED, *given[len(others) :]]
 
 
 def _set_by_hand(plain: str, started: str, overrides: Iterable[str]) -> bool:

@@ -38,6 +38,30 @@ def base(data: dict, evaluation: dict, *, epoch: int, **method):
     )
 
 
+def pretrained(c) -> None:
+    """EfficientNet-Lite0 from ImageNet (`kpd weights efficientnet_lite0`)."""
+    c.method.network.update(backbone='efficientnet_lite0', weights='efficientnet_lite0')
+    for section in c.phases.values():
+        section.optimizer.trunk = 0.1
+
+
+def scratch(c) -> None:
+    """Random weights, whatever is on this machine."""
+    del c
+
+
+def pretrained_cpu(c, *, classify: int, mask_out: int) -> None:
+    """As many cells, 14 x 14, of 224 px crops, for two CPU cores."""
+    c.data.update(size=256, batch_size=16)
+    c.method.network.last_stride = 1
+    c.method.update(replica='copy', crops={'share': 224 / 256})
+    rate = {'name': 'adamw', 'lr': 1e-3, 'trunk': 0.1, 'decay': 'cosine', 'warmup': 20}
+    c.phases = {
+        'classify': {'steps': classify, 'optimizer': rate},
+        'mask_out': {'steps': mask_out, 'optimizer': rate},
+    }
+
+
 def small(c) -> None:
     """A network for two CPU cores: a quarter of the width, cells of 8 pixels."""
     c.method.network.update(
@@ -47,9 +71,12 @@ def small(c) -> None:
 
 def smoke(c) -> None:
     """Two steps a phase of a tiny network: proves that the pieces fit."""
-    small(c)
     c.data.update(size=36, batch_size=8)
-    c.method.network.width = 4
+    if c.method.network.weights:
+        c.data.size = 72
+    else:
+        small(c)
+        c.method.network.width = 4
     c.method.crops.share = 64 / 72
     variants.two_steps(c)
     c.evaluation.update(fit=0, test=16, batch_size=8)

@@ -111,6 +111,16 @@ def temporal(c):
     c.data.temporal_gap = 5
 
 
+def pretrained(c):
+    """XFeat's points and descriptors, which beat our SuperPoint's (RESULTS.md)."""
+    c.data.keypoints = 'xfeat'
+
+
+def scratch(c):
+    """Our own SuperPoint's points, wherever XFeat may be."""
+    del c
+
+
 def small(c, *, warm_up: int, correspond: int, landmarks: int):
     """64 px and a quarter of the width, for two CPU cores; steps of each stage.
 
@@ -157,11 +167,11 @@ def smoke(c):
     c.evaluation.update(fit=16, test=16, batch_size=8)
 
 
-# Chapters, K, ablations, and a size: of every config.
+# Chapters, K, ablations, starts, and a size: of every config.
 VARIANTS = {
     'ch4': ch4, 'ch5': ch5, 'ch6': ch6, 'k10': k10, 'k20': k20, 'k30': k30,
     'equivariance': equivariance, 'other_image': other_image, 'no_flip': no_flip,
-    'smoke': smoke,
+    'pretrained': pretrained, 'scratch': scratch, 'smoke': smoke,
 }  # fmt: skip
 
 

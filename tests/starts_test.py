@@ -1,0 +1,56 @@
+"""A config that has the choice starts from the networks that are on the machine."""
+
+import json
+
+import pytest
+
+from kpdiscovery import config, starts
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Function that says which networks are on the machine."""
+    known = set()
+    monkeypatch.setattr(starts.zoo, 'present', known.__contains__)
+    return known.add
+
+
+def test_a_start_is_taken_where_its_networks_are(here):
+    name, line = starts.chosen('self_training/folder:k20,cpu')
+    assert name == 'self_training/folder:k20,cpu' and 'kpd weights xfeat' in line
+    here('xfeat')
+    name, line = starts.chosen('self_training/folder:k20,cpu')
+    assert name == 'self_training/folder:k20,pretrained,cpu'
+    assert 'xfeat' in line and ':scratch' in line
+    assert config.load(name).data.keypoints == 'xfeat'
+
+
+@pytest.mark.parametrize('variant', ['pretrained,cpu', 'scratch,cpu'])
+def test_a_named_start_is_as_it_is_named(here, variant):
+    here('xfeat')
+    name = f'self_training/folder:{variant}'
+    assert starts.chosen(name) == (name, '')
+
+
+@pytest.mark.parametrize('present', [True, False])
+def test_a_setting_of_the_users_decides(here, present):
+    if present:
+        here('xfeat')
+    name = 'self_training/folder:cpu'
+    assert starts.chosen(name, ['data.keypoints=sift']) == (name, '')
+    assert starts.chosen(name, ['seed=3'])[1]
+
+
+def test_configs_without_the_choice_are_left_alone(here):
+    here('xfeat')
+    assert starts.chosen('tusk/tetrominoes:demo') == ('tusk/tetrominoes:demo', '')
+
+
+@pytest.mark.parametrize('began', ['', 'pretrained,'])
+def test_a_workdir_keeps_the_start_that_it_has(here, tmp_path, began):
+    """Networks that came or went since then change nothing."""
+    trained = f'self_training/folder:{began}cpu'
+    (tmp_path / 'config.json').write_text(json.dumps({'run': {'config': trained}}))
+    if not began:
+        here('xfeat')
+    assert starts.chosen('self_training/folder:cpu', (), tmp_path) == (trained, '')

@@ -21,7 +21,7 @@ def base(data: dict, evaluation: dict, *, pictures: int = 2_000, **method):
             'size': 224, 'resize': 'pad', 'batch_size': batch, 'rows': pictures,
             'features': '', **data,
         },
-        method={'name': 'feature_alignment', **method},
+        method={'name': 'feature_alignment', 'features': VGG, **method},
         phases={
             'dictionary': {'steps': 1},
             'align': {'steps': 10 * epoch, 'pools_every': 2 * epoch, 'optimizer': adagrad},
@@ -43,25 +43,43 @@ def no_transform(c):
     c.method.transform = 'none'
 
 
+def pretrained(c):
+    """EfficientNet-Lite0's maps at stride 16, by `kpd weights efficientnet_lite0`."""
+    c.method.features.update(LITE0)
+
+
+def scratch(c):
+    """Nothing of others: VGG-16 by a file, or with `:cpu` our own SuperPoint."""
+    del c
+
+
 # Of every config.
 VARIANTS = {
     'translation': translation, 'homography': homography, 'no_transform': no_transform,
+    'pretrained': pretrained,
 }  # fmt: skip
 
 
 def small(c):
-    """64 parts from our own SuperPoint's trunk at 128 px, for two CPU cores.
+    """64 parts from our own SuperPoint's trunk at 128 px, for two CPU cores; pretrained
+    features stay at 224 px.
 
     Three passes, pools renewed after each. The paper's rate falls to a tenth in ninety
     steps, after which nothing moves: slower here. Few pictures are alike: small pools.
     """
     epoch = c.data.rows // c.data.batch_size
-    c.data.size = 128
-    c.method.update(num_keypoints=64, neighbours=5, hypotheses=200, features=SUPERPOINT)
+    c.method.update(num_keypoints=64, neighbours=5, hypotheses=200)
+    if c.method.features.backbone != LITE0['backbone']:
+        c.data.size = 128
+        c.method.features.update(SUPERPOINT)
     c.phases.align.update(steps=3 * epoch, pools_every=epoch)
     c.phases.align.optimizer.share = 0.002
 
 
+LITE0 = {
+    'backbone': 'efficientnet_lite0', 'map': 'stage5', 'weights': 'efficientnet_lite0',
+}  # fmt: skip
+VGG = {'backbone': 'vgg16', 'map': 'pool4', 'weights': ''}
 SUPERPOINT = {'backbone': 'superpoint', 'map': 'trunk'}
 
 
@@ -70,7 +88,9 @@ def smoke(c):
     c.data.update(size=64, batch_size=8)
     c.method.update(
         num_keypoints=4, neighbours=2, hypotheses=8, matches=16, iterations=3, border=1,
-        peaks=2, block=8, features=SUPERPOINT,
+        peaks=2, block=8,
     )  # fmt: skip
+    if c.method.features.backbone != LITE0['backbone']:
+        c.method.features.update(SUPERPOINT)
     variants.two_steps(c)
     c.evaluation.update(fit=16, test=16, batch_size=8)

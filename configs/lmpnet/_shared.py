@@ -26,7 +26,7 @@ def base(data: dict, evaluation: dict, *, epoch: int, **method):
         data={'size': 512, 'batch_size': 32, **data},
         method={
             'name': 'lmpnet',
-            'network': {'backbone': 'resnet50'},
+            'network': {'backbone': 'resnet50', 'weights': ''},
             'crops': {'share': 448 / 512},
             **method,
         },

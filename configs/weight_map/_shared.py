@@ -20,8 +20,8 @@ def base(data: dict, evaluation: dict, *, epoch: int, **method):
         method={
             'name': 'weight_map',
             'guide': 'classifier',
-            'network': {'backbone': 'resnet18'},
-            'encoder': {'backbone': 'resnet18'},
+            'network': {'backbone': 'resnet18', 'weights': ''},
+            'encoder': {'backbone': 'resnet18', 'weights': ''},
             'crops': {'share': 224 / 256},
             **method,
         },
@@ -68,15 +68,39 @@ def no_outer(c):
     c.method.outer = False
 
 
+def pretrained(c):
+    """EfficientNet-Lite0 from ImageNet in all nets (`kpd weights efficientnet_lite0`)."""
+    for name in ('network', 'encoder'):
+        c.method[name].update(
+            backbone='efficientnet_lite0', weights='efficientnet_lite0'
+        )
+    for section in c.phases.values():
+        section.optimizer.trunk = 0.1
+
+
+def scratch(c):
+    """Random weights, whatever is on this machine."""
+    del c
+
+
 # Variants of every weight map config; sizes come after them.
 VARIANTS = {
     'method2': method2, 'no_regularizer': no_regularizer, 'no_inner': no_inner,
-    'no_outer': no_outer,
+    'no_outer': no_outer, 'pretrained': pretrained,
 }  # fmt: skip
 
 
 def small(c):
-    """64 px crops of 72 px, 8 x 8 cells, a quarter of the width: for two CPU cores."""
+    """64 px crops of 72 px, 8 x 8 cells, a quarter of the width: for two CPU cores.
+
+    Pretrained nets keep their width, and see 128 px crops of 144 px.
+    """
+    if c.method.network.weights:
+        c.data.update(size=144, batch_size=16)
+        c.method.crops.share = 128 / 144
+        for name in ('network', 'encoder'):
+            c.method[name].last_stride = 1
+        return
     net = {'backbone': 'resnet18', 'width': 16, 'small_stem': True, 'last_stride': 1}
     c.data.update(size=72, batch_size=64)
     for name in ('network', 'encoder'):
@@ -85,12 +109,15 @@ def small(c):
 
 
 def short(c, *, classify: int, localize: int, epoch: int):
-    """The weight map's phases in so many steps, from random weights.
+    """The weight map's phases in so many steps.
 
-    Each trunk starts as the one before, as all start from ImageNet in the paper.
+    Of random weights each trunk starts as the one before, as all start from ImageNet in
+    the paper.
     """
     rate = {'name': 'adamw', 'lr': 3e-3, 'decay': 'cosine', 'warmup': classify // 20}
     learnt = {**rate, 'trunk': 0.1}
+    if c.method.network.weights:
+        rate = learnt
     phases = {
         'classify': {'steps': classify, 'optimizer': rate},
         'localize': {
@@ -103,7 +130,7 @@ def short(c, *, classify: int, localize: int, epoch: int):
     if c.method.guide == 'embedding':  # Fewer: three nets judge a picture.
         phases['embed'] = {'steps': classify // 4, 'optimizer': learnt}
         phases['localize']['steps'] = localize = localize - epoch
-    c.method.trunks = 'copy'
+    c.method.trunks = 'fresh' if c.method.network.weights else 'copy'
     c.phases = phases
     # Every epoch is kept: the last and the best in hindsight are measured too.
     c.run.update(checkpoint_every=epoch, keep=localize // epoch + 1)
@@ -112,9 +139,11 @@ def short(c, *, classify: int, localize: int, epoch: int):
 def smoke(c):
     """Two steps a phase of a tiny network: proves that the pieces fit."""
     small(c)
-    c.data.update(size=36, batch_size=8)
-    for name in ('network', 'encoder'):
-        c.method[name].width = 4
+    c.data.update(size=72 if c.method.network.weights else 36, batch_size=8)
+    if not c.method.network.weights:
+        for name in ('network', 'encoder'):
+            c.method[name].width = 4
+    c.method.crops.share = 64 / 72
     variants.two_steps(c)
     c.evaluation.update(fit=0, test=16, batch_size=8)
 

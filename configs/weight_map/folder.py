@@ -26,4 +26,6 @@ def cpu(c):
     _shared.short(c, classify=1_000, localize=600, epoch=100)
 
 
-VARIANTS = {**_shared.VARIANTS, 'cpu': cpu, 'smoke': _shared.smoke}
+VARIANTS = {
+    **_shared.VARIANTS, 'scratch': _shared.scratch, 'cpu': cpu, 'smoke': _shared.smoke,
+}  # fmt: skip

@@ -21,7 +21,7 @@ def get_config(arg: str = ''):
         data={'source': 'folder', 'size': 72},
         evaluation={'test': 10_000},
         epoch=_EPOCH,
-        network={'backbone': 'resnet50'},
+        network={'backbone': 'resnet50', 'weights': ''},
         crops={'share': 64 / 72},
     )
     c.phases.localize.steps = 1_000 * _EPOCH

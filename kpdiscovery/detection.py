@@ -81,22 +81,22 @@ def detector(name: str, num: int) -> detections.Detector:
     if name == 'superpoint' and not PACKAGED.is_file():
         raise UserError(
             'no SuperPoint weights come with this package: give --config.data.keypoints='
-            'FILE.safetensors or a workdir of superpoint/shapes, or take sift'
+            'FILE.pth or a workdir of superpoint/shapes, or take sift'
         )
     if name == 'superpoint':
         return from_weights(PACKAGED, num)
     if name.endswith('+sift'):
         points = detector(name.removesuffix('+sift'), num)
         return lambda images: classical.describe(images, points(images))
-    if name.endswith('.safetensors'):
+    if name.endswith(('.safetensors', '.pth', '.pt')):
         return from_weights(name, num)
     if (pathlib.Path(name) / 'checkpoints').is_dir():
         trained = _superpoint_run(name)
         return _superpoint(trained.method, trained.variables, num)
     raise UserError(
         "data.keypoints must be 'superpoint', 'superpoint+sift', 'sift', 'orb', a "
-        'FILE.npz of points, a FILE.safetensors or a workdir of SuperPoint, got '
-        f'{name!r}'
+        'FILE.npz of points, a FILE.safetensors, a FILE.pth or a workdir of SuperPoint, '
+        f'got {name!r}'
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -30,6 +31,8 @@ from kpdiscovery.machine import ABSENT, MISSING, OK, Check, Finding, Result
 from kpdiscovery.models import pretrained
 from kpdiscovery.types import Source, UserError, WeightFile
 
+_TORCH_HUB = re.compile(r'-([0-9a-f]{8})\.pth?$')  # The SHA-256 begins so.
+
 
 def main(argv: Sequence[str]) -> int:
     """Prints a line a finding; 2 where something needed is missing, else 0."""
@@ -40,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument('--config', help='METHOD/DATA[:VARIANT] or FILE.py to check')
     parser.add_argument('--data', help="the config's files, or your own pictures")
     parser.add_argument(
-        '--weights', metavar='FILE', help='a .safetensors file to check'
+        '--weights', metavar='FILE', help='a .safetensors or .pth file to check'
     )
     args, overrides = parser.parse(argv)
     if (args.data or overrides) and not args.config:
@@ -77,15 +80,17 @@ def examine_config(
 
 def weights_file(path: str | os.PathLike) -> Finding:
     """What is in a file of weights; all its tensors are read."""
-    if str(path).endswith(('.pth', '.pt')):
-        return _pickle(path)
-    found, digest = pretrained.inspect(path), pretrained.sha256(path)
+    digest = pretrained.sha256(path)
+    begin = _TORCH_HUB.search(str(path))
+    if begin and not digest.startswith(begin[1]):
+        return Finding(MISSING, f'{path}: sha256 {digest}', 'damaged; fetch it again')
+    found = pretrained.inspect(path)
     text = f'{found.name}, {found.parameters:,} parameters, all fit'
     return Finding(OK, f'{path}: {text}; sha256 {digest}')
 
 
 def weights_help() -> str:
-    """Where pretrained backbones are and how their files become ours."""
+    """Where pretrained backbones are."""
     rows = [
         f'  {name:10} {pretrained.URL}{file}  ({theirs})'
         for name, file, theirs in pretrained.PUBLISHED
@@ -95,10 +100,7 @@ def weights_help() -> str:
             'Pretrained backbones (torchvision, ImageNet), to be fetched by yourself:',
             *rows,
             "What follows the '-' begins the SHA-256 of the file: compare `sha256sum`.",
-            'They are pickles, which are not read here. Convert one, in any environment',
-            'with torch and safetensors:',
-            f'  {pretrained.CONVERT} FILE.pth FILE.safetensors',
-            'and see whether it fits: kpd doctor --weights=FILE.safetensors',
+            'They are read as they are; whether one fits: kpd doctor --weights=FILE.pth',
         ]
     )
 
@@ -204,21 +206,11 @@ def _fits(file: WeightFile) -> Finding:
     """Loads the file as training would."""
     name = f'method.{file.field}'
     if not file.path:
-        mend = f'--config.{name}=FILE.safetensors, see `kpd doctor weights`'
+        mend = f'--config.{name}=FILE, see `kpd doctor weights`'
         return Finding(MISSING, f'{name}: {file.missing}', mend)
     if not transfer.is_run(file.path):
         file.check(file.path)
     return Finding(OK, f'{name}: {file.path}')
-
-
-def _pickle(path: str | os.PathLike) -> Finding:
-    """A file of torch is not opened, but its name says what it should be."""
-    digest = pretrained.sha256(path)
-    _, dash, begin = pathlib.Path(path).stem.rpartition('-')
-    if dash and not digest.startswith(begin):
-        return Finding(MISSING, f'{path}: sha256 {digest}', 'damaged; fetch it again')
-    mend = f'{pretrained.CONVERT} {path} FILE.safetensors'
-    return Finding(MISSING, f'{path}: a pickle, sha256 {digest}; convert it', mend)
 
 
 def _line(result: Result) -> str:

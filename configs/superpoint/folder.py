@@ -3,8 +3,8 @@
     kpd train --config=superpoint/folder --data=FOLDER --workdir=DIR \
         --config.method.weights=FILE_OR_WORKDIR
 
-Starts from a detector of corners: a workdir of superpoint/shapes, or safetensors of ours or
-of the public layout (then add --config.method.batch_norm=false --config.method.frame=corner).
+Starts from a detector of corners: a workdir of superpoint/shapes, or a file of ours or of
+the public layout (then add --config.method.batch_norm=false --config.method.frame=corner).
 Two rounds of labels and training, then descriptors; the paper's sizes, with square pictures.
 `:cpu` has superpoint/shapes:cpu's network.
 """

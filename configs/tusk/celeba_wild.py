@@ -1,7 +1,7 @@
 """TUSK on CelebA in the wild: 80 px, K = 4, M = 32, perceptual loss; not run.
 
     kpd train --config=tusk/celeba_wild --data=FOLDER --workdir=DIR \
-        --config.method.vgg_weights=vgg16.safetensors
+        --config.method.vgg_weights=vgg16-397923af.pth
 
 FOLDER holds the unaligned pictures (partition 0 without MAFL's test part, faces of more
 than 30 % of the picture) and an `annotations.npz` with five points, the eyes first.

@@ -26,7 +26,7 @@ class Network:
     width: int = 64  # Channels of the first convolution; pretrained weights need 64.
     last_stride: int = 2  # 1: the last stage at twice the resolution.
     small_stem: bool = False  # For pictures of about 64 pixels.
-    weights: str = ''  # Safetensors with torchvision's names; '': random.
+    weights: str = ''  # A file with torchvision's names; '': random.
     frozen_statistics: bool = False  # Batch norm by the running statistics, always.
     dtype: str = 'float32'  # Of convolutions; parameters and reductions stay float32.
 

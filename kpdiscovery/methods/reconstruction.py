@@ -1,7 +1,7 @@
 """How far a decoded picture is from the true one, by squares or in VGG-16's features.
 
 Methods that decode have two fields for it, `reconstruction`, one of `KINDS`, and
-`vgg_weights`, a safetensors file with torchvision's names. What `networks` gives belongs
+`vgg_weights`, a file with torchvision's names. What `networks` gives belongs
 in their variables.
 """
 
@@ -41,7 +41,7 @@ def networks(kind: str, vgg_weights: str) -> dict[str, Any]:
     if not vgg_weights:
         raise UserError(
             "reconstruction='perceptual' needs VGG16 weights: "
-            '--config.method.vgg_weights=FILE.safetensors (torchvision key names)'
+            '--config.method.vgg_weights=vgg16-397923af.pth (torchvision key names)'
         )
     return {'vgg': backbones.load(vgg_weights, _VGG)}
 

@@ -111,7 +111,7 @@ def build(
 
 
 def load(path: str | os.PathLike, backbone: Backbone) -> dict[str, Any]:
-    """Variables of a backbone from a safetensors file with torchvision's names.
+    """Variables of a backbone from a file of weights with torchvision's names.
 
     Raises:
         UserError: as `resnet_weights.load` and `weights.load`.

@@ -1,7 +1,6 @@
 """Pretrained weights: where they are published, and what is in a file.
 
-Nothing is downloaded here, and torch's own files, which are pickles, are not read: they
-are converted once, in any environment that has torch and safetensors (`CONVERT`).
+Nothing is downloaded here; files are read as they are published.
 """
 
 from __future__ import annotations
@@ -27,12 +26,8 @@ PUBLISHED = (  # Backbone, file (after the '-' its SHA-256 begins), torchvision'
     ('resnet101', 'resnet101-63fe2227.pth', 'IMAGENET1K_V1'),
     ('vgg16', 'vgg16-397923af.pth', 'IMAGENET1K_V1'),
 )
-CONVERT = (
-    'python -c "import sys, torch; from safetensors.torch import save_file; '
-    "w = torch.load(sys.argv[1], map_location='cpu', weights_only=True); "
-    'save_file({k: v.detach().contiguous() for k, v in w.items()}, sys.argv[2])"'
-)
 _BLOCK = 1 << 20  # Bytes read at a time.
+_PARTS = 8  # Of a name, between dots; ours have fewer.
 
 
 class Contents(NamedTuple):
@@ -43,10 +38,10 @@ class Contents(NamedTuple):
 
 
 def inspect(path: str | os.PathLike) -> Contents:
-    """The network whose weights a safetensors file has, loaded to see that they fit.
+    """The network whose weights a file has, loaded to see that they fit.
 
     Raises:
-        UserError: no safetensors file, of no network that we have, or the tensor that
+        UserError: no file of weights, of no network that we have, or the tensor that
             is missing or of another shape.
     """
     there = {end for key in weights.shapes(path) for end in _endings(key)}
@@ -83,7 +78,7 @@ def _load(path, name):
 
 def _endings(key: str) -> Iterable[str]:
     """'a.b.c' -> 'a.b.c', 'b.c', 'c': files may put a prefix before every name."""
-    parts = key.split('.')
+    parts = key.split('.')[-_PARTS:]
     return ('.'.join(parts[i:]) for i in range(len(parts)))
 
 

@@ -40,7 +40,7 @@ def table(variables: Tree, *, prefix: str = '') -> dict[str, weights.Entry]:
 
 
 def load(path: str | os.PathLike, model: ResNet) -> dict[str, Any]:
-    """Variables of `model` from a safetensors file with torchvision's or timm's names.
+    """Variables of `model` from a file with torchvision's or timm's names.
 
     The names may share a prefix ('model.', 'backbone.'), and then what lies outside it
     is ignored; so are `num_batches_tracked`, and the classifier `fc` where the model

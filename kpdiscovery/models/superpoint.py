@@ -126,7 +126,7 @@ def table() -> dict[str, weights.Entry]:
 
 
 def load(path: str | os.PathLike) -> tuple[SuperPoint, Mapping[str, Any]]:
-    """Network and variables of a safetensors file, ours (`weights.save`) or a public one.
+    """Network and variables of a file, ours (`weights.save`) or a public one.
 
     'superpoint' is the file that comes with the package.
 

@@ -1,7 +1,8 @@
-"""Parameters in safetensors files: pretrained ones of other libraries, and our own.
+"""Parameters in files: pretrained ones of other libraries, and our own.
 
 A table says which tensor of the file fills which parameter, so importing another
-network is one more table. No pickles are read or written.
+network is one more table. Safetensors and torch's files (`torch_files`) are read alike,
+told apart by what is in them; safetensors are written.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from kpdiscovery.models import vgg
+from kpdiscovery.models import torch_files, vgg
 from kpdiscovery.types import Tree, UserError
 
 _FLOATS = ('F16', 'BF16', 'F32', 'F64')  # As safetensors names them.
@@ -51,7 +52,7 @@ def vgg16_table() -> dict[str, Entry]:
 
 
 def load_vgg16(path: str | os.PathLike, params_like: Tree) -> Tree:
-    """`params` of `vgg.Vgg16` from torchvision's VGG-16 saved as safetensors.
+    """`params` of `vgg.Vgg16` from torchvision's VGG-16.
 
     Args:
         path: the file; classifier tensors in it are ignored.
@@ -70,7 +71,7 @@ def load(path: str | os.PathLike, table: Table | None, like: Tree) -> Tree:
     """Fills a tree with a file's tensors.
 
     Args:
-        path: a safetensors file.
+        path: a safetensors file, or one of torch.
         table: {parameter's path joined by '/': Entry}; entries that `like` lacks are
             skipped. None: the file has our own names, as `save` writes them.
         like: nested dicts of arrays or of `ShapeDtypeStruct`, which give the shapes.
@@ -80,7 +81,7 @@ def load(path: str | os.PathLike, table: Table | None, like: Tree) -> Tree:
         bfloat16 or float64 are cast. Tensors not asked for are ignored (debug log).
 
     Raises:
-        UserError: no such file, not a whole safetensors file, or a tensor is missing
+        UserError: no such file, not a whole file of weights, or a tensor is missing
             or has an unexpected shape or type.
         ValueError: `like` has a parameter without entry.
     """
@@ -101,7 +102,7 @@ def shapes(path: str | os.PathLike) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a file's tensors.
 
     Raises:
-        UserError: no such file, or not a whole safetensors file.
+        UserError: no such file, or not a whole file of weights.
     """
     with _open(path) as file:
         keys = list(file.keys())
@@ -171,35 +172,35 @@ def _entries(flat: Mapping[str, Any], table: Table | None) -> dict[str, Entry]:
 
 @contextlib.contextmanager
 def _open(path: str | os.PathLike) -> Iterator[Any]:
-    from safetensors import SafetensorError, safe_open  # Here: models import without.
-
     if not os.path.isfile(path):
         what = 'is a folder' if os.path.isdir(path) else 'there is no such file'
-        raise UserError(f'weights {path}: {what}; give a .safetensors file')
-    try:
-        file = safe_open(path, framework='np')
-    except (OSError, SafetensorError) as error:
-        raise UserError(f'weights {path}: {_diagnose(path)} ({error})') from error
-    with file:
+        raise UserError(f'weights {path}: {what}; give a .safetensors or .pth file')
+    start = _start(path)
+    safe = start[8:] == b'{'  # Eight bytes of length, then JSON.
+    torch = not safe and start.startswith(torch_files.STARTS)
+    with torch_files.opened(path) if torch else _safetensors(path, safe) as file:
         yield file
 
 
-def _diagnose(path: str | os.PathLike) -> str:
-    """What is wrong with a file that safetensors refused."""
+def _start(path: str | os.PathLike) -> bytes:
     try:
         with open(path, 'rb') as file:
-            start = file.read(9)
-    except OSError:
-        return 'the file cannot be read'
-    if start[8:] == b'{':  # Eight bytes of length, then JSON.
+            return file.read(9)
+    except OSError as error:
+        raise UserError(f'weights {path}: {error.strerror or error}') from None
+
+
+def _safetensors(path: str | os.PathLike, safe: bool) -> Any:
+    from safetensors import SafetensorError, safe_open  # Here: models import without.
+
+    try:
+        return safe_open(path, framework='np')
+    except (OSError, SafetensorError) as error:
         size = os.path.getsize(path)
-        return f'truncated or damaged at {size} bytes; download or copy it again'
-    if start.startswith((b'PK\x03\x04', b'\x80')):
-        return (
-            'not a safetensors file but a PyTorch pickle, which is not read; '
-            'convert it with safetensors.torch.save_file'
-        )
-    return 'not a safetensors file'
+        what = 'not a file of weights, neither safetensors nor of torch'
+        if safe:
+            what = f'truncated or damaged at {size} bytes; download or copy it again'
+        raise UserError(f'weights {path}: {what} ({error})') from error
 
 
 def _check_keys(path, keys: Sequence[str], entries: Table) -> None:

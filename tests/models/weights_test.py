@@ -177,8 +177,10 @@ def refusal(path):
 
 
 def test_no_such_file(tmp_path):
-    assert 'there is no such file; give a .safetensors' in refusal(tmp_path / 'vgg')
-    assert 'is a folder; give a .safetensors' in refusal(tmp_path)
+    assert 'there is no such file; give a .safetensors or .pth' in refusal(
+        tmp_path / 'vgg'
+    )
+    assert 'is a folder; give a .safetensors or .pth' in refusal(tmp_path)
 
 
 def test_truncated_file(vgg_file):
@@ -189,19 +191,12 @@ def test_truncated_file(vgg_file):
 
 
 @pytest.mark.parametrize('content', [b'', b'{"a": 1}', b'<!DOCTYPE html><html>', b'0'])
-def test_not_a_safetensors_file(tmp_path, content):
+def test_not_a_file_of_weights(tmp_path, content):
     path = tmp_path / 'vgg.safetensors'
     path.write_bytes(content)
-    assert ': not a safetensors file (' in refusal(path)
-
-
-@pytest.mark.parametrize(
-    'content', [b'PK\x03\x04' + b'0' * 100, b'\x80\x02' + b'.' * 9]
-)
-def test_a_pickle_is_told_apart(tmp_path, content):
-    path = tmp_path / 'vgg16-397923af.pth'
-    path.write_bytes(content)
-    assert 'PyTorch pickle, which is not read; convert it with' in refusal(path)
+    assert ': not a file of weights, neither safetensors nor of torch (' in refusal(
+        path
+    )
 
 
 def test_missing_tensors_name_the_nearest(tmp_path):

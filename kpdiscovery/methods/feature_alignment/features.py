@@ -30,7 +30,7 @@ class Features:
 
     backbone: str = 'vgg16'
     map: str = 'pool4'  # Of the backbone; of SuperPoint 'trunk' or 'descriptor'.
-    weights: str = ''  # Safetensors, or the workdir of a classifier; 'random'.
+    weights: str = ''  # A file, or the workdir of a classifier; 'random'.
     width: int = 64  # Channels of the first convolution; pretrained weights need 64.
     last_stride: int = 2  # 1: a ResNet's last stage at twice the resolution.
     small_stem: bool = False  # ResNets for pictures of about 64 pixels.
@@ -72,7 +72,7 @@ class Features:
             return superpoint.load(self.weights or superpoint.PACKAGED)[1]
         if not self.weights:
             raise ValueError(
-                f'features of {self.backbone} need features.weights=FILE.safetensors '
+                f'features of {self.backbone} need features.weights=FILE '
                 '(kpd doctor weights), the workdir of a classifier of ours, or random'
             )
         network = self._build()

@@ -43,7 +43,7 @@ class SuperPoint(Method):
     batch_norm: bool = True
     momentum: float = 0.99
     dtype: str = 'float32'  # Of convolutions; parameters and reductions stay float32.
-    weights: str = ''  # Safetensors to start from (or kpd train: a workdir); '': none.
+    weights: str = ''  # A file to start from (or kpd train: a workdir); '': none.
     num_keypoints: int = 300
     threshold: float = 0.015  # Least probability of a point.
     radius: int = 4  # Of greedy suppression, pixels (Chebyshev).

@@ -15,14 +15,16 @@ import jax.numpy as jnp
 
 from kpdiscovery.models import weights
 from kpdiscovery.models.conv import check_divisible
-from kpdiscovery.ops import cells, coordinates, heatmaps, vectors
+from kpdiscovery.ops import cells, coordinates, heatmaps, suppression, vectors
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.types import Keypoints, Tree
 
 STRIDE = 8  # Of all that it gives.
 STEP = 32  # Sides are multiples of it.
 THRESHOLD = 0.05  # Least probability of a point.
-WINDOW = 5  # Pixels, of suppression.
+WINDOW = 5  # Pixels, of suppression among the probabilities.
+RADIUS = 4  # Pixels, of suppression among the points: ours, see RESULTS.md.
+_CANDIDATES = 512  # Points before it.
 _EPSILON = 1e-5
 _BLOCKS = {  # Width, kernel and stride of every layer.
     'block1': ((4, 3, 1), (8, 3, 2), (8, 3, 1), (24, 3, 2)),
@@ -91,9 +93,7 @@ class XFeat(nn.Module):
         return nn.Conv(_LAST[name], (1, 1), name=name)(x)
 
 
-def find(
-    variables: Any, images: jax.Array, num: int
-) -> tuple[Keypoints, jax.Array]:
+def find(variables: Any, images: jax.Array, num: int) -> tuple[Keypoints, jax.Array]:
     """The best points of pictures of any size, and their descriptors.
 
     Sides become the nearest multiples of 32 for it.
@@ -111,11 +111,7 @@ def find(
     after = tuple(max(STEP, round(side / STEP) * STEP) for side in before)
     gray = image_ops.resize(images, after).mean(axis=-1, keepdims=True)
     maps: Any = XFeat().apply(variables, gray)
-    heat = cells.to_heatmap(maps.logits)
-    peaks = heatmaps.non_maximum_suppression(heat, window=WINDOW)
-    sure = image_ops.resize(maps.reliability[..., None], after)[..., 0]
-    score = jnp.where(peaks > THRESHOLD, peaks * sure, 0)
-    found = heatmaps.top_k_keypoints(score, num, window=1)
+    found = _peaks(maps, num)
     cell = coordinates.pixel_to_cell(found.xy, STRIDE)
     read = heatmaps.sample_bicubic(vectors.normalize(maps.descriptors), cell)
     there = found.valid[..., None]
@@ -124,9 +120,25 @@ def find(
     return found, jnp.where(there, vectors.normalize(read), 0)
 
 
+def _peaks(maps, num):
+    """The K best points in pixels of the maps' picture."""
+    heat = cells.to_heatmap(maps.logits)
+    peaks = heatmaps.non_maximum_suppression(heat, window=WINDOW)
+    sure = image_ops.resize(maps.reliability[..., None], heat.shape[1:])[..., 0]
+    score = jnp.where(peaks > THRESHOLD, peaks * sure, 0)
+    many = max(num, min(_CANDIDATES, score[0].size))
+    near = heatmaps.top_k_keypoints(score, many, window=1)
+    kept = suppression.suppress_near(near.xy, near.score, radius=RADIUS)
+    best, rows = jax.lax.top_k(near.score * kept, num)
+    xy = jnp.take_along_axis(near.xy, rows[..., None], axis=1)
+    return Keypoints(xy, best, jnp.zeros(best.shape, jnp.int32), best > 0)
+
+
 def table() -> dict[str, weights.Entry]:
     """The published weights' names."""
-    layers = [f'{name}.{n}' for name, block in _BLOCKS.items() for n in range(len(block))]
+    layers = [
+        f'{name}.{n}' for name, block in _BLOCKS.items() for n in range(len(block))
+    ]
     kernels = {f'params/{n}/kernel': weights.Entry(f'{n}.layer.0.weight', weights.OIHW)
                for n in layers}  # fmt: skip
     norms = {

@@ -62,6 +62,7 @@ CHECKS: dict[str, Check] = {  # By the names of settings; '*' stands for any.
     'data.landmarks': _one_of(['', *LANDMARK_SETS]),
     'data.rows': _whole(0, ' (0: all)'),
     'data.num_detected': _whole(1),
+    'data.keypoints_size': _whole(0, ' (pixels a side; 0: as the detector wants)'),
     'data.temporal_gap': _whole(0, ' (0: no pairs)'),
     'data.options.length': _whole(1),
     'phases.*.steps': _whole(1),

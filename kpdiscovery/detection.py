@@ -16,7 +16,7 @@ from kpdiscovery import inference
 from kpdiscovery.data import identity
 from kpdiscovery.data.joined import Joined, classical, detections
 from kpdiscovery.methods.superpoint import SuperPoint
-from kpdiscovery.models import superpoint
+from kpdiscovery.models import superpoint, xfeat
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.types import Source, UserError
 
@@ -26,15 +26,18 @@ CLASSICAL: dict[str, detections.Detector] = {
 }
 PACKAGED = superpoint.PACKAGED
 _THRESHOLD = 0.015
+_XFEAT_SIDE = 256  # Pixels: it finds less in smaller pictures (RESULTS.md).
+_FILES = ('.safetensors', '.pth', '.pt')
 
 
 def prepare(source: Source, data: Any, workdir: str | os.PathLike) -> Source | Joined:
     """The training split with the points that a config's `data` section asks for.
 
     `data.keypoints` is '' (none: the source as it is), 'superpoint', 'superpoint+sift'
-    (its points, SIFT's descriptors), 'sift', 'orb', the weights or workdir of a
-    SuperPoint of one's own, or the path of an .npz file (`detections.load`);
-    `data.num_detected` is the number of points. They are found once:
+    (its points, SIFT's descriptors), 'xfeat', 'xfeat+sift', 'sift', 'orb', the weights
+    or workdir of a SuperPoint of one's own, XFeat's weights, or the path of an .npz file
+    (`detections.load`); `data.num_detected` is the number of points, for the size in
+    which pictures are looked at see `side`. They are found once:
     WORKDIR/keypoints.npz keeps them for the run that resumes, and knows of which
     pictures they are: of others, or of other settings, they are found anew.
 
@@ -60,15 +63,37 @@ def prepare(source: Source, data: Any, workdir: str | os.PathLike) -> Source | J
     if str(name).endswith('.npz'):
         found = read(name)
     else:
-        found = detections.detect(source, detector(name, num), num=num)
+        found = detections.detect(
+            source, detector(name, num), num=num, side=side(data, size)
+        )
     if jax.process_index() == 0:
         kept.parent.mkdir(parents=True, exist_ok=True)
         detections.save(kept, found, detector=json.dumps(wanted))
     return detections.join(source, found, stamp=wanted['stamp'])
 
 
+def side(data: Any, size: tuple[int, int]) -> int:
+    """Pixels of the shorter side in which points are looked for; 0: as pictures are.
+
+    `data.keypoints_size`, and where that is 0: 256 for XFeat in smaller pictures.
+
+    Args:
+        data: a config's `data` section.
+        size: (H, W) of the source's pictures.
+
+    Raises:
+        UserError: a file of weights cannot be read.
+    """
+    asked = data.get('keypoints_size', 0)
+    if not asked and _is_xfeat(data['keypoints'].removesuffix('+sift')):
+        asked = max(_XFEAT_SIDE, min(size))
+    return 0 if asked == min(size) else asked
+
+
 def detector(name: str, num: int) -> detections.Detector:
-    """The function of pictures behind a name; SuperPoint gives its `num` best points.
+    """The function of pictures behind a name.
+
+    SuperPoint and XFeat give their `num` best points.
 
     NAME+sift has upright SIFT descriptors at the points of another one: those of the
     packaged SuperPoint tell places apart far worse (RESULTS.md).
@@ -88,15 +113,17 @@ def detector(name: str, num: int) -> detections.Detector:
     if name.endswith('+sift'):
         points = detector(name.removesuffix('+sift'), num)
         return lambda images: classical.describe(images, points(images))
-    if name.endswith(('.safetensors', '.pth', '.pt')):
+    if _is_xfeat(name):
+        return _xfeat(name, num)
+    if name.endswith(_FILES):
         return from_weights(name, num)
     if (pathlib.Path(name) / 'checkpoints').is_dir():
         trained = _superpoint_run(name)
         return _superpoint(trained.method, trained.variables, num)
     raise UserError(
-        "data.keypoints must be 'superpoint', 'superpoint+sift', 'sift', 'orb', a "
-        'FILE.npz of points, a FILE.safetensors, a FILE.pth or a workdir of SuperPoint, '
-        f'got {name!r}'
+        "data.keypoints must be 'xfeat', 'superpoint', 'sift', 'orb', one of the first "
+        "two with '+sift', a FILE.npz of points, a file of weights of SuperPoint or "
+        f'XFeat, or a workdir of SuperPoint, got {name!r}'
     )
 
 
@@ -104,6 +131,7 @@ def _provenance(source, data, size) -> dict[str, Any]:
     """All that other points would follow from, in types that JSON keeps."""
     name = str(data['keypoints'])
     options = {key: str(value) for key, value in dict(data.get('options', {})).items()}
+    looked_at = side(data, size)
     return {
         'detector': name,
         'num': data.get('num_detected', 64),
@@ -111,6 +139,8 @@ def _provenance(source, data, size) -> dict[str, Any]:
         'fitted': [data.get('resize', ''), options],
         'pictures': list(identity.of(source)),
         'stamp': _stamp(name.removesuffix('+sift')),
+        # Not in the files of runs that looked at pictures as they are.
+        **({'looked_at': looked_at} if looked_at else {}),
     }
 
 
@@ -143,6 +173,26 @@ def from_weights(path: str | os.PathLike, num: int) -> detections.Detector:
         frame='centred' if model.batch_norm else 'corner',
     )
     return _superpoint(own, {'net': variables}, num)
+
+
+def _is_xfeat(name):
+    return name == 'xfeat' or (
+        name.endswith(_FILES) and os.path.isfile(name) and xfeat.is_file_of(name)
+    )
+
+
+def _xfeat(path, num):
+    variables = xfeat.load(path)
+
+    @jax.jit
+    def run(images):
+        return xfeat.find(variables, image_ops.as_float(images), num)
+
+    def detect(images: np.ndarray) -> detections.Detections:
+        points, descriptors = jax.device_get(run(images))
+        return detections.Detections(points.xy, points.score, descriptors)
+
+    return detect
 
 
 def _superpoint_run(workdir):

@@ -69,7 +69,7 @@ def generic(trained, sources, splits) -> dict[str, float]:
     if splits[0] is None or not chosen or chosen.endswith('.npz'):
         return {}
     try:
-        found = _found(chosen, trained.config.data.num_detected, sources, splits)
+        found = _found(trained.config.data, sources, splits)
     except UserError as error:  # Its files may have moved.
         logging.warning('generic keypoints are not measured: %s', error)
         return {}
@@ -89,12 +89,13 @@ def generic(trained, sources, splits) -> dict[str, float]:
     return metrics.evaluate(trained.method.metrics, *replaced)[0]
 
 
-def _found(name, num, sources, splits) -> list[detections.Detections]:
+def _found(data, sources, splits) -> list[detections.Detections]:
     """Generic keypoints of the splits' pictures, those off the object left out."""
-    detector, found = detection.detector(name, num), []
+    num, found = data.num_detected, []
+    detector = detection.detector(data.keypoints, num)
     for source, split in zip(sources, splits, strict=True):
-        rows = len(split.truth['index'])
-        points = detections.detect(source, detector, num=num, rows=rows)
+        rows, side = len(split.truth['index']), detection.side(data, split.size)
+        points = detections.detect(source, detector, num=num, rows=rows, side=side)
         counts = in_boxes(points.xy, split.size, split.truth)
         found.append(points._replace(score=np.where(counts, points.score, 0)))
     return found

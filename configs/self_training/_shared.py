@@ -15,7 +15,7 @@ def base(data: dict, evaluation: dict, **method):
     return variants.base(
         data={
             'size': 256, 'batch_size': 16, 'keypoints': 'superpoint+sift', 'num_detected': 64,
-            **data,
+            'keypoints_size': 0, **data,
         },
         method={
             'name': 'self_training', 'chapter': 6,

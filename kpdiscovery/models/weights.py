@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from kpdiscovery.models import torch_files, vgg
+from kpdiscovery.models import torch_files, vgg, zoo
 from kpdiscovery.types import Tree, UserError
 
 _FLOATS = ('F16', 'BF16', 'F32', 'F64')  # As safetensors names them.
@@ -172,6 +172,7 @@ def _entries(flat: Mapping[str, Any], table: Table | None) -> dict[str, Entry]:
 
 @contextlib.contextmanager
 def _open(path: str | os.PathLike) -> Iterator[Any]:
+    path = zoo.located(path)
     if not os.path.isfile(path):
         what = 'is a folder' if os.path.isdir(path) else 'there is no such file'
         raise UserError(f'weights {path}: {what}; give a .safetensors or .pth file')

@@ -138,6 +138,36 @@ def sample_bilinear(features: jax.Array, xy: jax.Array) -> jax.Array:
     return top * (1 - fy) + below * fy
 
 
+def sample_bicubic(features: jax.Array, xy: jax.Array) -> jax.Array:
+    """As `sample_bilinear`, of the 4 x 4 pixels around each point.
+
+    Source: [keys1981] with a = -3/4, PyTorch's choice.
+    """
+    h, w = features.shape[-3:-1]
+    low = jnp.floor(jax.lax.stop_gradient(xy))
+    at = lambda axis, step, size: jnp.clip(
+        low[..., axis].astype(jnp.int32) + step, 0, size - 1
+    )
+    across, down = (_cubic(xy[..., axis] - low[..., axis]) for axis in (0, 1))
+    rows = [
+        sum(
+            read_pixels(features, at(0, i, w), at(1, j, h)) * across[i]
+            for i in across
+        ) * down[j]
+        for j in down
+    ]  # fmt: skip
+    return sum(rows[1:], rows[0])
+
+
+def _cubic(fraction):
+    """Weights `[..., 1]` of the pixels -1, 0, 1, 2 after the one before a point."""
+    a = -0.75
+    near = lambda t: ((a + 2) * t - (a + 3)) * t**2 + 1
+    far = lambda t: a * (((t - 5) * t + 8) * t - 4)
+    t = fraction[..., None]
+    return {-1: far(t + 1), 0: near(t), 1: near(1 - t), 2: far(2 - t)}
+
+
 def read_pixels(features: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
     """Features `[..., H, W, C]` at whole pixels `[..., K]`, which must be inside."""
     *lead, h, w, c = features.shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import logging
 import os
@@ -153,6 +154,13 @@ class Folder:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def resized(self, size: tuple[int, int]) -> Folder:
+        """The same rows fitted to another (H, W), none kept in memory."""
+        other = copy.copy(self)
+        other.size = resize_lib.as_size(size)
+        other._cache = {}
+        return other
 
     def __getitem__(self, index: int) -> Row:
         row = self._rows[index]

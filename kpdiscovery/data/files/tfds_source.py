@@ -18,6 +18,7 @@ a missing set spells out. Fields follow the set's features, whatever its name:
 
 from __future__ import annotations
 
+import copy
 import functools
 import logging
 import zlib
@@ -114,6 +115,12 @@ class TfdsSource:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def resized(self, size: tuple[int, int]) -> TfdsSource:
+        """The same rows fitted to another (H, W)."""
+        other = copy.copy(self)
+        other.size = resize_lib.as_size(size)
+        return other
 
     def __getitem__(self, index: int) -> Row:
         example = self._examples[int(self._rows[index])]

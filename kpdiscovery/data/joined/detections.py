@@ -14,8 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from kpdiscovery.data.generated import Generated
-from kpdiscovery.data.joined import Joined, names, plain
+from kpdiscovery.data.joined import Joined, closer, names, plain
 from kpdiscovery.ops import suppression
 from kpdiscovery.types import Source, UserError
 
@@ -41,6 +40,7 @@ def detect(
     *,
     num: int,
     rows: int | None = None,
+    side: int = 0,
     progress: bool | None = None,
 ) -> Detections:
     """The points of every row of a source, or of its first `rows`.
@@ -48,22 +48,27 @@ def detect(
     Args:
         detector: `classical.sift`, `classical.orb`, or any other function of pictures.
         num: P; of more candidates those that `suppress_adaptively` spreads are kept.
+        side: pixels of the shorter side in which it sees the pictures, see
+            `closer.look`; 0: as they are.
         progress: show a bar; None: on a terminal.
 
     Raises:
         UserError: OpenCV is needed and missing.
     """
     source = plain(source)  # Pictures are enough.
+    look = closer.look(source, side)
     total = min(len(source), rows or len(source))
     starts = range(0, total, _BATCH)
     bar = None if progress is None else not progress
     parts = []
     for start in tqdm(starts, desc='finding keypoints', unit='batch', disable=bar):
         batch = np.arange(start, start + _BATCH) % total  # One shape; the end repeats.
-        images, valid = _pictures(source, batch)
+        images, valid, back = look(batch)
         found = detector(images)
         if valid is not None:
             found = _off_padding(found, valid)
+        there = found.score[..., None] > 0
+        found = found._replace(xy=np.where(there, back(found.xy), 0))
         parts.append(spread(found, num))
     return Detections(*(None if leaf[0] is None else np.concatenate(leaf)[:total]
                         for leaf in zip(*parts, strict=True)))  # fmt: skip
@@ -170,16 +175,6 @@ def _in_order(source, found):
 @functools.partial(jax.jit, static_argnums=2)
 def _spread(xy, score, num):
     return suppression.suppress_adaptively(jnp.asarray(xy), jnp.asarray(score), num)
-
-
-def _pictures(source, rows) -> tuple[np.ndarray, np.ndarray | None]:
-    """`[B, H, W, 3]` and, where they were padded, `[B, H, W]` bool."""
-    if isinstance(source, Generated):
-        batch = source.batch(rows)
-        return np.asarray(batch['image']), None
-    read = [source[int(row)] for row in rows]
-    stack = lambda name: np.stack([row[name] for row in read])
-    return stack('image'), stack('pixels_valid') if 'pixels_valid' in read[0] else None
 
 
 def _off_padding(found, valid):

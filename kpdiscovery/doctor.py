@@ -24,11 +24,12 @@ from kpdiscovery import (
     machine,
     methods,
     metrics,
+    starts,
     transfer,
 )
 from kpdiscovery.data import class_labels
 from kpdiscovery.machine import ABSENT, MISSING, OK, Check, Finding, Result
-from kpdiscovery.models import pretrained
+from kpdiscovery.models import pretrained, zoo
 from kpdiscovery.types import Source, UserError, WeightFile
 
 _TORCH_HUB = re.compile(r'-([0-9a-f]{8})\.pth?$')  # The SHA-256 begins so.
@@ -37,28 +38,25 @@ _TORCH_HUB = re.compile(r'-([0-9a-f]{8})\.pth?$')  # The SHA-256 begins so.
 def main(argv: Sequence[str]) -> int:
     """Prints a line a finding; 2 where something needed is missing, else 0."""
     parser = cli.Parser('kpd doctor', description=__doc__)
-    parser.add_argument(
-        'topic', nargs='?', choices=('weights',), help='where to get pretrained weights'
-    )
     parser.add_argument('--config', help='METHOD/DATA[:VARIANT] or FILE.py to check')
     parser.add_argument('--data', help="the config's files, or your own pictures")
     parser.add_argument(
-        '--weights', metavar='FILE', help='a .safetensors or .pth file to check'
+        '--weights',
+        metavar='FILE',
+        help='a .safetensors or .pth file to check, or a name',
     )
     args, overrides = parser.parse(argv)
     if (args.data or overrides) and not args.config:
         raise UserError('--data and --config.KEY=VALUE need --config=NAME')
     found: list[Result] = []
-    if args.topic:
-        print(weights_help())
-    elif not args.weights or args.config:
+    if not args.weights or args.config:
         found += machine.examine()
     if args.config:
         found += examine_config(args.config, overrides, args.data)
     if args.weights:
         found += machine.run([('weights', partial(weights_file, args.weights))])
-    print(*map(_line, found), sep='\n', end='\n' * bool(found))
-    return _conclude(found, args.topic)
+    print(*map(_line, found), sep='\n')
+    return _conclude(found)
 
 
 def examine_config(
@@ -66,6 +64,7 @@ def examine_config(
 ) -> list[Result]:
     """Whether `kpd train` with the same arguments would find all that it needs."""
     try:
+        name, start = starts.chosen(name, overrides)
         settings = config.load(name, overrides)
     except UserError as error:
         return [('config', Finding(MISSING, str(error)))]
@@ -74,35 +73,23 @@ def examine_config(
     method = methods.named(settings.method.get('name'))
     class_labels.expect(settings, method)
     summary = f'{name}: method {settings.method.name}, data {settings.data.source}'
-    found = [('config', Finding(OK, summary)), *_examine_data(settings)]
+    found = [('config', Finding(OK, summary))]
+    if start:
+        found.append(('start', Finding(OK, start)))
+    found += _examine_data(settings)
     return found + machine.run([*_starts(settings), *_weights(settings.method)])
 
 
 def weights_file(path: str | os.PathLike) -> Finding:
     """What is in a file of weights; all its tensors are read."""
-    digest = pretrained.sha256(path)
+    path = zoo.located(path)
+    digest = zoo.sha256(path)
     begin = _TORCH_HUB.search(str(path))
     if begin and not digest.startswith(begin[1]):
         return Finding(MISSING, f'{path}: sha256 {digest}', 'damaged; fetch it again')
     found = pretrained.inspect(path)
     text = f'{found.name}, {found.parameters:,} parameters, all fit'
     return Finding(OK, f'{path}: {text}; sha256 {digest}')
-
-
-def weights_help() -> str:
-    """Where pretrained backbones are."""
-    rows = [
-        f'  {name:10} {pretrained.URL}{file}  ({theirs})'
-        for name, file, theirs in pretrained.PUBLISHED
-    ]
-    return '\n'.join(
-        [
-            'Pretrained backbones (torchvision, ImageNet), to be fetched by yourself:',
-            *rows,
-            "What follows the '-' begins the SHA-256 of the file: compare `sha256sum`.",
-            'They are read as they are; whether one fits: kpd doctor --weights=FILE.pth',
-        ]
-    )
 
 
 def _examine_data(settings: ml_collections.ConfigDict) -> list[Result]:
@@ -206,7 +193,7 @@ def _fits(file: WeightFile) -> Finding:
     """Loads the file as training would."""
     name = f'method.{file.field}'
     if not file.path:
-        mend = f'--config.{name}=FILE, see `kpd doctor weights`'
+        mend = f'--config.{name}=FILE, see `kpd weights`'
         return Finding(MISSING, f'{name}: {file.missing}', mend)
     if not transfer.is_run(file.path):
         file.check(file.path)
@@ -219,14 +206,10 @@ def _line(result: Result) -> str:
     return f'{found.state:8} {name:12} {found.text}{mend}'
 
 
-def _conclude(found: Sequence[Result], topic: str | None) -> int:
+def _conclude(found: Sequence[Result]) -> int:
     count = sum(finding.state == MISSING for _, finding in found)
-    if count:
-        print(f'{count} missing')
-    elif found:
-        print('nothing that is needed is missing')
-    if found and not topic:
-        print('pretrained weights: kpd doctor weights')
+    print(f'{count} missing' if count else 'nothing that is needed is missing')
+    print('pretrained networks: kpd weights')
     return 2 if count else 0
 
 

@@ -10,7 +10,7 @@ from kpdiscovery.configs import variants
 def base(data: dict, evaluation: dict, *, pictures: int = 2_000, **method):
     """Parts of 224 px pictures, from VGG-16's pool4: 14 x 14 cells.
 
-    Give the features with `--config.method.features.weights=FILE` (kpd doctor weights).
+    Give the features with `--config.method.features.weights=FILE` (kpd weights).
     `pictures` are looked at of the training split.
     """
     batch = 8

@@ -1,12 +1,8 @@
-"""Pretrained weights: where they are published, and what is in a file.
-
-Nothing is downloaded here; files are read as they are published.
-"""
+"""What network the weights in a file are of."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -14,26 +10,23 @@ from typing import Any, NamedTuple
 import jax
 from flax import traverse_util
 
-from kpdiscovery.models import backbones, resnet, resnet_weights, superpoint, weights
+from kpdiscovery.models import (
+    backbones,
+    resnet,
+    resnet_weights,
+    superpoint,
+    weights,
+    xfeat,
+)
 from kpdiscovery.types import UserError
 
-URL = 'https://download.pytorch.org/models/'
-PUBLISHED = (  # Backbone, file (after the '-' its SHA-256 begins), torchvision's name.
-    ('resnet18', 'resnet18-f37072fd.pth', 'IMAGENET1K_V1'),
-    ('resnet34', 'resnet34-b627a593.pth', 'IMAGENET1K_V1'),
-    ('resnet50', 'resnet50-0676ba61.pth', 'IMAGENET1K_V1'),
-    ('resnet50', 'resnet50-11ad3fa6.pth', 'IMAGENET1K_V2'),
-    ('resnet101', 'resnet101-63fe2227.pth', 'IMAGENET1K_V1'),
-    ('vgg16', 'vgg16-397923af.pth', 'IMAGENET1K_V1'),
-)
-_BLOCK = 1 << 20  # Bytes read at a time.
 _PARTS = 8  # Of a name, between dots; ours have fewer.
 
 
 class Contents(NamedTuple):
     """What a file of weights holds, every tensor of the network being there."""
 
-    name: str  # One of `backbones.NAMES`, or 'superpoint'.
+    name: str  # One of `backbones.NAMES`, 'superpoint' or 'xfeat'.
     parameters: int  # Statistics included.
 
 
@@ -54,25 +47,11 @@ def inspect(path: str | os.PathLike) -> Contents:
     return Contents(name, sum(leaf.size for leaf in parameters))
 
 
-def sha256(path: str | os.PathLike) -> str:
-    """Hexadecimal digest of a file.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        with open(path, 'rb') as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-    except OSError as error:
-        raise UserError(f'weights {path}: {error.strerror or error}') from None
-    return digest.hexdigest()
-
-
 def _load(path, name):
     if name == 'superpoint':
         return superpoint.load(path)[1]
+    if name == 'xfeat':
+        return xfeat.load(path)
     return backbones.load(path, backbones.build(name))
 
 
@@ -107,4 +86,5 @@ _TENSORS: tuple[tuple[str, Callable[[], set[str]]], ...] = (  # Their names, by 
     ('vgg16', lambda: _keys(weights.vgg16_table())),
     ('superpoint', lambda: _keys(superpoint.table())),  # The public file's.
     ('superpoint', _own_superpoint),
+    ('xfeat', lambda: _keys(xfeat.table())),
 )

@@ -141,7 +141,7 @@ def test_doubtful_annotations_are_told(capsys, tmp_path):
         (['--config=tusk/tetrominos'], 'config', 'did you mean tusk/tetrominoes'),
         (['--config=tusk/folder'], 'train', 'add --data=FOLDER'),
         (['--config=tusk/folder', '--data=/no/where'], 'train', '/no/where: no such'),
-        (['--config=tusk/celeba_wild'], 'weights', 'kpd doctor weights'),
+        (['--config=tusk/celeba_wild'], 'weights', 'kpd weights'),
         ([ANIMALS, '--config.method.network.backbone=vgg16'], 'method', 'be a ResNet'),
         (
             [ANIMALS, '--config.method.network.weights=no.st'],
@@ -224,12 +224,14 @@ def test_a_file_of_torch_is_as_good(capsys, tmp_path):
     assert code == 2 and found['weights'][0][1].endswith('damaged; fetch it again')
 
 
-def test_where_weights_are(capsys):
-    assert cli.main(['doctor', 'weights']) == 0
-    text = capsys.readouterr().out
-    for _, file, _ in pretrained.PUBLISHED:
-        assert f'https://download.pytorch.org/models/{file}' in text
-    assert 'kpd doctor --weights=' in text
+def test_networks_are_known_by_name(capsys, network):
+    code, found = ask(capsys, '--weights=xfeat')
+    assert code == 2 and 'kpd weights xfeat' in found['weights'][0][1]
+    network('xfeat')
+    code, found = ask(capsys, '--weights=xfeat')
+    assert code == 0 and ': xfeat, 660,654' in found['weights'][0][1]
+    code, found = ask(capsys, '--config=self_training/folder:cpu', '--data=/no')
+    assert found['start'] == [('ok', 'pretrained start: xfeat; `:scratch` declines')]
 
 
 def test_mistakes_are_one_line(capsys):

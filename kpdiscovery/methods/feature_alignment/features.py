@@ -73,7 +73,7 @@ class Features:
         if not self.weights:
             raise ValueError(
                 f'features of {self.backbone} need features.weights=FILE '
-                '(kpd doctor weights), the workdir of a classifier of ours, or random'
+                '(kpd weights), the workdir of a classifier of ours, or random'
             )
         network = self._build()
         if self.weights == 'random':

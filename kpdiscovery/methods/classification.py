@@ -20,19 +20,21 @@ from kpdiscovery.types import Batch, State, WeightFile
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A ResNet and where its weights come from; a config section."""
+    """A backbone with batch norm and where its weights come from; a config section."""
 
-    backbone: str = 'resnet50'  # resnet18, resnet34, resnet50 or resnet101.
-    width: int = 64  # Channels of the first convolution; pretrained weights need 64.
+    backbone: str = 'resnet50'  # Or resnet18, 34, 101, or efficientnet_lite0.
+    width: int = 64  # Of its channels; pretrained weights need 64.
     last_stride: int = 2  # 1: the last stage at twice the resolution.
-    small_stem: bool = False  # For pictures of about 64 pixels.
-    weights: str = ''  # A file with torchvision's names; '': random.
+    small_stem: bool = False  # ResNets for pictures of about 64 pixels.
+    weights: str = ''  # A name, or a file with the published ones; '': random.
     frozen_statistics: bool = False  # Batch norm by the running statistics, always.
     dtype: str = 'float32'  # Of convolutions; parameters and reductions stay float32.
 
     def __post_init__(self):
-        if not self.backbone.startswith('resnet'):
-            raise ValueError(f'backbone must be a ResNet, got {self.backbone!r}')
+        if self.backbone == 'vgg16':  # Without batch norm it hardly learns afresh.
+            raise ValueError(
+                f'backbone must be a ResNet or efficientnet_lite0, got {self.backbone!r}'
+            )
         self.build()  # Wrong options are told here.
 
     def build(self) -> backbones.Backbone:
@@ -45,7 +47,12 @@ class Network:
         )
 
     def classifier(self, num_classes: int, **pooling) -> Classifier:
-        """The trunk with a linear layer on what `pooling` makes of its last map."""
+        """The trunk with a linear layer on what `pooling` makes of its last map.
+
+        Of EfficientNet-Lite0 that is the head, not the last stage: it is what ImageNet's
+        classes are linear in, and not negative, which maximum pooling, class activation
+        maps and proposals from filters take for granted.
+        """
         return Classifier(self.build(), num_classes, **pooling)
 
     def weight_file(self, section: str) -> WeightFile:

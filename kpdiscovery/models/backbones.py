@@ -17,9 +17,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.models import resnet, resnet_weights, vgg, weights
+from kpdiscovery.models import efficientnet, resnet, resnet_weights, vgg, weights
+from kpdiscovery.models.efficientnet import EfficientNet
 
-NAMES = (*resnet.SHAPES, 'vgg16')
+NAMES = (*resnet.SHAPES, 'vgg16', 'efficientnet_lite0')
 VGG_TAPS = tuple(
     tap
     for b, widths in enumerate(vgg.VGG16_BLOCKS, start=1)
@@ -28,13 +29,13 @@ VGG_TAPS = tuple(
 
 
 class Backbone(nn.Module):
-    """`net` after ImageNet's normalisation, which happens here and nowhere else.
+    """`net` after the normalisation it was trained with, here and nowhere else.
 
-    Variables are those of `net` under the name 'net'. The two families place their
-    cells differently: see `ResNet` and `Vgg16.strides`.
+    Variables are those of `net` under the name 'net'. The families place their cells
+    differently: see `ResNet`, `EfficientNet` and `Vgg16.strides`.
     """
 
-    net: resnet.ResNet | vgg.Vgg16
+    net: resnet.ResNet | vgg.Vgg16 | EfficientNet
 
     @property
     def strides(self) -> dict[str, int]:
@@ -45,6 +46,11 @@ class Backbone(nn.Module):
     def channels(self) -> dict[str, int]:
         """Channels by map."""
         return self.net.channels
+
+    @property
+    def pyramid(self) -> tuple[str, ...]:
+        """Maps to climb by, the finest first; classifiers pool the last."""
+        return self.net.pyramid
 
     def __call__(
         self, images: jax.Array, *, train: bool = False
@@ -58,7 +64,10 @@ class Backbone(nn.Module):
         Raises:
             ValueError: images of another shape or type, or too small.
         """
-        return self.net(vgg.normalize_imagenet(images), train=train)
+        mean, std = vgg.IMAGENET_MEAN, vgg.IMAGENET_STD
+        if isinstance(self.net, EfficientNet):
+            mean, std = efficientnet.MEAN, efficientnet.STD
+        return self.net(vgg.normalize(images, mean, std), train=train)
 
 
 def build(
@@ -75,12 +84,14 @@ def build(
 
     Args:
         name: one of `NAMES`.
-        width: channels of the first convolution; pretrained weights need 64.
-        last_stride: 1 keeps the last stage of a ResNet at 1/16 (1/8 with small_stem).
+        width: channels of the first convolution (EfficientNet: of two such); others in
+            proportion. Pretrained weights need 64.
+        last_stride: 1 keeps the last stage of a ResNet at 1/16 (1/8 with small_stem), the
+            last two of EfficientNet too.
         small_stem: ResNets for pictures of about 64 pixels; no pretrained weights.
-        taps: the maps of VGG-16, which ends at the last of them; empty: `VGG_TAPS`.
-            ResNets give all of theirs.
-        axis_name: of `pmap`, for ResNets; None under `jit`.
+        taps: the maps of VGG-16 or EfficientNet, which end at the last of them; empty:
+            `VGG_TAPS`, `efficientnet.MAPS`. ResNets give all of theirs.
+        axis_name: of `pmap`, for batch norm; None under `jit`.
         dtype: of the computation; parameters stay float32.
 
     Raises:
@@ -95,10 +106,17 @@ def build(
             raise ValueError('vgg16 has no last_stride and no small_stem')
         blocks = tuple(tuple(w * width // 64 for w in ws) for ws in vgg.VGG16_BLOCKS)
         return Backbone(vgg.Vgg16(tuple(taps) or VGG_TAPS, blocks, dtype))
-    if taps:
-        raise ValueError(f'{name} gives all its maps, {resnet.MAPS}; got taps {taps}')
     if last_stride not in (1, 2):
         raise ValueError(f'last_stride must be 1 or 2, got {last_stride}')
+    if name == 'efficientnet_lite0':
+        if small_stem:
+            raise ValueError('efficientnet_lite0 has no small_stem')
+        maps = tuple(taps) or efficientnet.MAPS
+        return Backbone(
+            EfficientNet(width, last_stride, maps, axis_name=axis_name, dtype=dtype)
+        )
+    if taps:
+        raise ValueError(f'{name} gives all its maps, {resnet.MAPS}; got taps {taps}')
     net = resnet.make(
         name,
         width=width,
@@ -111,14 +129,18 @@ def build(
 
 
 def load(path: str | os.PathLike, backbone: Backbone) -> dict[str, Any]:
-    """Variables of a backbone from a file of weights with torchvision's names.
+    """Variables of a backbone from a file with torchvision's or the common port's names.
 
     Raises:
-        UserError: as `resnet_weights.load` and `weights.load`.
+        UserError: as `published.load` and `weights.load`.
     """
     net = backbone.net
-    if isinstance(net, resnet.ResNet):
-        loaded = resnet_weights.load(path, net)
+    if not isinstance(net, vgg.Vgg16):
+        loaded = (
+            efficientnet.load(path, net)
+            if isinstance(net, EfficientNet)
+            else resnet_weights.load(path, net)
+        )
         return {name: {'net': tree} for name, tree in loaded.items()}
     image = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
     like = jax.eval_shape(net.init, jax.random.key(0), image)['params']

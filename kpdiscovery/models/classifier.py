@@ -12,14 +12,12 @@ from kpdiscovery.models.backbones import Backbone
 from kpdiscovery.ops import pooling as pooling_ops
 from kpdiscovery.ops import precision
 
-_LAST = 'stage4'  # The backbone's map that is pooled.
-
 
 class Classified(NamedTuple):
     """What a classifier says of pictures."""
 
     logits: jax.Array  # [B, classes] float32.
-    features: jax.Array  # [B, h, w, C], of the backbone's last stage.
+    features: jax.Array  # [B, h, w, C], the last of the backbone's `pyramid`.
 
 
 class Classifier(nn.Module):
@@ -33,12 +31,13 @@ class Classifier(nn.Module):
     @property
     def stride(self) -> int:
         """Pixels a cell of the features."""
-        return self.backbone.strides[_LAST]
+        return self.backbone.strides[self.backbone.pyramid[-1]]
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> Classified:
         """`[B, H, W, 3]`; `train` normalises by the batch's statistics."""
-        features = self.backbone(images, train=train)[_LAST]
+        maps = self.backbone(images, train=train)
+        features = maps[self.backbone.pyramid[-1]]
         pooled = pooling_ops.pool(features, self.pooling, epsilon=self.epsilon)
         return Classified(
             nn.Dense(self.num_classes, name='classifier')(pooled), features

@@ -41,6 +41,11 @@ class Conv(nn.Module):
         return conv(x)
 
 
+def normal(key, shape, dtype, deviation: float) -> jax.Array:
+    """A kernel of normal deviates; drawn flat, for the reason above."""
+    return deviation * jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape)
+
+
 def check_divisible(shape: tuple[int, ...], step: int, reason: str) -> None:
     """Raise ValueError unless H and W of `[B, H, W, C]` are multiples of `step`."""
     if shape[1] % step or shape[2] % step:

@@ -12,6 +12,8 @@ from flax import traverse_util
 
 from kpdiscovery.models import (
     backbones,
+    efficientnet,
+    published,
     resnet,
     resnet_weights,
     superpoint,
@@ -73,7 +75,12 @@ def _keys(table: Mapping[str, weights.Entry]) -> set[str]:
 @functools.cache
 def _resnet(name: str) -> set[str]:
     model: Any = resnet.make(name, num_classes=0)
-    return _keys(resnet_weights.table(resnet_weights.like(model)))
+    return _keys(published.table(resnet_weights.FAMILY, published.like(model)))
+
+
+def _efficientnet() -> set[str]:
+    like = published.like(efficientnet.EfficientNet())
+    return _keys(published.table(efficientnet.FAMILY, like))
 
 
 def _own_superpoint() -> set[str]:
@@ -83,6 +90,7 @@ def _own_superpoint() -> set[str]:
 
 _TENSORS: tuple[tuple[str, Callable[[], set[str]]], ...] = (  # Their names, by network.
     *((name, functools.partial(_resnet, name)) for name in resnet.SHAPES),
+    ('efficientnet_lite0', _efficientnet),
     ('vgg16', lambda: _keys(weights.vgg16_table())),
     ('superpoint', lambda: _keys(superpoint.table())),  # The public file's.
     ('superpoint', _own_superpoint),

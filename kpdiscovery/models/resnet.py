@@ -14,6 +14,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from kpdiscovery.models.conv import normal
+
 MAPS = ('stem', 'stage1', 'stage2', 'stage3', 'stage4')
 EXPANSION = 4  # A bottleneck's output over its 3x3 convolution, in channels.
 
@@ -69,6 +71,11 @@ class ResNet(nn.Module):
         wider = EXPANSION if self.bottleneck else 1
         stages = [wider * self.width * 2**i for i in range(4)]
         return dict(zip(MAPS, (self.width, *stages), strict=True))
+
+    @property
+    def pyramid(self) -> tuple[str, ...]:
+        """The maps, the finest first; classifiers pool the last."""
+        return MAPS
 
     @nn.compact
     def __call__(
@@ -195,6 +202,4 @@ def _norm(train, axis_name, dtype, name):
 def _he_normal(key, shape, dtype=jnp.float32):
     """He normal by fan out: the gradient keeps its variance through ReLUs."""
     h, w, _, out = shape
-    # Drawn flat: XLA:CPU takes ten times longer to compile a draw of four axes.
-    flat = jax.random.normal(key, (math.prod(shape),), dtype)
-    return (flat * math.sqrt(2 / (h * w * out))).reshape(shape)
+    return normal(key, shape, dtype, math.sqrt(2 / (h * w * out)))

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from kpdiscovery.types import Array
 
+Color = tuple[float, float, float]
 Blocks = tuple[tuple[int, ...], ...]  # Widths of the convolutions between poolings.
 VGG16_BLOCKS: Blocks = (
     (64, 64),
@@ -52,6 +53,11 @@ class Vgg16(nn.Module):
     def channels(self) -> dict[str, int]:
         """Channels by tap."""
         return {tap: channels for tap, (_, channels) in self._sizes().items()}
+
+    @property
+    def pyramid(self) -> tuple[str, ...]:
+        """As other backbones have it: all taps."""
+        return self.taps
 
     @nn.compact
     def __call__(
@@ -109,12 +115,16 @@ class Vgg16(nn.Module):
 
 def normalize_imagenet(image: Array) -> jax.Array:
     """`[..., 3]` floats in [0, 1] to the scale ImageNet networks expect, float32."""
+    return normalize(image, IMAGENET_MEAN, IMAGENET_STD)
+
+
+def normalize(image: Array, mean: Color, std: Color) -> jax.Array:
+    """`[..., 3]` floats in [0, 1] less `mean`, over `std`: float32."""
     image = jnp.asarray(image)
     if image.shape[-1:] != (3,) or not jnp.issubdtype(image.dtype, jnp.floating):
         raise ValueError(
             f'image must be [..., 3] floats in [0, 1], got {image.dtype} {image.shape}'
         )
     shape = (1,) * (image.ndim - 1) + (3,)
-    mean = jnp.array(IMAGENET_MEAN, jnp.float32).reshape(shape)
-    std = jnp.array(IMAGENET_STD, jnp.float32).reshape(shape)
-    return (image.astype(jnp.float32) - mean) / std
+    shift, scale = (jnp.array(v, jnp.float32).reshape(shape) for v in (mean, std))
+    return (image.astype(jnp.float32) - shift) / scale

@@ -1,4 +1,4 @@
-"""The network that weighs pixels: a ResNet and a decoder with skips."""
+"""The network that weighs pixels: a backbone and a decoder with skips."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import jax.numpy as jnp
 
 from kpdiscovery.models.backbones import Backbone
 from kpdiscovery.models.conv import Conv
-
-_SKIPS = ('stage3', 'stage2', 'stage1', 'stem')
 
 
 class UpBlock(nn.Module):
@@ -39,7 +37,7 @@ class WeightMap(nn.Module):
     """Pictures `[B, H, W, 3]` in [0, 1] to maps `[B, H, W]` in (0, 1), float32.
 
     Blocks have as many channels as the maps they are joined with, the last half of the
-    stem's. With ResNet-18 14,405,571 parameters.
+    finest map's. With ResNet-18 14,405,571 parameters.
 
     Source: [shaharabany2021], section 3, in our reading (enlarged bilinearly,
     then joined; batch norm after both convolutions).
@@ -51,8 +49,9 @@ class WeightMap(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
         maps = self.backbone(images, train=train)
-        x = maps['stage4']
-        for number, name in enumerate(_SKIPS, start=1):
+        *skips, last = self.backbone.pyramid
+        x = maps[last]
+        for number, name in enumerate(reversed(skips), start=1):
             skip = maps[name]
             x = jnp.concatenate([_enlarge(x, skip.shape[1:3]), skip], axis=-1)
             width = skip.shape[-1]
@@ -60,8 +59,8 @@ class WeightMap(nn.Module):
                 x, train=train
             )
         x = _enlarge(x, images.shape[1:3])
-        last = UpBlock(x.shape[-1] // 2, 1, True, self.dtype, name='up5')
-        return jax.nn.sigmoid(last(x, train=train)[..., 0].astype(jnp.float32))
+        top = UpBlock(x.shape[-1] // 2, 1, True, self.dtype, name='up5')
+        return jax.nn.sigmoid(top(x, train=train)[..., 0].astype(jnp.float32))
 
 
 def _enlarge(x, size):

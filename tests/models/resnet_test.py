@@ -7,7 +7,7 @@ import pytest
 from flax import traverse_util
 from jax.sharding import NamedSharding, PartitionSpec
 
-from kpdiscovery.models import resnet, resnet_weights
+from kpdiscovery.models import published, resnet
 from tests.models import torch_resnet
 
 SMALL = resnet.ResNet((1, 1, 1, 1), width=4)
@@ -27,7 +27,7 @@ def drawn(model, seed=0):
         spread = np.sqrt(2 / np.prod(leaf.shape[:-1])) if 'kernel' in name else 0.1
         return rng.normal(size=leaf.shape, scale=spread).astype(np.float32)
 
-    shapes = flat(resnet_weights.like(model))
+    shapes = flat(published.like(model))
     leaves = {name: draw(name, leaf) for name, leaf in shapes.items()}
     return traverse_util.unflatten_dict(leaves, sep='/')
 
@@ -39,7 +39,7 @@ def pictures(*shape, seed=1):
 def ours(tensors, model):
     """Variables from torchvision's tensors, by rules of its own."""
     variables = {}
-    for name in flat(resnet_weights.like(model)):
+    for name in flat(published.like(model)):
         *where, leaf = name.split('/')[1:]
         module = '.'.join(where).replace('_', '.')
         stat = {'mean': 'running_mean', 'var': 'running_var', 'bias': 'bias'}
@@ -61,7 +61,7 @@ def ours(tensors, model):
     ],
 )
 def test_parameter_counts_are_the_published_ones(name, classes, count):
-    params = resnet_weights.like(resnet.make(name, num_classes=classes))['params']
+    params = published.like(resnet.make(name, num_classes=classes))['params']
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == count
 
 
@@ -112,7 +112,7 @@ def test_strides_and_channels_are_those_of_the_maps(name, last_stride, small_ste
         sides = [-(-side // model.strides[name]) for side in (75, 98)]
         assert value.shape == (1, *sides, model.channels[name]), name
     assert model.strides['stage4'] == 16 * last_stride // (2 if small_stem else 1)
-    other = resnet_weights.like(model.clone(last_stride=3 - last_stride))
+    other = published.like(model.clone(last_stride=3 - last_stride))
     assert jax.tree.all(jax.tree.map(lambda a, b: a.shape == b.shape, variables, other))
 
 
@@ -193,7 +193,7 @@ def test_bfloat16_computes_low_and_keeps_float32_variables():
     low = SMALL.clone(dtype=jnp.bfloat16, num_classes=3)
     images = pictures(4, 32, 32, 3)
     variables = drawn(low)
-    shapes = resnet_weights.like(low)
+    shapes = published.like(low)
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {jnp.dtype('float32')}
     run = functools.partial(low.apply, train=True, mutable=['batch_stats'])
     maps, new = jax.eval_shape(run, variables, images)
@@ -206,7 +206,7 @@ def test_bfloat16_computes_low_and_keeps_float32_variables():
 
 
 def test_kernels_start_he_normal_by_fan_out():
-    shapes = resnet_weights.like(SMALL)
+    shapes = published.like(SMALL)
     model = SMALL.clone(width=16)
     variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
     params = variables['params']
@@ -228,7 +228,7 @@ def test_kernels_start_he_normal_by_fan_out():
 )
 def test_options_that_make_no_network(options, message):
     with pytest.raises(ValueError, match=message):
-        resnet_weights.like(resnet.ResNet(**options))
+        published.like(resnet.ResNet(**options))
 
 
 def test_wrong_images_and_unknown_names():

@@ -4,7 +4,7 @@ import pytest
 from flax import traverse_util
 from safetensors.numpy import save_file
 
-from kpdiscovery.models import resnet, resnet_weights
+from kpdiscovery.models import published, resnet, resnet_weights
 from kpdiscovery.types import UserError
 from tests.models import torch_resnet
 
@@ -40,10 +40,10 @@ def test_every_tensor_lands_where_it_belongs(tmp_path, name, prefix):
     content = tensors(name, prefix=prefix)
     outside = {'classifier.weight': np.zeros(3, np.float32)} if prefix else {}
     variables = resnet_weights.load(saved(tmp_path, content | outside), model)
-    like = resnet_weights.like(model)
+    like = published.like(model)
     assert jax.tree.structure(variables) == jax.tree.structure(like)
     leaves = traverse_util.flatten_dict(variables, sep='/')
-    table = resnet_weights.table(like, prefix=prefix)
+    table = published.table(resnet_weights.FAMILY, like, prefix=prefix)
     assert {entry.key for entry in table.values()} == {
         key for key in content if 'num_batches' not in key
     }
@@ -74,7 +74,10 @@ def test_every_tensor_lands_where_it_belongs(tmp_path, name, prefix):
     ],
 )
 def test_names_by_hand(ours, theirs):
-    assert resnet_weights.table(resnet_weights.like(MODEL))[ours].key == theirs
+    assert (
+        published.table(resnet_weights.FAMILY, published.like(MODEL))[ours].key
+        == theirs
+    )
 
 
 def test_a_trunk_leaves_the_classifier_and_counters_alone(tmp_path):
@@ -122,7 +125,7 @@ def test_no_resnet_at_all(tmp_path):
 
 def test_several_networks_in_one_file(tmp_path):
     content = tensors(prefix='student.') | tensors(prefix='teacher.')
-    want = "several ResNets in it, 'student.', 'teacher.'; save the tensors of one"
+    want = "several networks in it, 'student.', 'teacher.'; save the tensors of one"
     assert want in refusal(tmp_path, content)
 
 

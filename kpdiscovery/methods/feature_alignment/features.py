@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from kpdiscovery.methods.superpoint.method import superpoint_of_run
-from kpdiscovery.models import backbones, superpoint, vgg, weights
+from kpdiscovery.models import backbones, efficientnet, superpoint, vgg, weights
 from kpdiscovery.ops import cells, precision, vectors
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.types import Batch, Run, UserError, WeightFile
@@ -30,9 +30,9 @@ class Features:
 
     backbone: str = 'vgg16'
     map: str = 'pool4'  # Of the backbone; of SuperPoint 'trunk' or 'descriptor'.
-    weights: str = ''  # A file, or the workdir of a classifier; 'random'.
-    width: int = 64  # Channels of the first convolution; pretrained weights need 64.
-    last_stride: int = 2  # 1: a ResNet's last stage at twice the resolution.
+    weights: str = ''  # A name, a file, or the workdir of a classifier; 'random'.
+    width: int = 64  # Of its channels; pretrained weights need 64.
+    last_stride: int = 2  # 1: the last stage at twice the resolution, not of VGG-16.
     small_stem: bool = False  # ResNets for pictures of about 64 pixels.
     dtype: str = 'float32'  # Of convolutions.
 
@@ -42,6 +42,8 @@ class Features:
         maps: tuple[str, ...] = _SUPERPOINT
         if self.backbone == 'vgg16':
             maps = tuple(name for name, _ in vgg.layers())
+        elif self.backbone == 'efficientnet_lite0':
+            maps = efficientnet.MAPS
         elif self.backbone != 'superpoint':
             maps = tuple(self._build().channels)
         if self.map not in maps:
@@ -105,7 +107,7 @@ class Features:
             width=self.width,
             last_stride=self.last_stride,
             small_stem=self.small_stem,
-            taps=(self.map,) if self.backbone == 'vgg16' else (),
+            taps=() if self.backbone.startswith('resnet') else (self.map,),
             dtype=jnp.dtype(self.dtype),
         )
 

@@ -176,8 +176,9 @@ def test_weights_that_are_not_there(tmp_path, monkeypatch):
     monkeypatch.setattr(detection, 'PACKAGED', tmp_path / 'none.safetensors')
     with pytest.raises(UserError, match='no SuperPoint weights come with this package'):
         detection.detector('superpoint', 5)
-    with pytest.raises(UserError, match='no such file'):
-        detection.detector(str(tmp_path / 'x.safetensors'), 5)
+    for name in ('x.safetensors', 'x.pth', 'x.pt'):
+        with pytest.raises(UserError, match='no such file'):
+            detection.detector(str(tmp_path / name), 5)
 
 
 def test_sift_describes_the_points_of_another(corners, rng):

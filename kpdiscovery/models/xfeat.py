@@ -25,6 +25,9 @@ THRESHOLD = 0.05  # Least probability of a point.
 WINDOW = 5  # Pixels, of suppression among the probabilities.
 RADIUS = 4  # Pixels, of suppression among the points: ours, see RESULTS.md.
 _CANDIDATES = 512  # Points before it.
+# Pixels from where the published network finds a point to what it marks: found by
+# mirroring pictures and turning them upside down (RESULTS.md).
+OFFSET = (-0.4, 1.7)
 _EPSILON = 1e-5
 _BLOCKS = {  # Width, kernel and stride of every layer.
     'block1': ((4, 3, 1), (8, 3, 2), (8, 3, 1), (24, 3, 2)),
@@ -123,7 +126,9 @@ def read_points(
     read = heatmaps.sample_bicubic(vectors.normalize(maps.descriptors), cell)
     there = found.valid[..., None]
     seen = tuple(STRIDE * side for side in maps.logits.shape[1:3])
-    xy = coordinates.resize_points(found.xy, seen, size)
+    limit = jnp.array([seen[1] - 1.0, seen[0] - 1.0]).reshape(1, 1, 2)
+    marked = jnp.clip(found.xy + jnp.array(OFFSET).reshape(1, 1, 2), 0, limit)
+    xy = coordinates.resize_points(marked, seen, size)
     found = found.replace(xy=jnp.where(there, xy, 0))
     return found, jnp.where(there, vectors.normalize(read), 0)
 

@@ -1,5 +1,6 @@
 """`data.keypoints`: found once for the training split, kept in the workdir."""
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +8,7 @@ from PIL import Image
 from kpdiscovery import cli, config, data, detection, methods, transfer
 from kpdiscovery.data.files.folder import Folder
 from kpdiscovery.data.joined import Joined, detections
+from kpdiscovery.models import weights, xfeat
 from kpdiscovery.types import UserError
 
 
@@ -86,6 +88,21 @@ def test_all_that_points_follow_from_is_known(source, tmp_path, monkeypatch, cha
         found = detection.prepare(source, section, tmp_path / 'w')
         after.append((len(calls), found.fields['detected'].max()))
     assert after == [(0, 3) if change == 'file' else (2, 6)] * 2
+
+
+def test_the_size_looked_at_is_known(source, tmp_path, monkeypatch):
+    """And is no news to runs that looked at pictures as they are."""
+    seen = []
+    mine = lambda images: seen.append(images.shape[1]) or finder(images)
+    monkeypatch.setitem(detection.CLASSICAL, 'mine', mine)
+    size = source[0]['image'].shape[0]
+    for asked in (None, 0, size, 2 * size, 2 * size):
+        section = {'keypoints': 'mine'}
+        section |= {} if asked is None else {'keypoints_size': asked}
+        found = detection.prepare(source, section, tmp_path)
+    assert seen == [size, 2 * size]
+    score, xy = found.fields['detected_score'], found.fields['detected']
+    np.testing.assert_allclose(xy[score > 0.5], np.tile([[2.25, 2.75]], (5, 1)))
 
 
 def test_a_file_of_points(source, tmp_path):
@@ -191,6 +208,34 @@ def test_sift_describes_the_points_of_another(corners, rng):
     assert found.descriptors.shape == (2, 9, 128)
     length = np.linalg.norm(found.descriptors[0], axis=-1)
     np.testing.assert_allclose(length, own.score[0] > 0, atol=1e-5)
+
+
+# XFeat.
+
+
+@pytest.fixture(scope='module')
+def xfeat_file(tmp_path_factory):
+    """Random weights."""
+    path = tmp_path_factory.mktemp('xfeat') / 'random.safetensors'
+    keys = iter(jax.random.split(jax.random.key(0), 200))
+    draw = lambda leaf: 0.1 + jax.random.uniform(next(keys), leaf.shape)
+    weights.save(path, jax.tree.map(draw, xfeat.like()), xfeat.table())
+    return str(path)
+
+
+def test_a_file_of_xfeat_is_told_by_its_tensors(xfeat_file, rng):
+    images = rng.integers(0, 255, (2, 32, 40, 3), np.uint8)
+    found = detection.detector(xfeat_file, 6)(images)
+    assert found.xy.shape == (2, 6, 2) and found.descriptors.shape == (2, 6, 64)
+
+
+def test_xfeat_enlarges_small_pictures(xfeat_file):
+    side = lambda name, size, asked=0: detection.side(
+        {'keypoints': name, 'keypoints_size': asked}, size
+    )
+    assert side(xfeat_file, (64, 64)) == side('xfeat+sift', (300, 64)) == 256
+    assert side('xfeat', (300, 400)) == 0 and side('xfeat', (64, 64), 160) == 160
+    assert side('sift', (64, 64)) == 0 and side('superpoint', (64, 64), 160) == 160
 
 
 def test_packaged_weights_find_corners():

@@ -25,6 +25,9 @@ THRESHOLD = 0.05  # Least probability of a point.
 WINDOW = 5  # Pixels, of suppression among the probabilities.
 RADIUS = 4  # Pixels, of suppression among the points: ours, see RESULTS.md.
 _CANDIDATES = 512  # Points before it.
+# Pixels from where the published network finds a point to what it marks: found by
+# mirroring pictures and turning them upside down (RESULTS.md).
+OFFSET = (-0.4, 1.7)
 _EPSILON = 1e-5
 _BLOCKS = {  # Width, kernel and stride of every layer.
     'block1': ((4, 3, 1), (8, 3, 2), (8, 3, 1), (24, 3, 2)),
@@ -107,15 +110,25 @@ def find(variables: Any, images: jax.Array, num: int) -> tuple[Keypoints, jax.Ar
         Keypoints `[B, K]` in pixels of `images`, the best first, and `[B, K, 64]` of
         unit length; both 0 where there are fewer points.
     """
-    before = images.shape[1:3]
-    after = tuple(max(STEP, round(side / STEP) * STEP) for side in before)
-    gray = image_ops.resize(images, after).mean(axis=-1, keepdims=True)
+    size = images.shape[1:3]
+    whole = tuple(max(STEP, round(side / STEP) * STEP) for side in size)
+    gray = image_ops.resize(images, whole).mean(axis=-1, keepdims=True)
     maps: Any = XFeat().apply(variables, gray)
+    return read_points(maps, size, num)
+
+
+def read_points(
+    maps: Maps, size: tuple[int, ...], num: int
+) -> tuple[Keypoints, jax.Array]:
+    """`find` of maps: points in pixels of (H, W) `size`, whatever size was looked at."""
     found = _peaks(maps, num)
     cell = coordinates.pixel_to_cell(found.xy, STRIDE)
     read = heatmaps.sample_bicubic(vectors.normalize(maps.descriptors), cell)
     there = found.valid[..., None]
-    xy = coordinates.resize_points(found.xy, after, before)
+    seen = tuple(STRIDE * side for side in maps.logits.shape[1:3])
+    limit = jnp.array([seen[1] - 1.0, seen[0] - 1.0]).reshape(1, 1, 2)
+    marked = jnp.clip(found.xy + jnp.array(OFFSET).reshape(1, 1, 2), 0, limit)
+    xy = coordinates.resize_points(marked, seen, size)
     found = found.replace(xy=jnp.where(there, xy, 0))
     return found, jnp.where(there, vectors.normalize(read), 0)
 

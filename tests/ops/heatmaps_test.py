@@ -167,6 +167,18 @@ def test_sampling_agrees_with_scipy(rng):
         np.testing.assert_allclose(got[:, c], want, atol=1e-5)
 
 
+def test_bicubic_reading():
+    """In the middle of four pixels -3/32, 19/32, 19/32, -3/32 of each; borders repeat."""
+    column = np.zeros((5, 6, 2), np.float32)
+    column[:, 3] = 32, 64
+    xy = np.array([[1.5, 2.0], [2.5, 2.0], [3.0, 4.0], [9.0, 1.0]], np.float32)
+    read = jax.jit(heatmaps.sample_bicubic)
+    want = np.array([-3, 19, 32, 0], np.float32)
+    np.testing.assert_allclose(read(column, xy), want[:, None] * [1, 2], atol=1e-5)
+    turned = read(column.swapaxes(0, 1), xy[:, ::-1])
+    np.testing.assert_allclose(turned, want[:, None] * [1, 2], atol=1e-5)
+
+
 def test_whole_pixels_are_read_as_they_are(rng):
     features = rng.normal(size=(2, 5, 4, 3)).astype(np.float32)
     y, x = np.mgrid[:5, :4]

@@ -77,7 +77,7 @@ def read_generic(method, state: State, batch: Batch, labels: Tree) -> Tree:
     if 'detected' not in batch:
         raise ValueError(
             "self_training starts from generic keypoints: set data.keypoints to 'sift', "
-            "'orb', 'superpoint', 'superpoint+sift' or a FILE.npz"
+            "'orb', 'superpoint', 'superpoint+sift', 'xfeat' or a FILE.npz"
         )
     if method.chapter == 5 and 'detected_descriptors' not in batch:
         raise ValueError(

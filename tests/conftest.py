@@ -122,16 +122,6 @@ def shared_data():
     return SHARED_DATA
 
 
-@pytest.fixture
-def network():
-    """Function from a pretrained network's name to its file; skips where it is absent."""
-
-    def find(name):
-        pytest.skip('network not present')
-
-    return find
-
-
 @pytest.fixture(scope='session')
 def tpu_topology():
     """Function from a topology's name to its chips, without any TPU; needs libtpu.

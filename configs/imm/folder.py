@@ -2,8 +2,9 @@
 
     kpd train --config=imm/folder:cpu --data=FOLDER --workdir=DIR
 
-Needs a VGG-16: `--config.method.vgg_weights=FILE`; `:cpu`, 32 px, compares pixels: 25
-minutes on about half a core. The default: not run.
+Needs EfficientNet-Lite0, or `--config.method.perceptual=vgg16` as in the paper
+(docs/methods/imm.md); `:cpu`, 32 px, compares pixels: 25 minutes on about half a core. The
+default: not run.
 """
 
 from kpdiscovery.configs import variants

@@ -23,6 +23,11 @@ def views(pad, scale, scale_jitter, bend, offset, rotation, fill=0.0) -> dict:
     }  # fmt: skip
 
 
+def pretrained(c) -> None:
+    """Pictures compared in EfficientNet-Lite0's maps (`kpd weights efficientnet_lite0`)."""
+    c.method.update(reconstruction='perceptual', perceptual='efficientnet_lite0')
+
+
 def small(c, *, resolution: int, window: int) -> None:
     """A network that learns on two CPU cores, at `resolution` px inside.
 

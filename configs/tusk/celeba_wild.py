@@ -1,10 +1,10 @@
 """TUSK on CelebA in the wild: 80 px, K = 4, M = 32, perceptual loss; not run.
 
-    kpd train --config=tusk/celeba_wild --data=FOLDER --workdir=DIR \
-        --config.method.vgg_weights=vgg16-397923af.pth
+    kpd train --config=tusk/celeba_wild --data=FOLDER --workdir=DIR
 
-FOLDER holds the unaligned pictures (partition 0 without MAFL's test part, faces of more
-than 30 % of the picture) and an `annotations.npz` with five points, the eyes first.
+Needs VGG-16 (`kpd weights vgg16 --file=FILE`). FOLDER holds the unaligned pictures
+(partition 0 without MAFL's test part, faces of more than 30 % of the picture) and an
+`annotations.npz` with five points, the eyes first.
 Paper (table 3): 18.49 % of the eye distance over the MAFL test faces. `:code` weighs
 equivariance as the released code does.
 """
@@ -22,7 +22,8 @@ def get_config(arg: str = ''):
             'num_prototypes': 32,
             'window': 21,
             'reconstruction': 'perceptual',
-            'vgg_weights': '',
+            'perceptual': 'vgg16',
+            'perceptual_weights': '',
             'heat_weight': 0.05,
             'feature_weight': 500.0,
             'views': _shared.views('reflect', 0.9, 0.05, 0.05, 0.05, 0.25),
@@ -39,7 +40,7 @@ def code(c):
 
 def smoke(c):
     _shared.smoke(c)
-    c.method.reconstruction = 'mse'  # VGG16 is no smoke.
+    c.method.reconstruction = 'mse'  # VGG-16 is no smoke.
 
 
 VARIANTS = {'code': code, 'smoke': smoke}

@@ -39,21 +39,26 @@ class ImageGeneration(Method):
     groups: int = 32
     views: Views = Views(pad='reflect')
     reconstruction: str = 'perceptual'
-    vgg_weights: str = ''
+    perceptual: str = 'efficientnet_lite0'  # Or 'vgg16', the paper's: `reconstruction`.
+    perceptual_weights: str = ''  # Its file; '': the one of its name.
 
     metrics = ('landmark_nme', 'landmark_spread', 'landmark_repeatability')
     sections: ClassVar = {'views': Views}
     ordered = True
 
     def __post_init__(self):
-        check_choices(self, reconstruction=reconstruction.KINDS)
+        check_choices(
+            self,
+            reconstruction=reconstruction.KINDS,
+            perceptual=tuple(reconstruction.NETWORKS),
+        )
 
     @property
     def num_labels(self) -> int:
         return self.num_keypoints
 
     def weight_files(self) -> tuple[WeightFile, ...]:
-        return reconstruction.weight_files(self.reconstruction, self.vgg_weights)
+        return reconstruction.weight_files(self)
 
     def phases(self, config) -> tuple[Phase, ...]:
         section = config['phases']['train']
@@ -71,7 +76,7 @@ class ImageGeneration(Method):
         scores, detector = self._unet(self.num_keypoints).init_with_output(key, images)
         seen = jnp.concatenate([images, scores], axis=-1)
         renderer = self._unet(3).init(jax.random.fold_in(key, 1), seen)
-        frozen = reconstruction.networks(self.reconstruction, self.vgg_weights)
+        frozen = reconstruction.networks(self)
         nets = {'detector': detector['params'], 'renderer': renderer['params']}
         return learning.start({**nets, **frozen}, update, _GROUPS)
 
@@ -89,7 +94,7 @@ class ImageGeneration(Method):
         maps = heatmaps.gaussian_heatmaps(xy, size, sigma=sigma)
         seen = jnp.concatenate([pair.first, maps], axis=-1)
         drawn = self._unet(3).apply({'params': variables['renderer']}, seen)
-        error = reconstruction.loss(self.reconstruction, variables, drawn, pair.second)
+        error = reconstruction.loss(self, variables, drawn, pair.second)
         apart = losses.squared_error(here, to_first(pair.warp, xy, size))
         crowd = losses.crowding(xy, reach=sigma).mean()
         follow = apart.mean() / max(size) ** 2

@@ -33,7 +33,7 @@ class Hostile(Method):
     features: int = 3
     num_classes: int = 0
     reconstruction: str = 'perceptual'
-    vgg_weights: str = 'nowhere.safetensors'
+    perceptual_weights: str = 'nowhere.safetensors'
     weights: str = 'nowhere'
     first_weights: str = 'neither'
     network: str = 'mine'
@@ -116,8 +116,8 @@ def test_fields_that_are_no_options_of_predict_are_not_set(place, option, capsys
 
 def test_settings_that_are_not_declared_free_are_not_free(place, capsys):
     argv = ['train', '--config=c.py', '--data=data', '--workdir=run']
-    assert cli.main([*argv, '--config.method.vgg_weights=other']) == 2
-    assert 'method.vgg_weights' in capsys.readouterr().err
+    assert cli.main([*argv, '--config.method.perceptual_weights=other']) == 2
+    assert 'method.perceptual_weights' in capsys.readouterr().err
 
 
 def test_names_of_the_contract_are_no_fields():

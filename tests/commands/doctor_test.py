@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from kpdiscovery import cli, detection, doctor, machine
 from kpdiscovery.models import pretrained
 from kpdiscovery.types import UserError
-from tests.models import torch_resnet, torch_writer
+from tests.models import torch_efficientnet, torch_resnet, torch_writer
 
 SMOKE = '--config=tusk/tetrominoes:smoke'
 ANIMALS = '--config=lmpnet/critters:smoke'
@@ -200,6 +200,9 @@ def test_a_small_network_is_not_taken_for_a_larger_one(tmp_path, monkeypatch):
         path = tmp_path / f'{name}.safetensors'
         save_file({f'model.{key}': value for key, value in tensors.items()}, path)
         assert pretrained.inspect(path) == (name, 3)
+    path = tmp_path / 'lite0.safetensors'
+    save_file(torch_efficientnet.tensors(), path)
+    assert pretrained.inspect(path) == ('efficientnet_lite0', 3)
 
 
 def test_superpoint_as_packaged():

@@ -84,5 +84,5 @@ def test_the_target_is_drawn_from_its_landmarks_alone():
 
 
 def test_needs_weights_for_the_perceptual_loss():
-    with pytest.raises(UserError, match='needs VGG16 weights'):
-        start(reconstruction='perceptual')
+    with pytest.raises(UserError, match=r'weights no\.st: there is no such file'):
+        start(reconstruction='perceptual', perceptual_weights='no.st')

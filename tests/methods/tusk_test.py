@@ -302,15 +302,18 @@ def test_whitened_descriptors_of_a_batch_are_spread(batch, images):
 
 
 def test_unknown_switches_are_named():
-    names = ('parity', 'reconstruction', 'clustering', 'normalize_features')
+    names = (
+        'parity', 'reconstruction', 'perceptual', 'clustering', 'normalize_features',
+    )  # fmt: skip
     for name, value in ((name, 'x') for name in names):
         with pytest.raises(ValueError, match=f"{name} must be .*, got 'x'"):
             dataclasses.replace(TINY, **{name: value})
 
 
 def test_perceptual_loss_asks_for_its_weights(batch):
-    with pytest.raises(UserError, match='vgg_weights=FILE'):
-        start(dataclasses.replace(TINY, reconstruction='perceptual'), batch)
+    with pytest.raises(UserError, match=r'weights no\.st'):
+        options = {'reconstruction': 'perceptual', 'perceptual_weights': 'no.st'}
+        start(dataclasses.replace(TINY, **options), batch)
 
 
 def test_exploration_fades_and_prefers_unusual_pixels(images):

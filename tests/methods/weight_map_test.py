@@ -53,9 +53,17 @@ def test_parameters_of_the_tabled_network():
 
 
 @pytest.mark.parametrize('size', [(64, 64), (50, 37)])
-@pytest.mark.parametrize('small_stem', [False, True])
-def test_maps_are_as_large_as_pictures(size, small_stem):
-    net = WeightMap(backbones.build('resnet18', width=4, small_stem=small_stem))
+@pytest.mark.parametrize(
+    ('backbone', 'options'),
+    [
+        ('resnet18', {}),
+        ('resnet18', {'small_stem': True}),
+        ('efficientnet_lite0', {}),
+        ('efficientnet_lite0', {'last_stride': 1}),
+    ],
+)
+def test_maps_are_as_large_as_pictures(size, backbone, options):
+    net = WeightMap(backbones.build(backbone, width=8, **options))
     images = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
     got, _ = jax.eval_shape(
         lambda x: net.init_with_output(jax.random.key(0), x), images

@@ -45,7 +45,7 @@ def init(tusk, update, key: jax.Array, batch: Batch, before: State | None) -> St
     if tusk.memory:
         recent = jax.random.normal(keys[3], (tusk.memory, tusk.channels))
         variables['recent'] = vectors.normalize(recent)
-    variables |= reconstruction.networks(tusk.reconstruction, tusk.vgg_weights)
+    variables |= reconstruction.networks(tusk)
     return start(variables, update, _GROUPS)
 
 
@@ -102,7 +102,7 @@ def loss(tusk, images, warp, exploration, done, key, variables):
     if tusk.clustering == 'vector_quantization':
         found = found._replace(descriptors=quantize(descriptors, unit))
     picture, alphas = tusk.decode(variables, found, images.shape[1:3])
-    error = reconstruction.loss(tusk.reconstruction, variables, picture, images)
+    error = reconstruction.loss(tusk, variables, picture, images)
     terms['reconstruction'] = error.mean()
     strength['reconstruction'] = tusk.reconstruction_weight
     if tusk.alpha:

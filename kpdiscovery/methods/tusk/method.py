@@ -66,8 +66,9 @@ class Tusk(Method):
     splat_gain: float = 1.0
     weigh_alphas: bool = False  # A layer's share grows with its confidence (ours).
     views: Views | None = Views()  # None: pictures as they are, no equivariance.
-    reconstruction: str = 'mse'  # Or 'perceptual', with VGG16 weights from a file.
-    vgg_weights: str = ''
+    reconstruction: str = 'mse'  # Or 'perceptual': `reconstruction`.
+    perceptual: str = 'efficientnet_lite0'  # Or 'vgg16', the paper's.
+    perceptual_weights: str = ''  # Its file; '': the one of its name.
     reconstruction_weight: float = 1.0
     cluster_weight: float = 0.01
     cluster_start: float = 0.0  # Share of the phase before the cluster loss sets in.
@@ -110,7 +111,7 @@ class Tusk(Method):
         return self.num_prototypes
 
     def weight_files(self) -> tuple[WeightFile, ...]:
-        return reconstruction.weight_files(self.reconstruction, self.vgg_weights)
+        return reconstruction.weight_files(self)
 
     @property
     def assignment(self) -> str:
@@ -128,6 +129,7 @@ class Tusk(Method):
             parity=sorted(PARITY),
             normalize_features=('', 'channel', 'picture'),
             reconstruction=reconstruction.KINDS,
+            perceptual=tuple(reconstruction.NETWORKS),
         )
         Clustering(self.clustering)  # Checks its name.
 

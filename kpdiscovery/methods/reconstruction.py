@@ -22,10 +22,11 @@ KINDS = ('mse', 'perceptual')
 
 
 class Network(NamedTuple):
-    """Frozen maps, those of strides 2 to 16, and what they are divided by."""
+    """Frozen maps, those of strides 2 to 16."""
 
     backbone: backbones.Backbone
-    scale: float
+    scale: float  # What the maps are divided by.
+    side: int  # Pixels of the longer side of what it sees.
 
     def extract(self, variables: Any, images: jax.Array) -> Features:
         """Maps by name of pictures `[B, H, W, 3]` in [0, 1]."""
@@ -37,11 +38,14 @@ _LITE0 = ('stage1', 'stage2', 'stage3', 'stage5')
 NETWORKS: dict[str, Network] = {
     # Stages end without activation: absolute values are 3.3 to 6.7 on average, on faces
     # and animals of 40 and 128 px. Divided, the loss of two pictures of different things
-    # is 4 to 6, of a picture and a blurred one 2.6 to 4.4, and all four maps matter.
+    # is 4 to 6, of a picture and a blurred one 2.6 to 4.4, and all four maps matter. So
+    # they are at 224 px, for four times the work.
     'efficientnet_lite0': Network(
-        backbones.build('efficientnet_lite0', taps=_LITE0), scale=5.0
+        backbones.build('efficientnet_lite0', taps=_LITE0), scale=5.0, side=112
     ),
-    'vgg16': Network(backbones.build('vgg16', taps=vgg.PERCEPTUAL_TAPS), scale=1.0),
+    'vgg16': Network(
+        backbones.build('vgg16', taps=vgg.PERCEPTUAL_TAPS), scale=1.0, side=224
+    ),
 }
 
 
@@ -73,8 +77,9 @@ def loss(
     if method.reconstruction == 'mse':
         return losses.squared_error(picture, target)
     frozen = jax.lax.stop_gradient(variables['perceptual'])
-    extract = functools.partial(NETWORKS[method.perceptual].extract, frozen)
-    return perceptual(picture, target, extract)
+    network = NETWORKS[method.perceptual]
+    extract = functools.partial(network.extract, frozen)
+    return perceptual(picture, target, extract, side=network.side)
 
 
 def _file(method):

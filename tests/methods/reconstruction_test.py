@@ -64,7 +64,7 @@ def test_small_networks_are_compared_by_the_last_map_of_each_stride(
     path = tmp_path / 'lite0.safetensors'
     save_file(torch_efficientnet.tensors(), path)
     mine = method(network='efficientnet_lite0', file=path)
-    pair = pictures(0, 224), pictures(1, 224)
+    pair = pictures(0, 112), pictures(1, 112)
     frozen = reconstruction.networks(mine)
     got, maps = jax.jit(
         lambda *pair: (

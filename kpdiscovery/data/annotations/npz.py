@@ -8,7 +8,8 @@ Arrays, one entry a picture unless said otherwise; only `files` is required:
     visible         [N, T] (or [N, animals, T]) bool.
     label           [N] int; class_names [classes] text.
     boxes           [M, 4] (x0, y0, x1, y1), pixel edges, x1 and y1 exclusive;
-                    box_image [M]: the row a box belongs to (without it, M = N).
+                    box_image [M]: the row a box belongs to (without it, M = N). Or
+                    [N, most, 4], -1 or NaN where a picture has no more.
     part_boxes      [P, 4], part_label [P] int: boxes of annotated parts, edges as above,
                     and which part each is, from 0; part_image [P]: as box_image.
     masks           [N] text: names below the folder of pictures of the same size,
@@ -236,10 +237,8 @@ def _packed(path, arrays, name, image_name, count):
     Returns:
         The boxes, -1 where there is none, and row and place `[M]` of each.
     """
-    total = None if image_name in arrays else count
-    boxes = _array(path, arrays, name, (total, 4)).astype(np.float32)
+    boxes, image = _listed(path, arrays, name, image_name, count)
     _check_boxes(path, name, boxes)
-    image = arrays.get(image_name, np.arange(count))
     _check_kind(path, image_name, image)
     image = image.astype(np.int64)
     if image.shape != (len(boxes),) or (image < 0).any() or (image >= count).any():
@@ -254,6 +253,17 @@ def _packed(path, arrays, name, image_name, count):
     packed = np.full((count, max(1, int(filled.max())), 4), -1, np.float32)
     packed[image, places] = boxes - 0.5
     return packed, image, places
+
+
+def _listed(path, arrays, name, image_name, count):
+    """Boxes `[M, 4]` and the row of each, however many a picture are given."""
+    if arrays[name].ndim != 3:
+        total = None if image_name in arrays else count
+        boxes = _array(path, arrays, name, (total, 4)).astype(np.float32)
+        return boxes, arrays.get(image_name, np.arange(count))
+    boxes = _array(path, arrays, name, (count, None, 4)).astype(np.float32)
+    there = ~((boxes == -1) | np.isnan(boxes)).all(axis=-1)
+    return boxes[there], np.nonzero(there)[0]
 
 
 def _check_boxes(path, name, boxes):

@@ -79,6 +79,18 @@ def test_boxes_are_cut_at_the_canvas_and_lost_beyond_it(tmp_path):
     np.testing.assert_array_equal(row['boxes'], [[-1] * 4, [-0.5, 1.5, 9.5, 7.5]])
 
 
+def test_boxes_may_be_given_by_picture(tmp_path):
+    """The smallest case of a fault: one box a picture with an axis of its own."""
+    listed = [[[0, 0, 2, 2], [1, 1, 4, 3]], [[-1] * 4, [np.nan] * 4]]
+    notes = read(tmp_path, ('a.png', 'b.png'), boxes=listed)
+    np.testing.assert_array_equal(notes.fields['boxes_valid'], [[1, 1], [0, 0]])
+    np.testing.assert_array_equal(notes.fields['boxes'][0, 1], [0.5, 0.5, 3.5, 2.5])
+    with pytest.raises(UserError, match=r'must be \[2, any, 4\]'):
+        read(tmp_path, ('a.png', 'b.png'), boxes=listed[:1])
+    with pytest.raises(UserError, match='x1 < x0'):
+        read(tmp_path, ('a.png', 'b.png'), boxes=[[[3, 0, 2, 2]], [[0, 0, 1, 1]]])
+
+
 def test_part_boxes_are_packed_by_picture_with_their_parts(tmp_path):
     notes = read(
         tmp_path,

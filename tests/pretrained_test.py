@@ -1,4 +1,4 @@
-"""Every method from published networks: trains, resumes, is measured, at smoke size."""
+"""Every method from published networks: trains and is measured, at smoke size."""
 
 import json
 
@@ -36,16 +36,12 @@ def pictures(tmp_path_factory):
 
 @pytest.mark.slow  # About half a minute each.
 @pytest.mark.parametrize('name', CASES)
-def test_a_pretrained_start_trains_resumes_and_is_measured(
-    name, network, pictures, tmp_path, capsys
-):
+def test_a_pretrained_start_trains_and_is_measured(name, network, pictures, tmp_path):
     for needed in CASES[name]:
         network(needed)
     argv = ['train', f'--config={name}:pretrained,smoke', f'--data={pictures}',
             f'--workdir={tmp_path}', '--config.data.landmarks=']  # fmt: skip
-    assert cli.main([*argv, '--max_seconds=0']) == 0
     assert cli.main(argv) == 0
-    assert 'trained ' in capsys.readouterr().out
     assert cli.main(['evaluate', f'--workdir={tmp_path}']) == 0
     assert json.loads((tmp_path / 'metrics.json').read_text())['step'] > 0
 

@@ -15,4 +15,7 @@ def get_config(arg: str = ''):
     return variants.apply(c, arg, VARIANTS)
 
 
-VARIANTS = {**_shared.VARIANTS, 'scratch': _shared.scratch, 'cpu': _shared.small}
+VARIANTS = {
+    **_shared.VARIANTS, 'scratch': _shared.scratch, 'cpu': _shared.small,
+    'smoke': _shared.smoke,
+}  # fmt: skip

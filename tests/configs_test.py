@@ -37,7 +37,8 @@ def switches(tree):
 
 
 def cases():
-    """Every config and variant; slow if a size, or if only its numbers are others."""
+    """Every config and variant; slow if a size, if pretrained (a large network, traced),
+    or if only its numbers are others."""
     names = [f'{name}:{variant}' for name, (variant,) in first_users(1)]
     met = set()
     for name in [*config.names(), *names]:
@@ -46,7 +47,7 @@ def cases():
         parts = {part: settings[part] for part in ('method', 'phases')}
         data = [settings['data'].get(field) for field in asked]
         key = repr((switches(parts), data, settings['data']['source'] == 'shapes'))
-        slow = key in met or name.rpartition(':')[2] in SIZES
+        slow = key in met or name.rpartition(':')[2] in (*SIZES, 'pretrained')
         yield pytest.param(name, marks=[pytest.mark.slow] if slow else [])
         met.add(key)
 
@@ -116,8 +117,9 @@ def test_every_phase_traces(name):
         settings.method[classes] = (
             settings.method[classes] or 7
         )  # Counted by `kpd train`.
-    if settings.method.get('features', {}).get('backbone') == 'vgg16':
-        settings.method.features.weights = 'random'
+    for part, value in {'features': 'random', 'network': '', 'encoder': ''}.items():
+        if 'weights' in settings.method.get(part, {}):
+            settings.method[part].weights = value
     method = methods.build(settings.method)
     image = jax.ShapeDtypeStruct((2, size, size, 3), jnp.uint8)
     batch = {'image': image, 'index': jax.ShapeDtypeStruct((2,), jnp.int32)}

@@ -4,7 +4,8 @@
 
 FOLDER has a sub-directory a class, or an `annotations.npz` with `label`. Where
 EfficientNet-Lite0 is on the machine (`kpd weights efficientnet_lite0`) it starts from that,
-else from random weights, which want some thousand pictures; `:scratch` does so anyway.
+else from random weights, which want some thousand pictures; `:scratch` does so anyway. The
+default, 448 px, was not run.
 """
 
 from kpdiscovery.configs import variants

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from kpdiscovery.models import zoo
 from kpdiscovery.types import UserError
 
 OK, MISSING, ABSENT = 'ok', 'missing', 'absent'  # Absent is what not all need.
@@ -112,6 +113,16 @@ def _extra(name: str, modules: Sequence[str], purpose: str) -> Finding:
     return Finding(ABSENT, f'no {", ".join(lacking)}, for {purpose}', mend)
 
 
+def _networks() -> Finding:
+    here = [name for name in zoo.NETWORKS if zoo.present(name)]
+    easy = [name for name, network in zoo.NETWORKS.items() if network.package]
+    lacking = [name for name in easy if name not in here]
+    if lacking:
+        mend = f'kpd weights {" ".join(lacking)}'
+        return Finding(ABSENT, f'pretrained {", ".join(lacking)} are not here', mend)
+    return Finding(OK, f'pretrained: {", ".join(here)}')
+
+
 def _tfds() -> Finding:
     try:
         from tensorflow_datasets.core import constants
@@ -177,6 +188,7 @@ CHECKS: tuple[Check, ...] = (
         partial(_extra, 'report', ('jinja2', 'matplotlib', 'sklearn'), 'kpd report'),
     ),
     ('bench', partial(_extra, 'bench', ('faiss',), 'kpd bench --against=faiss')),
+    ('networks', _networks),
     ('tfds', _tfds),
     ('disk', _disk),
     ('memory', _memory),

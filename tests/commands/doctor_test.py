@@ -231,6 +231,7 @@ def test_networks_are_known_by_name(capsys, network):
     code, found = ask(capsys, '--weights=xfeat')
     assert code == 2 and 'kpd weights xfeat' in found['weights'][0][1]
     network('xfeat')
+    assert doctor.machine._networks().mend == 'kpd weights efficientnet_lite0'
     code, found = ask(capsys, '--weights=xfeat')
     assert code == 0 and ': xfeat, 660,654' in found['weights'][0][1]
     code, found = ask(capsys, '--config=self_training/folder:cpu', '--data=/no')

@@ -1,12 +1,12 @@
 """Parts of faces: CelebA, measured on MAFL's test part, 224 px, 5 points; not run.
 
     kpd train --config=feature_alignment/celeba --data=FOLDER --workdir=DIR
-      --config.method.features.weights=FILE
+      --config.method.features.weights=vgg16
 
 FOLDER holds the aligned 178x218 pictures and an `annotations.npz` with the five points and
 the split: train is CelebA without MAFL's test part (161,962 pictures), test MAFL's 1,000.
-`:unaligned` is the same on pictures in the wild, cropped to the given face box. FILE holds
-ImageNet weights of VGG-16 (`kpd doctor` says from where).
+`:unaligned` is the same on pictures in the wild, cropped to the given face box. Where
+VGG-16 comes from: `kpd weights`; `:pretrained` has EfficientNet-Lite0.
 
 Paper (tables 2 and 3): mAP at .1 97.9 aligned, 90.9 unaligned (clustering 92.6, 71.8);
 error in % of the pupil distance 5.0, 6.3 (6.0, 13.8).

@@ -2,7 +2,8 @@
 
     kpd train --config=feature_alignment/folder:cpu --data=FOLDER --workdir=DIR
 
-`:cpu` needs no weights of others. Features extracted elsewhere (DINO, say):
+Where EfficientNet-Lite0 is on the machine (`kpd weights efficientnet_lite0`) its features are
+taken; `:scratch` declines: VGG-16 by a file, with `:cpu` our own SuperPoint. Features extracted elsewhere (DINO, say):
 `--config.data.features=FOLDER --config.method.features.backbone=given`.
 """
 

@@ -1,10 +1,10 @@
 """Parts of faces: MAFL's 19,000 aligned training pictures, 1,000 for testing; not run.
 
     kpd train --config=feature_alignment/mafl --data=FOLDER --workdir=DIR
-      --config.method.features.weights=FILE
+      --config.method.features.weights=vgg16
 
 FOLDER holds the aligned 178x218 pictures and an `annotations.npz` with the five points and
-the split. FILE holds ImageNet weights of VGG-16 (`kpd doctor` says from where).
+the split. Where VGG-16 comes from: `kpd weights`.
 
 Paper (tables 4 and 8): error 4.9 % of the pupil distance, 7.1 on pictures that are not
 aligned.

@@ -1,10 +1,10 @@
 """The weight map on Stanford Cars (TFDS cars196): 224 px, ResNet-18; not run.
 
     kpd train --config=weight_map/cars --workdir=DIR
-      --config.method.network.weights=FILE --config.method.encoder.weights=FILE
+      --config.method.network.weights=resnet18 --config.method.encoder.weights=resnet18
 
 The paper: GT-known 96.1 (method II 95.1), top-1 localization 84.9; `:method2` for the
-second. FILE holds ImageNet weights (`kpd doctor` says from where).
+second. Where ResNet-18 comes from: `kpd weights`.
 """
 
 from kpdiscovery.configs import variants

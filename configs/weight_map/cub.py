@@ -1,10 +1,11 @@
 """The weight map on CUB-200-2011 (TFDS caltech_birds2011): 224 px, ResNet-18; not run.
 
     kpd train --config=weight_map/cub --workdir=DIR
-      --config.method.network.weights=FILE --config.method.encoder.weights=FILE
+      --config.method.network.weights=resnet18 --config.method.encoder.weights=resnet18
 
 The paper: GT-known 82.85, top-1 localization 67.00, PxAP 76.30; method II (`:method2`)
-83.03, 67.12 and 76.70. FILE holds ImageNet weights (`kpd doctor` says from where).
+83.03, 67.12 and 76.70. Where ResNet-18 comes from: `kpd weights`; `:pretrained` has
+EfficientNet-Lite0, with `:pretrained,cpu` for two cores.
 """
 
 from kpdiscovery.configs import variants
@@ -21,4 +22,9 @@ def get_config(arg: str = ''):
     return variants.apply(c, arg, VARIANTS)
 
 
-VARIANTS = {**_shared.VARIANTS, 'smoke': _shared.smoke}
+def cpu(c):
+    _shared.small(c)
+    _shared.short(c, classify=600, localize=300, epoch=100)
+
+
+VARIANTS = {**_shared.VARIANTS, 'cpu': cpu, 'smoke': _shared.smoke}

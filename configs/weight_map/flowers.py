@@ -1,10 +1,10 @@
 """The weight map on Flowers-102 (TFDS oxford_flowers102): 224 px, ResNet-18; not run.
 
     kpd train --config=weight_map/flowers --workdir=DIR
-      --config.method.network.weights=FILE --config.method.encoder.weights=FILE
+      --config.method.network.weights=resnet18 --config.method.encoder.weights=resnet18
 
-The paper: PxAP 75.6 (method II 75.2); `:method2` for the second. FILE holds ImageNet
-weights (`kpd doctor` says from where). TFDS has no masks: PxAP needs a folder with `masks`.
+The paper: PxAP 75.6 (method II 75.2); `:method2` for the second. Where
+ResNet-18 comes from: `kpd weights`. TFDS has no masks: PxAP needs a folder with `masks`.
 """
 
 from kpdiscovery.configs import variants

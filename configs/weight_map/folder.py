@@ -3,8 +3,9 @@
     kpd train --config=weight_map/folder:cpu --data=FOLDER --workdir=DIR
 
 FOLDER has a sub-directory a class. Boxes in an `annotations.npz` are for measuring only,
-and none are needed. A folder of a few hundred pictures wants pretrained weights (`kpd
-doctor` says from where); `:cpu` learns from random ones at 64 px. Half its steps, on five
+and none are needed. A folder of a few hundred pictures wants a pretrained start: where
+EfficientNet-Lite0 is on the machine (`kpd weights efficientnet_lite0`) it is taken, 128 px
+with `:cpu`; `:scratch` declines. From random weights `:cpu` learns at 64 px. Half its steps, on five
 classes of animals, stayed below the best centred box (RESULTS.md). The default was not run.
 """
 

@@ -1,12 +1,11 @@
 """The weight map on Tiny-ImageNet: 64 px, ResNet-50 as judge; not run.
 
     kpd train --config=weight_map/tiny_imagenet --data=FOLDER --workdir=DIR
-      --config.method.network.weights=FILE --config.method.encoder.weights=FILE2
+      --config.method.network.weights=resnet50 --config.method.encoder.weights=resnet18
 
 FOLDER holds 100,000 pictures of 200 classes, one sub-directory a class, and 10,000 for
 testing, named in the `split` of an `annotations.npz` with their boxes. Crops of 64 px are
-cut from 72 px. FILE and FILE2 are ImageNet weights of ResNet-50 and ResNet-18 (`kpd doctor`
-says from where). The paper: GT-known 60.21 (method II 60.41), top-1 localization 43.80,
+cut from 72 px. Where the ResNets come from: `kpd weights`. The paper: GT-known 60.21 (method II 60.41), top-1 localization 43.80,
 after 1,000 epochs of the map's net.
 """
 

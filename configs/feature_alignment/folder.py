@@ -3,7 +3,8 @@
     kpd train --config=feature_alignment/folder:cpu --data=FOLDER --workdir=DIR
 
 Where EfficientNet-Lite0 is on the machine (`kpd weights efficientnet_lite0`) its features are
-taken; `:scratch` declines: VGG-16 by a file, with `:cpu` our own SuperPoint. Features extracted elsewhere (DINO, say):
+taken; `:scratch` declines: VGG-16 by a file, with `:cpu` our own SuperPoint. Features
+extracted elsewhere (DINO, say):
 `--config.data.features=FOLDER --config.method.features.backbone=given`.
 """
 

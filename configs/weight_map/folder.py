@@ -5,8 +5,9 @@
 FOLDER has a sub-directory a class. Boxes in an `annotations.npz` are for measuring only,
 and none are needed. A folder of a few hundred pictures wants a pretrained start: where
 EfficientNet-Lite0 is on the machine (`kpd weights efficientnet_lite0`) it is taken, 128 px
-with `:cpu`; `:scratch` declines. From random weights `:cpu` learns at 64 px. Half its steps, on five
-classes of animals, stayed below the best centred box (RESULTS.md). The default was not run.
+with `:cpu`; `:scratch` declines. From random weights `:cpu` learns at 64 px. Half its
+steps, on five classes of animals, stayed below the best centred box (RESULTS.md). The default was
+not run.
 """
 
 from kpdiscovery.configs import variants

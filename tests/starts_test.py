@@ -16,12 +16,13 @@ def here(monkeypatch):
 
 
 def test_a_start_is_taken_where_its_networks_are(here):
-    name, line = starts.chosen('self_training/folder:k20,cpu')
-    assert name == 'self_training/folder:k20,cpu' and 'kpd weights xfeat' in line
+    name, line, absent = starts.chosen('self_training/folder:k20,cpu')
+    assert name == 'self_training/folder:k20,cpu' and absent == ['xfeat']
+    assert 'kpd weights xfeat' in line
     here('xfeat')
-    name, line = starts.chosen('self_training/folder:k20,cpu')
-    assert name == 'self_training/folder:k20,pretrained,cpu'
-    assert 'xfeat' in line and ':scratch' in line
+    name, line, absent = starts.chosen('self_training/folder:k20,cpu')
+    assert name == 'self_training/folder:k20,pretrained,cpu' and not absent
+    assert 'xfeat' in line and '--config=self_training/folder:k20,scratch,cpu' in line
     assert config.load(name).data.keypoints == 'xfeat'
 
 
@@ -29,7 +30,7 @@ def test_a_start_is_taken_where_its_networks_are(here):
 def test_a_named_start_is_as_it_is_named(here, variant):
     here('xfeat')
     name = f'self_training/folder:{variant}'
-    assert starts.chosen(name) == (name, '')
+    assert starts.chosen(name) == (name, '', ())
 
 
 @pytest.mark.parametrize('present', [True, False])
@@ -37,20 +38,25 @@ def test_a_setting_of_the_users_decides(here, present):
     if present:
         here('xfeat')
     name = 'self_training/folder:cpu'
-    assert starts.chosen(name, ['data.keypoints=sift']) == (name, '')
-    assert starts.chosen(name, ['seed=3'])[1]
+    told = 'no pretrained start: data.keypoints is set by hand'
+    assert starts.chosen(name, ['seed=1', 'data.keypoints=sift']) == (name, told, ())
+    assert starts.chosen(name, ['seed=3']).line != told
 
 
 def test_configs_without_the_choice_are_left_alone(here):
     here('xfeat')
-    assert starts.chosen('tusk/tetrominoes:demo') == ('tusk/tetrominoes:demo', '')
+    assert starts.chosen('tusk/tetrominoes:demo') == ('tusk/tetrominoes:demo', '', ())
 
 
-@pytest.mark.parametrize('began', ['', 'pretrained,'])
-def test_a_workdir_keeps_the_start_that_it_has(here, tmp_path, began):
+@pytest.mark.parametrize(
+    ('began', 'kind'), [('', 'from scratch'), ('pretrained,', 'pretrained')]
+)
+def test_a_workdir_keeps_the_start_that_it_has(here, tmp_path, began, kind):
     """Networks that came or went since then change nothing."""
     trained = f'self_training/folder:{began}cpu'
     (tmp_path / 'config.json').write_text(json.dumps({'run': {'config': trained}}))
     if not began:
         here('xfeat')
-    assert starts.chosen('self_training/folder:cpu', (), tmp_path) == (trained, '')
+    found = starts.chosen('self_training/folder:cpu', (), tmp_path)
+    assert found.name == trained
+    assert found.line == f'{tmp_path} was begun {kind} and stays so'

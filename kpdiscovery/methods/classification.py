@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from kpdiscovery.methods import learning, optimizers
-from kpdiscovery.models import backbones
+from kpdiscovery.models import backbones, zoo
 from kpdiscovery.models.classifier import Classifier
 from kpdiscovery.ops import reductions
 from kpdiscovery.types import Batch, State, WeightFile
@@ -35,6 +35,7 @@ class Network:
             raise ValueError(
                 f'backbone must be a ResNet or efficientnet_lite0, got {self.backbone!r}'
             )
+        zoo.check_backbone(self.weights, self.backbone)
         self.build()  # Wrong options are told here.
 
     def build(self) -> backbones.Backbone:

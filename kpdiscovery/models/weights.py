@@ -175,7 +175,10 @@ def _open(path: str | os.PathLike) -> Iterator[Any]:
     path = zoo.located(path)
     if not os.path.isfile(path):
         what = 'is a folder' if os.path.isdir(path) else 'there is no such file'
-        raise UserError(f'weights {path}: {what}; give a .safetensors or .pth file')
+        raise UserError(
+            f'weights {path}: {what}; give a .safetensors or .pth file, or one of '
+            f'{", ".join(zoo.NETWORKS)}'
+        )
     start = _start(path)
     safe = start[8:] == b'{'  # Eight bytes of length, then JSON.
     torch = not safe and start.startswith(torch_files.STARTS)

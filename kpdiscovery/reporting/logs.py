@@ -48,12 +48,13 @@ def read_metrics(workdir: str | os.PathLike) -> dict[str, Any] | None:
 
 def columns(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
     """The figures of metrics.json under the names of those they are of."""
-    others = {**metrics.get('baselines', {}), 'generic': metrics.get('generic')}
-    table = {
-        'trained': metrics.get('metrics', {}),
-        'untrained': metrics.get('untrained', {}),
+    others = {
+        'untrained': metrics.get('untrained'),
+        **metrics.get('baselines', {}),
+        'generic': metrics.get('generic'),
     }
-    return table | {name: figures for name, figures in others.items() if figures}
+    told = {name: figures for name, figures in others.items() if figures}
+    return {'trained': metrics.get('metrics', {}), **told}
 
 
 def read_labels(workdir: str | os.PathLike) -> tuple[Labels, np.ndarray | None]:

@@ -53,6 +53,15 @@ def test_the_set_comes_from_the_config(tmp_path):
         evaluate.evaluate(trained)
 
 
+def test_where_a_pretrained_start_is_gone_the_untrained_model_is_not_measured(caplog):
+    """The smallest case of a fault: a run on another machine could not be measured."""
+    settings = config.load('lmpnet/folder:pretrained,smoke')
+    settings.method.num_classes = 2
+    source = Squares()
+    assert measuring.untrained(settings, source, source) == {}
+    assert 'the untrained model is not measured: no weights of efficient' in caplog.text
+
+
 class Marked:
     """Pictures that hold their number; the detector below knows where their points are."""
 

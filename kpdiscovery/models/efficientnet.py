@@ -58,9 +58,10 @@ PYRAMID = ('stage1', 'stage2', 'stage3', 'stage5', 'head')  # The last of each s
 class EfficientNet(nn.Module):
     """Normalised pictures to maps by name (`MAPS`): after the stem, each stage, the head.
 
-    Map sizes are H and W over `strides`, rounded up. Where the sides are multiples of
-    the stride s, cell c is centred on pixel s c + s - 1, and not on the middle of an
-    s x s tile, because TensorFlow pads at the bottom and right. Stages end without
+    Map sizes are H and W over `strides`, rounded up. TensorFlow pads at the bottom and
+    right, so where sides are multiples of the stride s the pixels that reach cell c are
+    centred on s c + s - 1; what the published weights see of them is centred about the
+    middle of the s x s tile (gradients and inserted patches, real pictures). Stages end without
     activation; the stem's and head's values are in 0..6.
 
     Batch norm: as in `ResNet`.

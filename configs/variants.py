@@ -41,6 +41,11 @@ def two_steps(c) -> None:
     c.run.update(log_every=1, checkpoint_every=1)
 
 
+def scratch(c) -> None:
+    """Declines a pretrained start: no network of others, whatever is on this machine."""
+    del c
+
+
 def apply(config, arg: str, variants: Mapping[str, Callable]):
     """Apply the comma-separated variants of `arg` in the order they are written.
 
@@ -61,25 +66,25 @@ def apply(config, arg: str, variants: Mapping[str, Callable]):
             raise ValueError(
                 f'{before!r} comes after {after!r}: write :{after},{before}'
             )
-    plain = _leaves(config)
+    plain = leaves(config)
     for name in names:
         if name not in variants:
             raise ValueError(
                 f'no variant {name!r}; there are: {", ".join(sorted(variants))}'
             )
-        before = _leaves(config)
+        before = leaves(config)
         variants[name](config)
         if name in SIZES:
             _keep_off(config, before, plain)
     return config
 
 
-def _leaves(config) -> dict[tuple[str, ...], Any]:
-    """Settings by their path."""
+def leaves(config) -> dict[tuple[str, ...], Any]:
+    """The settings of a config by their path."""
     found = {}
     for name, value in config.items():
         if isinstance(value, ml_collections.ConfigDict):
-            inner = _leaves(value).items()
+            inner = leaves(value).items()
             found |= {(name, *path): leaf for path, leaf in inner}
         else:
             found[(name,)] = value
@@ -88,7 +93,7 @@ def _leaves(config) -> dict[tuple[str, ...], Any]:
 
 def _keep_off(config, before, plain) -> None:
     """Switches off again what was off `before`, though not in the `plain` config."""
-    now = _leaves(config)
+    now = leaves(config)
     for path, value in before.items():
         if not value and plain.get(path, True) and now.get(path):
             *sections, name = path

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from kpdiscovery import config, methods
-from kpdiscovery.configs.variants import SIZES
+from kpdiscovery.configs import variants
 from kpdiscovery.models import zoo
 from kpdiscovery.training import checkpoints
 
@@ -73,24 +73,16 @@ def networks(settings: Any) -> Sequence[str]:
 def _with(base: str, variant: str, start: str) -> str:
     """The config's name with one more variant, which sizes come after."""
     given = [name for name in variant.split(',') if name]
-    others = [name for name in given if name not in SIZES]
+    others = [name for name in given if name not in variants.SIZES]
     return f'{base}:{",".join([*others, start, *given[len(others) :]])}'
 
 
 def _set_by_hand(plain: str, started: str, overrides: Iterable[str]) -> list[str]:
     """Settings among the overrides in which the two configs differ."""
-    first, second = (_leaves(config.load(name).to_dict()) for name in (plain, started))
+    first, second = (variants.leaves(config.load(name)) for name in (plain, started))
     named = [setting.partition('=')[0] for setting in overrides]
-    return [name for name in named if first.get(name) != second.get(name)]
-
-
-def _leaves(tree: dict, prefix: str = '') -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in tree.items():
-        inner = isinstance(value, dict)
-        path = f'{prefix}{name}'
-        found |= _leaves(value, f'{path}.') if inner else {path: value}
-    return found
+    path = lambda name: tuple(name.split('.'))
+    return [name for name in named if first.get(path(name)) != second.get(path(name))]
 
 
 def _before(workdir: str | os.PathLike | None) -> str:

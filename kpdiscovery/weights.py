@@ -47,9 +47,9 @@ def listing() -> str:
     """A table of all networks: what for, size, licence, where from, whether here."""
     rows = [('name', 'for', 'size', 'licence', 'from', 'here')]
     for name, network in zoo.NETWORKS.items():
-        here = f'no: {_briefly(name)}'
+        here = f'no: {zoo.command(name)}'
         if zoo.present(name):
-            here = 'yes' if zoo.sound(name) else f'damaged: {_briefly(name)}'
+            here = 'yes' if zoo.sound(name) else f'damaged: {zoo.command(name)}'
         origin = network.package or network.url
         rows.append(
             (name, network.purpose, network.size, network.licence, origin, here)
@@ -61,11 +61,6 @@ def listing() -> str:
     )
     kept = f'Files are kept in {zoo.folder()}'
     return '\n'.join([*(line.rstrip() for line in lines), kept])
-
-
-def _briefly(name: str) -> str:
-    by_hand = '' if zoo.NETWORKS[name].package else f' --file={zoo.NETWORKS[name].file}'
-    return f'kpd weights {name}{by_hand}'
 
 
 def get(name: str) -> pathlib.Path:

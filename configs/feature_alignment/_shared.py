@@ -48,11 +48,6 @@ def pretrained(c):
     c.method.features.update(LITE0)
 
 
-def scratch(c):
-    """Nothing of others: VGG-16 by a file, or with `:cpu` our own SuperPoint."""
-    del c
-
-
 # Of every config.
 VARIANTS = {
     'translation': translation, 'homography': homography, 'no_transform': no_transform,

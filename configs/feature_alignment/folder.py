@@ -18,6 +18,6 @@ def get_config(arg: str = ''):
 
 
 VARIANTS = {
-    **_shared.VARIANTS, 'scratch': _shared.scratch, 'cpu': _shared.small,
+    **_shared.VARIANTS, 'scratch': variants.scratch, 'cpu': _shared.small,
     'smoke': _shared.smoke,
 }  # fmt: skip

@@ -45,11 +45,6 @@ def pretrained(c) -> None:
         section.optimizer.trunk = 0.1
 
 
-def scratch(c) -> None:
-    """Random weights, whatever is on this machine."""
-    del c
-
-
 def pretrained_cpu(c, *, classify: int, mask_out: int) -> None:
     """As many cells, 14 x 14, of 224 px crops, for two CPU cores."""
     c.data.update(size=256, batch_size=16)

@@ -25,6 +25,6 @@ def cpu(c):
 
 
 VARIANTS = {
-    'pretrained': _shared.pretrained, 'scratch': _shared.scratch, 'cpu': cpu,
+    'pretrained': _shared.pretrained, 'scratch': variants.scratch, 'cpu': cpu,
     'smoke': _shared.smoke,
 }  # fmt: skip

@@ -116,11 +116,6 @@ def pretrained(c):
     c.data.keypoints = 'xfeat'
 
 
-def scratch(c):
-    """Our own SuperPoint's points, wherever XFeat may be."""
-    del c
-
-
 def small(c, *, warm_up: int, correspond: int, landmarks: int):
     """64 px and a quarter of the width, for two CPU cores; steps of each stage.
 
@@ -171,7 +166,7 @@ def smoke(c):
 VARIANTS = {
     'ch4': ch4, 'ch5': ch5, 'ch6': ch6, 'k10': k10, 'k20': k20, 'k30': k30,
     'equivariance': equivariance, 'other_image': other_image, 'no_flip': no_flip,
-    'pretrained': pretrained, 'scratch': scratch, 'smoke': smoke,
+    'pretrained': pretrained, 'scratch': variants.scratch, 'smoke': smoke,
 }  # fmt: skip
 
 

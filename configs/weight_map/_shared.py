@@ -78,11 +78,6 @@ def pretrained(c):
         section.optimizer.trunk = 0.1
 
 
-def scratch(c):
-    """Random weights, whatever is on this machine."""
-    del c
-
-
 # Variants of every weight map config; sizes come after them.
 VARIANTS = {
     'method2': method2, 'no_regularizer': no_regularizer, 'no_inner': no_inner,

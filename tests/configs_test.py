@@ -118,8 +118,9 @@ def test_every_phase_traces(name):
             settings.method[classes] or 7
         )  # Counted by `kpd train`.
     for part, value in {'features': 'random', 'network': '', 'encoder': ''}.items():
-        if 'weights' in settings.method.get(part, {}):
-            settings.method[part].weights = value
+        section = settings.method.get(part, {})
+        if 'weights' in section and section.get('backbone') != 'superpoint':
+            section.weights = value
     method = methods.build(settings.method)
     image = jax.ShapeDtypeStruct((2, size, size, 3), jnp.uint8)
     batch = {'image': image, 'index': jax.ShapeDtypeStruct((2,), jnp.int32)}

@@ -14,9 +14,10 @@ import kpdiscovery
 from kpdiscovery import losses, metrics, ops
 
 PACKAGE = Path(kpdiscovery.__file__).parent
+KERNELS = PACKAGE.parent / 'pallas_kernels'
 BELOW = {  # Room -> rooms it may import, itself included.
     'types': {'types'},
-    'ops': {'ops', 'types', 'pallas_kernels'},
+    'ops': {'ops', 'types'},
     'losses': {'losses', 'ops', 'types'},
     'models': {'models', 'ops', 'types'},
     'methods': {'methods', 'losses', 'models', 'ops', 'types'},
@@ -71,6 +72,21 @@ def test_imports_go_one_way(room):
         for target in ours(path):
             allowed = any(within(target, below) for below in BELOW[room])
             assert allowed, f'{name} must not import {target}'
+
+
+def test_kernels_import_nothing_of_the_library():
+    files = [*KERNELS.rglob('*.py')]
+    assert files
+    for path in files:
+        theirs = {name for name in ours(path) if path.name != 'bench.py'}
+        assert not theirs, f'{path} must not import {theirs}'
+
+
+def test_only_ops_and_losses_call_kernels():
+    for name, path in FILES.items():
+        kernels = {n for n in imported(path) if n.split('.')[0] == 'pallas_kernels'}
+        allowed = any(within(name, room) for room in ('ops', 'losses', 'bench'))
+        assert allowed or not kernels, f'{name} must not import {kernels}'
 
 
 def test_the_test_finds_imports_in_every_form(tmp_path):

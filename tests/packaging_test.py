@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 NEEDED = (
     'kpdiscovery',
     'configs',
+    'pallas_kernels',
     'setup.py',
     'pyproject.toml',
     'README.md',
@@ -40,10 +41,11 @@ def test_a_wheel_has_every_file_of_the_library(tmp_path):
     packed = {
         name for name in zipfile.ZipFile(wheel).namelist() if 'dist-info' not in name
     }
-    wanted = {path.relative_to(ROOT) for place in ('kpdiscovery', 'configs')
+    places = ('kpdiscovery', 'configs', 'pallas_kernels')
+    wanted = {path.relative_to(ROOT) for place in places
               for path in (ROOT / place).rglob('*')
               if path.is_file() and '__pycache__' not in path.parts}  # fmt: skip
-    named = {str(path) if path.parts[0] == 'kpdiscovery' else f'kpdiscovery/{path}'
+    named = {f'kpdiscovery/{path}' if path.parts[0] == 'configs' else str(path)
              for path in wanted}  # fmt: skip
     assert packed == named
 

@@ -2,17 +2,18 @@
 
 Cases of one comparison are timed in turn in one run, so that ratios survive a noisy
 machine. A benchmark is a module with `options(parser)`, which adds its own options, and
-`rows(args)`, which checks them and yields one dict a case.
+`cases(args)`, which yields what `comparison` times; or `rows(args)`, if it times itself.
+`kpd bench all` runs every one with its own settings, against the peers that are installed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kpdiscovery import cli
-from kpdiscovery.bench import kmeans, neighbours, pairwise_js, tusk_step
+from kpdiscovery.bench import comparison, kmeans, neighbours, pairwise_js, tusk_step
 from kpdiscovery.types import UserError
 
 BENCHMARKS: dict[str, Any] = {
@@ -29,9 +30,25 @@ def main(argv: Sequence[str]) -> int:
     if overrides:
         raise UserError('kpd bench times fixed cases: it takes no --config.KEY')
     _check(args)
-    for row in BENCHMARKS[args.name].rows(args):
+    for row in _rows(args):
         print(json.dumps(row) if args.json else _line(row), flush=True)
     return 0
+
+
+def _rows(args) -> Iterator[dict[str, Any]]:
+    if args.name == 'all':
+        for name in BENCHMARKS:
+            own = _parser().parse([name, f'--repeats={args.repeats}'])[0]
+            if hasattr(own, 'against'):
+                own.against = 'installed'
+            yield from _rows(own)
+        return
+    module = BENCHMARKS[args.name]
+    if hasattr(module, 'rows'):
+        yield from module.rows(args)
+        return
+    for case in module.cases(args):
+        yield from comparison.rows(args, args.name, case)
 
 
 def _check(args) -> None:
@@ -49,15 +66,23 @@ def _parser():
     names = parser.add_subparsers(dest='name', required=True, metavar='NAME')
     for name, module in BENCHMARKS.items():
         about = (module.__doc__ or '').splitlines()[0]
-        own = names.add_parser(name, settings=False, help=about, description=about)
-        own.add_argument('--json', action='store_true', help='JSON lines')
-        own.add_argument('--repeats', type=int, default=5, help='timings per median')
-        module.options(own)
+        module.options(_named(names, name, about))
+    _named(names, 'all', 'All of them, against the peers that are installed.')
     return parser
+
+
+def _named(names, name, about):
+    own = names.add_parser(name, settings=False, help=about, description=about)
+    own.add_argument('--json', action='store_true', help='JSON lines')
+    own.add_argument('--repeats', type=int, default=5, help='timings per median')
+    return own
 
 
 def _line(row):
     name = ' '.join(str(row[key]) for key in ('name', 'case', 'impl'))
+    if 'estimated_ms' in row:
+        times = f'{row["estimated_ms"]:>10.3f} + {row["static_ms"]:.3f} ms'
+        return f'{name:36}{times}{row["temporary_mb"]:>10.1f} MB {row["unpriced"]}'
     unit = next(key for key in row if key.endswith('_per_s'))
     line = f'{name:36}{row["median_ms"]:>10.1f} ms{row[unit]:>12.1f} {unit[:-6]}/s'
     if 'peer' not in row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -15,7 +15,7 @@ CLOCKS = {'wall': time.perf_counter, 'cpu': time.process_time}
 
 
 def median_ms(
-    functions: dict[str, Callable[[], Any]], repeats: int, clock: str = 'wall'
+    functions: Mapping[str, Callable[[], Any]], repeats: int, clock: str = 'wall'
 ) -> dict[str, float]:
     """Median milliseconds of each function, taken in turn after one warm-up each."""
     now = CLOCKS[clock]

@@ -1,0 +1,1 @@
+"""What compilers say of a program that is not run: its time, memory and operations."""

@@ -1,0 +1,127 @@
+"""Programs compiled for TPUs that are not here, and what libtpu says of them.
+
+Two figures, for want of a clock. *Estimated*: cycles that the compiler expects, which
+prices matrix products, convolutions and fusions. *Static*: the bundles of the final
+schedule, for what the estimate leaves out (kernels, gathers, sorts): a lower bound, since
+it knows of no stalls.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from kpdiscovery.compiled import bundles, hlo
+from kpdiscovery.types import UserError
+
+CLOCK_HZ = {'v5e': 1.5e9, 'v5p': 1.75e9, 'v6e': 1.75e9}  # Assumed: none is published.
+_ENVIRONMENT = {
+    'TPU_SKIP_MDS_QUERY': '1',
+    'TPU_ACCELERATOR_TYPE': 'v5litepod-8',
+    'TPU_WORKER_HOSTNAMES': 'localhost',
+    'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
+}
+
+
+class Figures(NamedTuple):
+    """Of one chip's program."""
+
+    estimated_ms: float  # All that the compiler prices.
+    static_ms: float  # Schedules of what it does not.
+    temporary_mb: float
+    code_mb: float
+    flops: float
+    unpriced: dict[str, int]  # Opcode -> how often a run does it.
+
+
+def chips(topology: str) -> np.ndarray:
+    """The chips of a topology such as 'v5e:2x4', 'v5p:2x2x1' or 'v6e:2x4'.
+
+    Raises:
+        UserError: libtpu is not installed, or knows no such topology.
+    """
+    os.environ.update(_ENVIRONMENT)
+    from jax.experimental import topologies
+
+    try:
+        found = topologies.get_topology_desc(platform='tpu', topology_name=topology)
+    except (RuntimeError, ValueError, NotImplementedError) as error:
+        raise UserError(
+            f'no topology {topology!r} (such as v5e:2x4): {str(error).splitlines()[0]}; '
+            'without libtpu: pip install libtpu'
+        ) from error
+    return np.array(found.devices)
+
+
+def keep_schedules() -> Path:
+    """The folder that schedules of all later programs go to; before libtpu is loaded."""
+    folder = Path(tempfile.mkdtemp(prefix='schedules-'))
+    given = os.environ.get('LIBTPU_INIT_ARGS', '')
+    os.environ['LIBTPU_INIT_ARGS'] = (
+        f'{given} --xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true'
+    )
+    return folder
+
+
+def compile_for(chip: Any, function: Callable[..., Any], *arguments: Any) -> Any:
+    """`function` compiled for one chip, of arrays or their shapes."""
+    mesh = Mesh(np.array([chip]), ('data',), axis_types=(AxisType.Auto,))
+    place = lambda leaf: jax.ShapeDtypeStruct(
+        leaf.shape, leaf.dtype, sharding=NamedSharding(mesh, PartitionSpec())
+    )
+    placed = jax.tree.map(place, arguments)
+    with jax.set_mesh(mesh):
+        alone = jax.shard_map(function, in_specs=PartitionSpec(),
+                              out_specs=PartitionSpec(), check_vma=False)  # fmt: skip
+        return jax.jit(alone).lower(*placed).compile()
+
+
+def figures(program: Any, *, topology: str, schedules: Path) -> Figures:
+    """What the compiler says of a program compiled since `schedules` were kept.
+
+    Empties the folder: the next program's operations may have the same names.
+    """
+    clock = CLOCK_HZ[topology.partition(':')[0]]
+    estimated, static = 0, 0.0
+    unpriced: collections.Counter[str] = collections.Counter()
+    texts = _schedules(schedules)
+    for operation in hlo.operations(program.as_text()):
+        estimated += operation.cycles * operation.times
+        if not operation.cycles and operation.name in texts:
+            static += bundles.count(texts[operation.name]) * operation.times
+            unpriced[operation.opcode] += operation.times
+    for path in schedules.iterdir():
+        path.unlink()
+    memory = program.memory_analysis()
+    return Figures(
+        1e3 * estimated / clock,
+        1e3 * static / clock,
+        memory.temp_size_in_bytes / 1e6,
+        memory.generated_code_size_in_bytes / 1e6,
+        (program.cost_analysis() or {}).get('flops', 0.0),
+        dict(unpriced),
+    )
+
+
+def _schedules(folder: Path) -> dict[str, str]:
+    """Operation -> its schedule; of equal ones libtpu makes and writes but one."""
+    written = {}
+    for path in folder.glob('*-final_bundles.txt'):
+        if 'schedule-analysis' not in path.name:
+            _, *name, _, _ = path.name.split('-')
+            written['-'.join(name)] = path.read_text()
+    found = dict(written)
+    for path in folder.glob('*-deduplication-map.txt'):
+        for entry in path.read_text().split('key:')[1:]:
+            key, *lines = entry.splitlines()
+            equal = [line.strip() for line in lines if line.startswith('  ')]
+            found |= {name: written[key] for name in equal if key in written}
+    return found

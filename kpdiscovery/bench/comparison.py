@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import importlib
 from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -19,7 +18,6 @@ from kpdiscovery.bench import roofline, timing
 from kpdiscovery.compiled import tpu
 from kpdiscovery.types import UserError
 
-_NONE: Mapping[str, Any] = MappingProxyType({})
 PEERS = {'faiss': 'faiss', 'kornia': 'kornia', 'pot': 'ot', 'torch': 'torch'}
 
 
@@ -35,7 +33,9 @@ class Case:
     bytes: float = 0  # To be read and written at least.
     flops: float = 0  # To be done at least.
     # A peer's name -> a function that prepares its work (not timed) and returns it.
-    peers: Mapping[str, Callable[[], Callable[[], Any]]] = _NONE
+    peers: Mapping[str, Callable[[], Callable[[], Any]]] = dataclasses.field(
+        default_factory=dict
+    )
     # Of our first result and a peer's -> more figures, such as how far apart they are.
     compare: Callable[[Any, Any], dict[str, float]] | None = None
 

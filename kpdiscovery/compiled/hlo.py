@@ -62,8 +62,9 @@ def _visit(computations, name, times) -> Iterator[Operation]:
             continue
         cycles = re.search(r'"estimated_cycles":"(\d+)"', line)
         if opcode == 'while':
-            times_inside = times * _trips(line, computations)
-            yield from _visit(computations, _CALLS.search(line)[1], times_inside)
+            often = times * _trips(line, computations)
+            for inner in _CALLS.findall(line):
+                yield from _visit(computations, inner, often)
         elif opcode == 'conditional' or (
             opcode in ('call', 'async-start') and not cycles
         ):

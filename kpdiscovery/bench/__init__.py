@@ -14,10 +14,13 @@ from typing import Any
 
 from kpdiscovery import cli
 from kpdiscovery.bench import comparison, kmeans, neighbours, pairwise_js, tusk_step
+from kpdiscovery.compiled import tpu
 from kpdiscovery.types import UserError
+from pallas_kernels.leaky_max_pool import bench as leaky_max_pool
 
 BENCHMARKS: dict[str, Any] = {
     'kmeans': kmeans,
+    'leaky_max_pool': leaky_max_pool,
     'neighbours': neighbours,
     'pairwise_js': pairwise_js,
     'tusk_step': tusk_step,
@@ -47,6 +50,8 @@ def _rows(args) -> Iterator[dict[str, Any]]:
     if hasattr(module, 'rows'):
         yield from module.rows(args)
         return
+    if args.topology:
+        tpu.prepare()
     for case in module.cases(args):
         yield from comparison.rows(args, args.name, case)
 

@@ -125,10 +125,11 @@ def _beside(peer, theirs, ours):
 
 
 def _compiled(topology, name, case):
-    schedules = tpu.keep_schedules()
+    schedules = tpu.prepare()
     chip = tpu.chips(topology)[0]
     for impl, function in case.ours.items():
         program = tpu.compile_for(chip, function, *case.arguments)
         found = tpu.figures(program, topology=topology, schedules=schedules)
         yield {'name': name, 'case': case.case, 'impl': impl, 'device': topology,
-               **found._asdict()}  # fmt: skip
+               **found._asdict(),
+               'bytes_ms': tpu.milliseconds(case.bytes, topology)}  # fmt: skip

@@ -8,8 +8,11 @@ it knows of no stalls.
 
 from __future__ import annotations
 
+import atexit
 import collections
+import functools
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +26,7 @@ from kpdiscovery.compiled import bundles, hlo
 from kpdiscovery.types import UserError
 
 CLOCK_HZ = {'v5e': 1.5e9, 'v5p': 1.75e9, 'v6e': 1.75e9}  # Assumed: none is published.
+BYTES_PER_S = {'v5e': 819e9, 'v5p': 2765e9, 'v6e': 1640e9}  # Of a chip, as published.
 _ENVIRONMENT = {
     'TPU_SKIP_MDS_QUERY': '1',
     'TPU_ACCELERATOR_TYPE': 'v5litepod-8',
@@ -43,7 +47,7 @@ class Figures(NamedTuple):
 
 
 def chips(topology: str) -> np.ndarray:
-    """The chips of a topology such as 'v5e:2x4', 'v5p:2x2x1' or 'v6e:2x4'.
+    """The chips of a topology such as 'v5e:2x4', 'v5p:2x2x2' or 'v6e:2x4'.
 
     Raises:
         UserError: libtpu is not installed, or knows no such topology.
@@ -61,14 +65,26 @@ def chips(topology: str) -> np.ndarray:
     return np.array(found.devices)
 
 
-def keep_schedules() -> Path:
-    """The folder that schedules of all later programs go to; before libtpu is loaded."""
+@functools.cache
+def prepare() -> Path:
+    """The folder that schedules of all later programs go to.
+
+    To be called before anything is computed: arrays then stay on the CPU, and libtpu, which
+    reads its settings once, will write them.
+    """
+    jax.config.update('jax_platforms', 'cpu')
     folder = Path(tempfile.mkdtemp(prefix='schedules-'))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     given = os.environ.get('LIBTPU_INIT_ARGS', '')
     os.environ['LIBTPU_INIT_ARGS'] = (
         f'{given} --xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true'
     )
     return folder
+
+
+def milliseconds(bytes: float, topology: str) -> float:
+    """What moving so many bytes takes a chip at least: no schedule knows of it."""
+    return 1e3 * bytes / BYTES_PER_S[topology.partition(':')[0]]
 
 
 def compile_for(chip: Any, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -85,7 +101,7 @@ def compile_for(chip: Any, function: Callable[..., Any], *arguments: Any) -> Any
 
 
 def figures(program: Any, *, topology: str, schedules: Path) -> Figures:
-    """What the compiler says of a program compiled since `schedules` were kept.
+    """What the compiler says of a program compiled since `prepare` gave `schedules`.
 
     Empties the folder: the next program's operations may have the same names.
     """

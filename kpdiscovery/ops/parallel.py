@@ -55,6 +55,20 @@ def example_keys(key: jax.Array, index: jax.Array) -> jax.Array:
     return jax.vmap(jax.random.fold_in, (None, 0))(key, index)
 
 
+def by_rows(function: Callable, *arrays: jax.Array) -> Any:
+    """`function` of arrays `[N, ...]`, each device computing its own rows.
+
+    For kernels, which XLA does not split: where a mesh is set and N is a multiple of its
+    devices they run under `jax.shard_map`. Every result has a row for each of the N.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    outside = AXIS in mesh.axis_names and AXIS not in mesh.manual_axes
+    if not outside or any(len(array) % mesh.shape[AXIS] for array in arrays):
+        return function(*arrays)
+    split = PartitionSpec(AXIS)
+    return jax.shard_map(function, in_specs=split, out_specs=split)(*arrays)
+
+
 def over_rows(function: Callable, rows: Any, *whole: Any) -> tuple[Any, Any]:
     """`function(rows, *whole, axis_name=...)` on every device, each with its own rows.
 

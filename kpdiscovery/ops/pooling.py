@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.ops import precision, reductions
+from kpdiscovery.ops import parallel, precision, reductions
+from pallas_kernels.leaky_max_pool import api as pooling_api
 
 KINDS = ('average', 'max', 'leaky_max')
 
@@ -17,7 +20,7 @@ def average_pool(x: jax.Array) -> jax.Array:
 
 def max_pool(x: jax.Array) -> jax.Array:
     """Largest cell, `[..., H, W, C]` to `[..., C]` float32; ties: the first has the gradient."""
-    return _largest(_cells(x))
+    return _weighed(x, 1.0, 0.0)
 
 
 def leaky_max_pool(x: jax.Array, *, epsilon: float = 0.1) -> jax.Array:
@@ -36,8 +39,7 @@ def leaky_max_pool(x: jax.Array, *, epsilon: float = 0.1) -> jax.Array:
 
     Source: [guo2025], section 3.1, eq. 3.
     """
-    cells = _cells(x)
-    return (1 + epsilon) * _largest(cells) - epsilon * cells.sum(axis=-2)
+    return _weighed(x, 1 + epsilon, -epsilon)
 
 
 def pooling_vector(x: jax.Array, kind: str, *, epsilon: float = 0.1) -> jax.Array:
@@ -100,13 +102,21 @@ def sparsity(x: jax.Array) -> jax.Array:
 
 
 def _cells(x):
-    if x.ndim < 3:
-        raise ValueError(f'feature maps must be [..., H, W, C], got {x.shape}')
+    _check(x)
     *lead, h, w, c = x.shape
     return precision.full(x.reshape(*lead, h * w, c))
 
 
-def _largest(cells):
-    # By index and not by maximum, whose gradient would be shared among equals.
-    first = cells.argmax(axis=-2, keepdims=True)
-    return jnp.take_along_axis(cells, first, axis=-2)[..., 0, :]
+def _check(x):
+    if x.ndim < 3:
+        raise ValueError(f'feature maps must be [..., H, W, C], got {x.shape}')
+
+
+def _weighed(x, of_largest, of_sum):
+    """Weighted sum of the largest cell and of all, `[..., H, W, C]` to `[..., C]`."""
+    _check(x)
+    *lead, h, w, c = x.shape
+    pool = functools.partial(
+        pooling_api.leaky_max_pool, of_largest=of_largest, of_sum=of_sum
+    )
+    return parallel.by_rows(pool, x.reshape(-1, h, w, c)).reshape(*lead, c)

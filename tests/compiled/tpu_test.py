@@ -10,7 +10,7 @@ import jax, jax.numpy as jnp
 from jax.experimental import pallas as pl
 from kpdiscovery.compiled import tpu
 
-schedules = tpu.keep_schedules()
+schedules = tpu.prepare()
 (chip, *_) = tpu.chips('v5e:2x2')
 shape = jax.ShapeDtypeStruct((2048, 2048), jnp.float32)
 

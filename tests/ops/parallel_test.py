@@ -34,6 +34,25 @@ def test_rows_are_replicated_under_jit():
     assert got.sharding.is_fully_replicated
 
 
+def test_each_device_runs_a_kernel_on_its_rows():
+    """Where rows can be split; under pmap or without a mesh they are as they come."""
+    seen = []
+
+    def count(x):
+        seen.append(len(x))
+        return x + 1
+
+    mesh = jax.make_mesh((8,), ('data',), (AxisType.Auto,))
+    with jax.set_mesh(mesh):
+        for many in (16, 12):
+            got = jax.jit(lambda x: parallel.by_rows(count, x))(jnp.zeros((many, 2)))
+            np.testing.assert_array_equal(got, 1)
+    parallel.by_rows(count, jnp.zeros((16, 2)))
+    inner = lambda x: parallel.by_rows(count, x)
+    jax.pmap(inner, axis_name='data')(jnp.zeros((8, 3, 2)))
+    assert seen == [2, 12, 16, 3]
+
+
 def test_a_key_depends_on_the_row_alone():
     key = jax.random.key(0)
     keys = parallel.example_keys(key, jnp.array([5, 2, 9]))

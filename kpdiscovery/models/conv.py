@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import flax.linen as nn
@@ -11,7 +12,11 @@ import numpy as np
 
 
 class Conv(nn.Module):
-    """Convolution, same size for stride 1; weights and bias in +-1 / sqrt(fan in)."""
+    """Convolution, same size for stride 1; weights and bias in +-1 / sqrt(fan in).
+
+    Of several arrays it is that of all their channels side by side, as a sum, so that they
+    are never copied into one.
+    """
 
     features: int
     size: int = 3
@@ -20,25 +25,46 @@ class Conv(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        bound = 1 / np.sqrt(self.size**2 * x.shape[-1])
-        # Drawn flat: XLA:CPU takes ten times longer to compile a draw of four axes.
-        uniform = lambda key, shape, dtype: jax.random.uniform(
-            key, (math.prod(shape),), dtype, -bound, bound
-        ).reshape(shape)
+    def __call__(self, *parts: jax.Array) -> jax.Array:
+        own = _Parameters(self.features, self.size, self.bias, name='conv')
+        kernel, bias = own(sum(part.shape[-1] for part in parts))
+        ends = np.cumsum([part.shape[-1] for part in parts])[:-1].tolist()
+        kernels = jnp.split(kernel, ends, axis=2)
+        each = map(self._convolve, parts, kernels)
+        total = functools.reduce(jnp.add, each)
+        if bias is None:
+            return total
+        return total + bias.astype(self.dtype).reshape((1, 1, 1, -1))
+
+    def _convolve(self, x, kernel):
         around = (self.size // 2, self.size // 2)  # 'SAME' would shift with strides.
-        conv = nn.Conv(
-            self.features,
-            (self.size, self.size),
-            strides=self.stride,
-            padding=[around, around],
-            use_bias=self.bias,
-            dtype=self.dtype,
-            kernel_init=uniform,
-            bias_init=uniform,
-            name='conv',
+        return jax.lax.conv_general_dilated(
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            (self.stride, self.stride),
+            [around, around],
+            dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
         )
-        return conv(x)
+
+
+class _Parameters(nn.Module):
+    """Those of a convolution, named and drawn as Linen's own."""
+
+    features: int
+    size: int
+    bias: bool
+
+    @nn.compact
+    def __call__(self, channels: int) -> tuple[jax.Array, jax.Array | None]:
+        bound = 1 / np.sqrt(self.size**2 * channels)
+        # Drawn flat: XLA:CPU takes ten times longer to compile a draw of four axes.
+        uniform = lambda key, shape: jax.random.uniform(
+            key, (math.prod(shape),), jnp.float32, -bound, bound
+        ).reshape(shape)
+        shape = (self.size, self.size, channels, self.features)
+        kernel = self.param('kernel', uniform, shape)
+        bias = self.param('bias', uniform, (self.features,)) if self.bias else None
+        return kernel, bias
 
 
 def normal(key, shape, dtype, deviation: float) -> jax.Array:

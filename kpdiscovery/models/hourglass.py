@@ -57,18 +57,16 @@ class Hourglass(nn.Module):
     features: int = 256
     groups: int = 32
     dtype: jnp.dtype = jnp.float32
+    remat: bool = False  # Of blocks, as `Trunk`.
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        block = lambda name: ConvBlock(
-            self.features, self.groups, self.dtype, name=name
-        )
+        block = _blocks(self)
         upper = block('across')(x)
         lower = block('down')(nn.avg_pool(x, (2, 2), (2, 2)))
         if self.depth > 1:
-            lower = Hourglass(
-                self.depth - 1, self.features, self.groups, self.dtype, name='inner'
-            )(lower)
+            sizes = self.features, self.groups, self.dtype, self.remat
+            lower = Hourglass(self.depth - 1, *sizes, name='inner')(lower)
         else:
             lower = block('bottom')(lower)
         return upper + _twice(block('up')(lower))
@@ -77,29 +75,30 @@ class Hourglass(nn.Module):
 class Trunk(nn.Module):
     """`[B, H, W, 3]` pictures to `[B, H/4, W/4, features]` maps.
 
-    H and W must be divisible by 4 * 2**depth.
+    H and W must be divisible by 4 * 2**depth. With `remat` what is inside a block is
+    computed again for the gradient, not stored.
     """
 
     features: int = 256
     depth: int = 4
     groups: int = 32
     dtype: jnp.dtype = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         reason = f'hourglass of depth {self.depth}'
         check_divisible(x.shape, 4 * 2**self.depth, reason)
         narrow, middle = self.features // 4, self.features // 2
-        block = lambda width, name: ConvBlock(width, self.groups, self.dtype, name=name)
+        block = _blocks(self)
         x = Conv(narrow, 7, stride=2, dtype=self.dtype, name='stem')(x)
         x = nn.relu(_norm(self.groups, self.dtype)(x))
-        x = block(middle, 'block1')(x)
+        x = block('block1', middle)(x)
         x = nn.avg_pool(x, (2, 2), (2, 2))
-        x = block(middle, 'block2')(x)
-        x = block(self.features, 'block3')(x)
-        return Hourglass(
-            self.depth, self.features, self.groups, self.dtype, name='hourglass'
-        )(x)
+        x = block('block2', middle)(x)
+        x = block('block3')(x)
+        sizes = self.depth, self.features, self.groups, self.dtype, self.remat
+        return Hourglass(*sizes, name='hourglass')(x)
 
 
 class Head(nn.Module):
@@ -109,13 +108,22 @@ class Head(nn.Module):
     features: int = 256
     groups: int = 32
     dtype: jnp.dtype = jnp.float32
+    remat: bool = False  # Of the block, as `Trunk`.
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        x = ConvBlock(self.features, self.groups, self.dtype, name='block')(x)
+        x = _blocks(self)('block')(x)
         x = Conv(self.features, 1, dtype=self.dtype, name='conv')(x)
         x = nn.relu(_norm(self.groups, self.dtype)(x))
         return precision.full(Conv(self.out, 1, dtype=self.dtype, name='last')(x))
+
+
+def _blocks(parent):
+    """Function from a name, and a width if not the parent's, to a block in it."""
+    kind = nn.remat(ConvBlock) if parent.remat else ConvBlock
+    return lambda name, width=parent.features: kind(
+        width, parent.groups, parent.dtype, name=name
+    )
 
 
 def _norm(groups, dtype):

@@ -11,21 +11,21 @@ from kpdiscovery.models.conv import Conv, check_divisible
 
 
 class DoubleConv(nn.Module):
-    """(3x3 convolution, group norm, ReLU) twice."""
+    """(3x3 convolution, group norm, ReLU) twice, of arrays side by side."""
 
     features: int
     groups: int
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, *parts: jax.Array) -> jax.Array:
         for i in range(2):
-            x = Conv(self.features, dtype=self.dtype, name=f'conv{i}')(x)
+            x = Conv(self.features, dtype=self.dtype, name=f'conv{i}')(*parts)
             x = nn.GroupNorm(
                 self.groups, epsilon=1e-5, dtype=self.dtype, name=f'norm{i}'
             )(x)
-            x = nn.relu(x)
-        return x
+            parts = (nn.relu(x),)
+        return parts[0]
 
 
 class UNet(nn.Module):
@@ -37,6 +37,7 @@ class UNet(nn.Module):
         levels: resolutions; H and W must be divisible by 2**(levels - 1).
         groups: of every group norm.
         dtype: of the computation; parameters and statistics stay float32.
+        remat: what is inside a block is computed again for the gradient, not stored.
     """
 
     out: int
@@ -44,11 +45,13 @@ class UNet(nn.Module):
     levels: int = 4
     groups: int = 32
     dtype: jnp.dtype = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         check_divisible(x.shape, 2 ** (self.levels - 1), f'{self.levels} levels')
-        block = lambda level, name: DoubleConv(
+        kind = nn.remat(DoubleConv) if self.remat else DoubleConv
+        block = lambda level, name: kind(
             self.width * 2**level, self.groups, self.dtype, name=name
         )
         skips = []
@@ -57,8 +60,7 @@ class UNet(nn.Module):
             x = block(level, f'down{level + 1}')(x)
             skips.append(x)
         for level in reversed(range(self.levels - 1)):
-            x = jnp.concatenate([upsample(x), skips[level]], axis=-1)
-            x = block(level, f'up{level + 1}')(x)
+            x = block(level, f'up{level + 1}')(upsample(x), skips[level])
         return Conv(self.out, 1, dtype=self.dtype, name='last')(x)
 
 

@@ -28,3 +28,16 @@ def test_weights_fill_the_range_of_pytorch():
             Conv(2, bias=False).init, jax.random.key(0), jnp.zeros((1, 4, 4, 1))
         )['params']['conv']
     )
+
+
+def test_of_several_arrays_it_is_that_of_their_channels_side_by_side():
+    rng = np.random.default_rng(0)
+    parts = [rng.normal(size=(2, 5, 6, c)).astype(np.float32) for c in (3, 1, 4)]
+    whole, conv = np.concatenate(parts, axis=-1), Conv(7, stride=2)
+    variables = conv.init(jax.random.key(0), whole)
+    split = conv.init(jax.random.key(0), *parts)
+    jax.tree.map(np.testing.assert_array_equal, variables, split)
+    loss = lambda v, *x: jnp.sum(conv.apply(v, *x) ** 2)
+    got, want = jax.grad(loss)(variables, *parts), jax.grad(loss)(variables, whole)
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)

@@ -28,6 +28,9 @@ class Size:
     depth: int = 4
     groups: int = 32
     dtype: str = 'float32'  # Of convolutions; parameters and heads' outputs: float32.
+    remat: bool = (
+        False  # Blocks compute again for the gradient: less memory, more time.
+    )
 
 
 class Maps(NamedTuple):
@@ -143,10 +146,10 @@ def _scores(size, variables, maps):
 
 
 def _trunk(size):
-    return hourglass.Trunk(
-        size.features, size.depth, size.groups, jnp.dtype(size.dtype)
-    )
+    dtype = jnp.dtype(size.dtype)
+    return hourglass.Trunk(size.features, size.depth, size.groups, dtype, size.remat)
 
 
 def _head(size, out):
-    return hourglass.Head(out, size.features, size.groups, jnp.dtype(size.dtype))
+    dtype = jnp.dtype(size.dtype)
+    return hourglass.Head(out, size.features, size.groups, dtype, size.remat)

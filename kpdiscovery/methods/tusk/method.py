@@ -61,6 +61,9 @@ class Tusk(Method):
     normalize_features: str = ''  # 'channel' or 'picture': `network`.
     whiten: bool = False  # Descriptors decorrelated over keypoints (ours): `network`.
     dtype: str = 'float32'  # Of convolutions; parameters and reductions stay float32.
+    remat: bool = (
+        False  # Blocks compute again for the gradient: less memory, more time.
+    )
     temperature: float = 0.2
     splat_variance: float = 0.05
     splat_gain: float = 1.0
@@ -206,12 +209,13 @@ class Tusk(Method):
             self.groups,
             self.normalize_features,
             jnp.dtype(self.dtype),
+            self.remat,
         )
 
     @property
     def decoder(self):
-        out = 4 if self.alpha else 3
-        return UNet(out, self.width, self.levels, self.groups, jnp.dtype(self.dtype))
+        sizes = self.width, self.levels, self.groups, jnp.dtype(self.dtype), self.remat
+        return UNet(4 if self.alpha else 3, *sizes)
 
     @property
     def cluster_updates(self) -> Clustering:

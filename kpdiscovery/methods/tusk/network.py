@@ -27,13 +27,13 @@ class Encoder(nn.Module):
     groups: int = 32
     normalize_features: str = ''  # See `normalize_features`.
     dtype: jnp.dtype = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
         """`[B, H, W, 3]` -> features `[B, H, W, D]`, score logits `[B, H, W]`."""
-        f = UNet(
-            self.channels, self.width, self.levels, self.groups, self.dtype, name='unet'
-        )(images)
+        sizes = self.width, self.levels, self.groups, self.dtype, self.remat
+        f = UNet(self.channels, *sizes, name='unet')(images)
         h = Conv(self.channels, dtype=self.dtype, name='hidden')(f)
         h = nn.relu(
             nn.GroupNorm(self.groups, epsilon=1e-5, dtype=self.dtype, name='norm')(h)

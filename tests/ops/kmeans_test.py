@@ -9,8 +9,6 @@ from scipy.cluster.vq import kmeans2
 from scipy.spatial.distance import cdist
 
 from kpdiscovery.ops.kmeans import (
-    _matmul,
-    _scatter,
     assign,
     assign_uniquely,
     keep_nearest_per_image,

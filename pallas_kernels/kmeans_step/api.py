@@ -80,7 +80,7 @@ def assign(
 
 
 def _feasible(implementation, x, centroids):
-    if implementation == 'auto' and not mosaic_tpu.fits(x, centroids):
+    if implementation == 'auto' and not mosaic_tpu.block_rows(x, centroids):
         return 'reference'
     return implementation
 

@@ -22,18 +22,18 @@ from pallas_kernels.calls import shape_like
 from pallas_kernels.kmeans_step.reference import Assignment, Totals
 
 PARTS = {'high': 2, 'highest': 3}
-ROWS = 512  # Of a block.
-VMEM = 56 * 2**20  # Bytes the kernel may ask for; v5p has 64 MB a core.
+_ROWS = (1024, 512, 256, 128)  # Of a block: as many as fit.
+_VMEM = 56 * 2**20  # Bytes the kernel may ask for; v5p has 64 MB a core.
 _CORES = 2  # v5p's two share a grid; each needs sums of its own. Elsewhere one takes both.
 _CHUNK = 128  # Centroids scored at a time, at most.
 _FAR = 3e38  # Score of a centroid that is not there.
 
 
-def kmeans_step(x, centroids, weights, *, precision='high', rows=ROWS, interpret=False):
+def kmeans_step(x, centroids, weights, *, precision='high', rows=None, interpret=False):
     """As `reference.kmeans_step`; `rows` of a block, a multiple of 128."""
     (n, d), (restarts, k, _) = x.shape, centroids.shape
     chunk, padded = _chunks(k)
-    rows = min(rows, _up(n, 128))
+    rows = rows or block_rows(x, centroids)
     steps = pl.cdiv(pl.cdiv(n, rows), _CORES)
     last = pl.cdiv(n, rows) - 1
     at = lambda core, i: jnp.minimum(core * steps + i, last)
@@ -60,11 +60,11 @@ def kmeans_step(x, centroids, weights, *, precision='high', rows=ROWS, interpret
     return Totals(sums.sum(0)[:, :k], many.sum((0, -1))[:, :k])
 
 
-def assign(x, centroids, weights, *, precision='highest', rows=ROWS, interpret=False):
+def assign(x, centroids, weights, *, precision='highest', rows=None, interpret=False):
     """As `reference.assign`."""
     (n, d), k = x.shape, len(centroids)
     chunk, padded = _chunks(k)
-    rows = min(rows, _up(n, 128))
+    rows = rows or block_rows(x, centroids[None])
     row = pl.BlockSpec((1, rows), lambda i: (0, i))
     labels, distances = pl.pallas_call(
         functools.partial(_assign, parts=PARTS[precision], chunk=chunk),
@@ -82,13 +82,14 @@ def assign(x, centroids, weights, *, precision='highest', rows=ROWS, interpret=F
     return Assignment(labels[0], distances[0])
 
 
-def fits(x, centroids) -> bool:
-    """Whether what a step holds at once fits the memory of a core."""
-    restarts, k, d = centroids.shape
+def block_rows(x, centroids) -> int:
+    """Rows of a block that fit a core's memory beside the clusters; 0: none do."""
+    (n, d), (restarts, k, _) = x.shape, centroids.shape
     lanes = _up(d, 128)
-    of_clusters = restarts * _chunks(k)[1] * (2 * 6 * lanes + 2 * 4 * (lanes + 2 * 128))
-    of_rows = ROWS * (12 * 4 * lanes + 8 * 4 * _CHUNK)
-    return of_clusters + of_rows < 0.8 * VMEM
+    clusters = restarts * _chunks(k)[1] * (2 * 6 * lanes + 2 * 4 * (lanes + 2 * 128))
+    of_row = 12 * 4 * lanes + 8 * 4 * _CHUNK
+    fit = [r for r in _ROWS if clusters + r * of_row < 0.8 * _VMEM]
+    return min(fit[0], _up(n, 128)) if fit else 0
 
 
 def _step(x_ref, w_ref, c_ref, half_ref, sums_ref, many_ref, *, n, steps, chunk):
@@ -162,14 +163,14 @@ def _product(left, right, dims):
 
 
 def _split(x, count):
-    """bfloat16 arrays whose sum is x, to 8 bits each."""
+    """bfloat16 arrays whose sum is x to 8 bits each; the last is rounded."""
     parts = []
-    for _ in range(count):
+    for _ in range(count - 1):
         bits = jax.lax.bitcast_convert_type(x, jnp.uint32) & jnp.uint32(0xFFFF0000)
         high = jax.lax.bitcast_convert_type(bits, jnp.float32)
         parts.append(high.astype(jnp.bfloat16))
         x = x - high
-    return parts
+    return [*parts, x.astype(jnp.bfloat16)]
 
 
 def _finite(x):
@@ -226,7 +227,7 @@ def _whole(*shape):
 
 
 def _compiler_params(*semantics):
-    return pltpu.CompilerParams(dimension_semantics=semantics, vmem_limit_bytes=VMEM)
+    return pltpu.CompilerParams(dimension_semantics=semantics, vmem_limit_bytes=_VMEM)
 
 
 def _cost(x, clusters, products):

@@ -157,7 +157,8 @@ def _inertia(x, weights, block, axis_name, centroids):
 
 
 def _lloyd(x, weights, spherical, block, axis_name, centroids):
-    totals = api.kmeans_step(x, centroids, weights, block=block)
+    precision = 'high' if spherical else 'highest'  # Of unit length, 16 bits tell.
+    totals = api.kmeans_step(x, centroids, weights, precision=precision, block=block)
     totals = parallel.total(totals, axis_name)
     weights = totals.weights[..., None]
     means = totals.sums / jnp.where(weights > 0, weights, 1.0)

@@ -90,7 +90,9 @@ def draw_row(
     block, rest = _fall(upto, target - start)
     row, _ = _fall(jnp.cumsum(mass[block]), rest)
     index = jnp.minimum(block * mass.shape[1] + row, len(x) - 1)
-    drawn = jnp.where(mine, precision.full(jax.lax.dynamic_index_in_dim(x, index, 0, False)), 0.0)
+    drawn = jnp.where(
+        mine, precision.full(jax.lax.dynamic_index_in_dim(x, index, 0, False)), 0.0
+    )
     return parallel.total(drawn, axis_name)
 
 

@@ -22,7 +22,7 @@ def kmeans_step(
     centroids: jax.Array,
     weights: jax.Array,
     *,
-    precision: str = 'high',
+    precision: str = 'highest',
     block: int | None = None,
     implementation: str = 'auto',
 ) -> Totals:
@@ -34,7 +34,8 @@ def kmeans_step(
         centroids: `[R, K, D]` float32. Of equally near ones the first has the row.
         weights: `[N]`, not negative.
         precision: of the products that find the nearest, where a kernel makes them:
-            'high' (16 bits of either side) or 'highest' (24). Sums have all bits.
+            'highest' (24 bits of either side), or 'high' (16: enough for rows of unit
+            length, less so far from the origin). Sums have all bits.
         block: rows visited at a time where no kernel does; changes speed only.
         implementation: see `calls.dispatch`; 'auto' takes the kernel where it fits.
 
@@ -86,7 +87,9 @@ def _feasible(implementation, x, centroids):
 
 
 def _check(x, centroids, weights, precision, axes):
-    wanted = f'x [N, D], centroids {"[R, K, D]" if axes == 3 else "[K, D]"}, weights [N]'
+    wanted = (
+        f'x [N, D], centroids {"[R, K, D]" if axes == 3 else "[K, D]"}, weights [N]'
+    )
     got = x.shape, centroids.shape, weights.shape
     fit = x.ndim == 2 and centroids.ndim == axes and min(*x.shape, *centroids.shape) > 0
     if not fit or centroids.shape[-1] != x.shape[1] or weights.shape != x.shape[:1]:

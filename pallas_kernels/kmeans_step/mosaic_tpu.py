@@ -24,12 +24,14 @@ from pallas_kernels.kmeans_step.reference import Assignment, Totals
 PARTS = {'high': 2, 'highest': 3}
 _ROWS = (1024, 512, 256, 128)  # Of a block: as many as fit.
 _VMEM = 56 * 2**20  # Bytes the kernel may ask for; v5p has 64 MB a core.
-_CORES = 2  # v5p's two share a grid; each needs sums of its own. Elsewhere one takes both.
+_CORES = 2  # v5p's share a grid; each needs sums of its own. Elsewhere one takes both.
 _CHUNK = 128  # Centroids scored at a time, at most.
 _FAR = 3e38  # Score of a centroid that is not there.
 
 
-def kmeans_step(x, centroids, weights, *, precision='high', rows=None, interpret=False):
+def kmeans_step(
+    x, centroids, weights, *, precision='highest', rows=None, interpret=False
+):
     """As `reference.kmeans_step`; `rows` of a block, a multiple of 128."""
     (n, d), (restarts, k, _) = x.shape, centroids.shape
     chunk, padded = _chunks(k)
@@ -37,8 +39,11 @@ def kmeans_step(x, centroids, weights, *, precision='high', rows=None, interpret
     steps = pl.cdiv(pl.cdiv(n, rows), _CORES)
     last = pl.cdiv(n, rows) - 1
     at = lambda core, i: jnp.minimum(core * steps + i, last)
-    of_core = lambda *shape: pl.BlockSpec((1, *shape), lambda c, i: (c, *[0] * len(shape)))
+    of_core = lambda *shape: pl.BlockSpec(
+        (1, *shape), lambda c, i: (c, *[0] * len(shape))
+    )
     parts = PARTS[precision]
+    split, half = _prepare(centroids, padded, parts)
     sums, many = pl.pallas_call(
         functools.partial(_step, n=n, steps=steps, chunk=chunk),
         grid=(_CORES, steps),
@@ -56,8 +61,9 @@ def kmeans_step(x, centroids, weights, *, precision='high', rows=None, interpret
         compiler_params=_compiler_params('parallel', 'arbitrary'),
         cost_estimate=_cost(x, restarts * padded, parts * (parts + 1) // 2 + 3),
         interpret=interpret,
-    )(x, _row(weights), *_prepare(centroids, padded, parts))
-    return Totals(sums.sum(0)[:, :k], many.sum((0, -1))[:, :k])
+    )(x, _row(weights), split, half)
+    many = many.sum((0, -1))[:, :k]
+    return Totals(sums.sum(0)[:, :k], many)
 
 
 def assign(x, centroids, weights, *, precision='highest', rows=None, interpret=False):
@@ -66,6 +72,7 @@ def assign(x, centroids, weights, *, precision='highest', rows=None, interpret=F
     chunk, padded = _chunks(k)
     rows = rows or block_rows(x, centroids[None])
     row = pl.BlockSpec((1, rows), lambda i: (0, i))
+    split, half = _prepare(centroids[None], padded, 3)
     labels, distances = pl.pallas_call(
         functools.partial(_assign, parts=PARTS[precision], chunk=chunk),
         grid=(pl.cdiv(n, rows),),
@@ -78,7 +85,7 @@ def assign(x, centroids, weights, *, precision='highest', rows=None, interpret=F
         compiler_params=_compiler_params('parallel'),
         cost_estimate=_cost(x, padded, 9),
         interpret=interpret,
-    )(x, _row(weights), *_prepare(centroids[None], padded, 3))  # fmt: skip
+    )(x, _row(weights), split, half)  # fmt: skip
     return Assignment(labels[0], distances[0])
 
 
@@ -119,7 +126,9 @@ def _step(x_ref, w_ref, c_ref, half_ref, sums_ref, many_ref, *, n, steps, chunk)
     jax.lax.fori_loop(0, half_ref.shape[0], one, 0)
 
 
-def _assign(x_ref, w_ref, c_ref, half_ref, labels_ref, distances_ref, *, parts, chunk):
+def _assign(
+    x_ref, w_ref, c_ref, half_ref, labels_ref, distances_ref, *, parts, chunk
+):  # fmt: skip
     x = jnp.where(_column(w_ref[...]) > 0, _finite(x_ref[...]), 0.0)
     label = _nearest(_split(x, parts), c_ref, half_ref, 0, chunk)
     own = jnp.zeros_like(x)
@@ -199,7 +208,7 @@ def _by_lane(x):
 
 
 def _prepare(centroids, padded, parts):
-    """Parts `[parts, R, padded, D]`, half the squares `[R, padded, 1]`."""
+    """Parts `[parts, R, padded, D]`, and half the squares `[R, padded, 1]`."""
     centroids = centroids.astype(jnp.float32)
     more = [(0, 0), (0, padded - centroids.shape[1]), (0, 0)]
     half = 0.5 * jnp.sum(centroids * centroids, axis=-1, keepdims=True)

@@ -128,17 +128,27 @@ def cluster_mirrored(
 
     Source: [mallis-thesis], section 6.1.8.
     """
-    both = jnp.stack([descriptors, mirrored], axis=2)  # [N, P, 2, D]
-    both = vectors.normalize(both.astype(jnp.float32))
-    rows = both.reshape(-1, both.shape[-1])
-    weights = jnp.repeat(valid.ravel().astype(jnp.float32), 2)
+    rows = _unit_rows(descriptors, mirrored)
+    weights = jnp.tile(valid.ravel().astype(jnp.float32), 2)
     found = kmeans.kmeans(
         key, rows, k, weights=weights, restarts=restarts, iterations=iterations,
         axis_name=axis_name,
     )  # fmt: skip
     assigned = kmeans.assign(rows, found.centroids, weights=weights)
-    labels, distances = (a.reshape(*valid.shape, 2) for a in assigned)
-    return Mirrored(labels[..., 0], labels[..., 1], distances[..., 0], found.centroids)
+    labels, distances = (a.reshape(2, *valid.shape) for a in assigned)
+    return Mirrored(labels[0], labels[1], distances[0], found.centroids)
+
+
+def _unit_rows(*each):
+    """Descriptors `[N, P, D]` of unit length as rows, one array after the other.
+
+    Written into one array in place: concatenated, a TPU would hold all of them twice, and
+    interleaved lay them out anew.
+    """
+    rows = jnp.zeros((len(each), *each[0].shape))
+    for i, descriptors in enumerate(each):
+        rows = rows.at[i].set(vectors.normalize(descriptors.astype(jnp.float32)))
+    return rows.reshape(-1, rows.shape[-1])
 
 
 def without_duplicates(pair: Mirrored) -> jax.Array:

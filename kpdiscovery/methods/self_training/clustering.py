@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.ops import kmeans, neighbors, parallel, vectors
+from kpdiscovery.ops import blocks, kmeans, neighbors, parallel, vectors
 from kpdiscovery.ops.agreement import contingency
 
 _PICTURES = 64  # Whose distances to all clusters are held at a time.
@@ -129,26 +129,34 @@ def cluster_mirrored(
     Source: [mallis-thesis], section 6.1.8.
     """
     rows = _unit_rows(descriptors, mirrored)
-    weights = jnp.tile(valid.ravel().astype(jnp.float32), 2)
+    weights = jnp.stack([valid, valid], axis=1).ravel().astype(jnp.float32)
     found = kmeans.kmeans(
         key, rows, k, weights=weights, restarts=restarts, iterations=iterations,
         axis_name=axis_name,
     )  # fmt: skip
     assigned = kmeans.assign(rows, found.centroids, weights=weights)
-    labels, distances = (a.reshape(2, *valid.shape) for a in assigned)
-    return Mirrored(labels[0], labels[1], distances[0], found.centroids)
+    many, points = valid.shape
+    labels, distances = (a.reshape(many, 2, points) for a in assigned)
+    return Mirrored(labels[:, 0], labels[:, 1], distances[:, 0], found.centroids)
 
 
-def _unit_rows(*each):
-    """Descriptors `[N, P, D]` of unit length as rows, one array after the other.
+def _unit_rows(descriptors, mirrored):
+    """Unit length, `[N * 2 * P, D]`: a picture's points, then their mirror images.
 
-    Written into one array in place: concatenated, a TPU would hold all of them twice, and
-    interleaved lay them out anew.
+    Written block by block into one array: at once, a TPU would hold all of them twice,
+    and pair by pair it would lay them out anew, after minutes of compiling.
     """
-    rows = jnp.zeros((len(each), *each[0].shape))
-    for i, descriptors in enumerate(each):
-        rows = rows.at[i].set(vectors.normalize(descriptors.astype(jnp.float32)))
-    return rows.reshape(-1, rows.shape[-1])
+    many, points, channels = descriptors.shape
+    block = min(_PICTURES, many)
+
+    def visit(i, rows):
+        pair, start, _ = blocks.cut((descriptors, mirrored), i, block)
+        both = jnp.stack(pair, axis=1).astype(jnp.float32)  # [block, 2, P, D]
+        return blocks.put(rows, vectors.normalize(both), start)
+
+    empty = jnp.zeros((many, 2, points, channels))
+    rows = jax.lax.fori_loop(0, blocks.count(many, block), visit, empty)
+    return rows.reshape(-1, channels)
 
 
 def without_duplicates(pair: Mirrored) -> jax.Array:

@@ -29,12 +29,7 @@ def cases(args) -> Iterator[comparison.Case]:
         n = min(n, _ON_CPU) if few else n
         scores = restarts * k
         given = (n, d), (restarts, k, d), (n,)
-        if args.topology:
-            arguments = tuple(jax.ShapeDtypeStruct(s, jnp.float32) for s in given)
-        else:
-            keys = jax.random.split(jax.random.key(0))
-            rows, centroids = map(jax.random.normal, keys, given[:2])
-            arguments = rows, centroids, jnp.ones(n)
+        arguments = _shapes(*given) if args.topology else _arrays(*given)
         yield comparison.Case(
             f'{name}_n{n}_d{d}_k{k}_r{restarts}',
             arguments,
@@ -47,6 +42,16 @@ def cases(args) -> Iterator[comparison.Case]:
             flops=2 * n * d * scores,  # Sums take as many only where they are products.
             peers={'torch': functools.partial(_torch, arguments)},
         )  # fmt: skip
+
+
+def _shapes(*given):
+    return tuple(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in given)
+
+
+def _arrays(of_rows, of_centroids, of_weights):
+    keys = jax.random.split(jax.random.key(0))
+    rows = jax.random.normal(keys[0], of_rows)
+    return rows, jax.random.normal(keys[1], of_centroids), jnp.ones(of_weights)
 
 
 def _torch(arguments):

@@ -46,7 +46,7 @@ def assign(
 
 def _by_platform(visit_all, block, x, centroids, weights):
     scores = centroids.shape[0] * centroids.shape[1]
-    on_cpu = min(_BLOCK, max(256, _CPU_SCORES // scores // 128 * 128))
+    on_cpu = min(2048, max(256, _CPU_SCORES // scores // 128 * 128))
     given = lambda usual: min(block or usual, len(x))
     return jax.lax.platform_dependent(
         x, centroids, weights,
@@ -133,7 +133,7 @@ class _Scattered:
 
     @staticmethod
     def take(centroids, labels):
-        return centroids[labels]
+        return centroids.at[labels].get(mode='promise_in_bounds')
 
 
 class _Multiplied:

@@ -123,7 +123,7 @@ def _step(x_ref, w_ref, c_ref, half_ref, sums_ref, many_ref, *, n, steps, chunk)
             many_ref[place] += _by_lane(jnp.where(inside, w, 0.0))
         return carry
 
-    jax.lax.fori_loop(0, half_ref.shape[0], one, 0)
+    jax.lax.fori_loop(0, half_ref.shape[0], one, 0, unroll=2)
 
 
 def _assign(

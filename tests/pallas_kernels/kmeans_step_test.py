@@ -185,7 +185,10 @@ def test_bad_input(change, message):
 @pytest.mark.parametrize('topology', [
     'v5e:2x4', *(pytest.param(t, marks=pytest.mark.slow) for t in ('v5p:2x2x1', 'v6e:2x4')),
 ])  # fmt: skip
-@pytest.mark.parametrize('shape', [*shapes.METHODS.values(), *shapes.ODD])
+@pytest.mark.parametrize('shape', [
+    *(pytest.param(shape, marks=pytest.mark.slow if name == 'many' else ())
+      for name, shape in shapes.METHODS.items()), *shapes.ODD,
+])  # fmt: skip
 def test_compiles_for_a_tpu(tpu_topology, topology, shape):
     """Of a step and of an assignment, split over two chips."""
     n, d, k, restarts = shape

@@ -9,57 +9,64 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterator
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from kpdiscovery.bench import points
+from kpdiscovery.bench import comparison, points
 from kpdiscovery.ops.kmeans import kmeans
 
 
 def options(parser) -> None:
-    """Adds `--rows`, `--clusters`, `--iterations` and those every cloud of points has."""
-    points.options(parser, '20000,100000,500000')
-    text = '30,100,250'
-    parser.add_argument(
-        '--clusters', type=points.sizes, default=text, help=f'K, default {text}'
-    )
+    """The peer, and the sizes: `--rows`, `--channels`, `--clusters`, `--iterations`."""
+    comparison.options(parser, ('faiss',))
+    for name, text in (('rows', '20000,100000,500000'), ('clusters', '30,100,250')):
+        parser.add_argument(
+            f'--{name}', type=points.sizes, default=text, help=f'default {text}'
+        )
+    parser.add_argument('--channels', type=int, default=256, help='D, default 256')
     parser.add_argument('--iterations', type=int, default=10, help='default 10')
+    parser.add_argument('--seed', type=int, default=0, help='of the points, default 0')
 
 
-def rows(args) -> Iterator[dict[str, Any]]:
-    """A row for every N and K: time, inertia and, with `--against`, the peer's."""
+def cases(args) -> Iterator[comparison.Case]:
+    """A case for every N and K; beside a peer, the inertia of both."""
     for n, k in itertools.product(args.rows, args.clusters):
         x = points.cloud(n, args.channels, args.seed)
-        yield {
-            'name': 'kmeans',
-            'case': f'n{n}_d{args.channels}_k{k}',
-            'impl': 'auto',
-            'iterations': args.iterations,
-            **_figures(args, x, k),
-        }
+        visits = n * (args.iterations + 1)
+        yield comparison.Case(
+            f'n{n}_d{args.channels}_k{k}',
+            (jnp.asarray(x), jnp.asarray(x[:k])),
+            {'auto': functools.partial(_fit, iterations=args.iterations)},
+            'points',
+            n,
+            bytes=4 * visits * args.channels,
+            flops=2 * visits * args.channels * k,
+            peers={'faiss': functools.partial(_faiss, x, k, args.iterations)},
+            compare=lambda ours, theirs: {
+                'inertia': float(ours.inertia), 'peer_inertia': theirs
+            },
+        )  # fmt: skip
 
 
-def _figures(args, x, k):
-    on_device = jnp.asarray(x)
-    run = jax.jit(kmeans, static_argnames=('k', 'iterations'))
-    options = {'k': k, 'init': on_device[:k], 'iterations': args.iterations}
-    fit = functools.partial(run, jax.random.key(0), on_device, **options)
-    peer = points.peer(args, functools.partial(_faiss, x, k, args.iterations))
-    row = points.timed(args, fit, peer, len(x))
-    row['inertia'] = float(fit().inertia)
-    return row | ({'peer_inertia': peer.run()} if peer else {})
+def _fit(x, init, *, iterations):
+    unused = jax.random.key(0)
+    return kmeans(unused, x, len(init), init=init, iterations=iterations)
 
 
 def _faiss(x, k, iterations):
-    """Inertia after as many steps from the same centroids, with no sampling of rows."""
-    faiss = points.library('faiss')
-    training = faiss.Clustering(x.shape[1], k)
-    training.niter = iterations
-    training.max_points_per_centroid = len(x)
-    training.min_points_per_centroid = 1
-    faiss.copy_array_to_vector(x[:k].ravel(), training.centroids)
-    index = faiss.IndexFlatL2(x.shape[1])
-    training.train(x, index)
-    return float(index.search(x, 1)[0].sum(dtype='float64'))
+    """As many steps from the same centroids, with no sampling of rows; gives inertia."""
+    faiss = comparison.installed('faiss')
+
+    def run():
+        training = faiss.Clustering(x.shape[1], k)
+        training.niter = iterations
+        training.max_points_per_centroid = len(x)
+        training.min_points_per_centroid = 1
+        faiss.copy_array_to_vector(x[:k].ravel(), training.centroids)
+        index = faiss.IndexFlatL2(x.shape[1])
+        training.train(x, index)
+        return float(np.sum(index.search(x, 1)[0], dtype='float64'))
+
+    return run

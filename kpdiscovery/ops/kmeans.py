@@ -17,8 +17,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.ops import blocks, parallel, vectors
+from kpdiscovery.ops import parallel, seeding, vectors
 from kpdiscovery.ops.assignment import linear_assignment
+from pallas_kernels.kmeans_step import api
+from pallas_kernels.kmeans_step.reference import Assignment
 
 _SPLIT = 1 / 1024  # Relative shift between the halves of a cluster that is split.
 
@@ -31,21 +33,6 @@ class KMeans(NamedTuple):
     inertia: jax.Array  # Scalar: weighted sum of squared distances to the nearest.
 
 
-class Assignment(NamedTuple):
-    """The nearest centroid of each row."""
-
-    labels: jax.Array  # [N] int32; -1 for rows that do not count.
-    distances: jax.Array  # [N] squared distances; 0 for rows that do not count.
-
-
-class _Totals(NamedTuple):
-    """What a pass over the rows leaves, for R sets of centroids."""
-
-    sums: jax.Array  # [R, k, D]
-    weights: jax.Array  # [R, k]
-    inertia: jax.Array  # [R]
-
-
 def kmeans(
     key: jax.Array,
     x: jax.Array,
@@ -56,7 +43,7 @@ def kmeans(
     iterations: int = 100,
     restarts: int = 1,
     spherical: bool = False,
-    block: int = 4096,
+    block: int | None = None,
     axis_name: str | None = None,
 ) -> KMeans:
     """Lloyd's algorithm from k-means++ starts; the best of all restarts.
@@ -71,7 +58,8 @@ def kmeans(
         init: `[k, D]` centroids of a warm start, in place of k-means++ and restarts.
         iterations: of Lloyd's algorithm; always all of them (static shapes).
         spherical: keep centroids at unit length; for rows of unit length.
-        block: rows visited at a time; changes speed and memory only.
+        block: rows visited at a time, where no kernel chooses; None: what suits the
+            platform. Changes speed and memory only.
         axis_name: of the mesh axis over which rows are split, inside `jax.shard_map`.
 
     Raises:
@@ -80,17 +68,19 @@ def kmeans(
     Source: [lloyd1982]; [arthur2007] (k-means++).
     """
     _check(x, k, weights, init, iterations, restarts)
-    rows = _Rows(x, weights, block, axis_name)
-    start = init[None] if init is not None else _plus_plus(key, rows, k, restarts)
+    weights = _counted(x, weights)
+    if init is None:
+        start = seeding.plus_plus(key, x, weights, k, restarts, axis_name=axis_name)
+    else:
+        start = init[None]
     start = vectors.normalize(start) if spherical else start
-    step = functools.partial(_lloyd, rows, spherical)
+    step = functools.partial(_lloyd, x, weights, spherical, block, axis_name)
     centroids = jax.lax.fori_loop(0, iterations, lambda _, c: step(c), start)
-    if len(start) > 1:
-        best = jnp.argmin(rows.totals(centroids).inertia)
-        centroids = centroids[best][None]
-    labels, distances = rows.assign(centroids[0])
-    inertia = rows.over_devices(jnp.sum(distances * rows.weights))
-    return KMeans(centroids[0], labels, inertia)
+    inertia = functools.partial(_inertia, x, weights, block, axis_name)
+    best = jnp.argmin(jax.lax.map(inertia, centroids)) if len(start) > 1 else 0
+    found = _assign(x, centroids[best], weights, block)
+    total = parallel.total(jnp.sum(found.distances * weights), axis_name)
+    return KMeans(centroids[best], found.labels, total)
 
 
 def assign(
@@ -98,11 +88,16 @@ def assign(
     centroids: jax.Array,
     *,
     weights: jax.Array | None = None,
-    block: int = 4096,
+    block: int | None = None,
 ) -> Assignment:
-    """The nearest of `[k, D]` centroids for `[N, D]` rows; weights as in `kmeans`."""
+    """The nearest of `[k, D]` centroids for `[N, D]` rows; weights as in `kmeans`.
+
+    Returns:
+        Labels `[N]` int32 and squared distances `[N]`; -1 and 0 for rows that do not
+        count.
+    """
     _check(x, len(centroids), weights, centroids, 0, 1)
-    return _Rows(x, weights, block, None).assign(centroids)
+    return _assign(x, centroids, _counted(x, weights), block)
 
 
 def keep_nearest_per_image(
@@ -144,81 +139,27 @@ def assign_uniquely(distances: jax.Array, valid: jax.Array) -> jax.Array:
     return linear_assignment(jnp.where(valid[..., None], distances, jnp.inf))
 
 
-class _Rows:
-    """Rows of one device with their weights, visited in blocks."""
-
-    def __init__(self, x, weights, block, axis_name):
-        given = jnp.ones(len(x)) if weights is None else weights
-        self.x, self.axis_name = x, axis_name
-        self.weights = jnp.where(jnp.isfinite(x).all(axis=-1), given, 0.0)
-        self.block = min(block, len(x))
-        self.blocks = blocks.count(len(x), self.block)
-
-    def over_devices(self, tree):
-        return parallel.total(tree, self.axis_name)
-
-    def totals(self, centroids) -> _Totals:
-        """Of all devices, for `[R, k, D]` centroids."""
-
-        def visit(i, carry):
-            return jax.tree.map(jnp.add, carry, self._totals(i, centroids))
-
-        first = self._totals(0, centroids)
-        return self.over_devices(jax.lax.fori_loop(1, self.blocks, visit, first))
-
-    def assign(self, centroids) -> Assignment:
-        def visit(i, carry):
-            rows, _, start = self._cut(i)
-            found = vectors.nearest(vectors.squared_distances(centroids, rows))
-            return blocks.put(carry, found, start)
-
-        # From the weights, so that under shard_map they vary over devices as x does.
-        empty = (0 * self.weights).astype(jnp.int32), 0 * self.weights
-        labels, distances = jax.lax.fori_loop(0, self.blocks, visit, empty)
-        counts = self.weights > 0
-        return Assignment(
-            jnp.where(counts, labels, -1), jnp.where(counts, distances, 0.0)
-        )
-
-    def _totals(self, i, centroids) -> _Totals:
-        rows, weights, _ = self._cut(i)
-        return _block_totals(rows, weights, centroids)
-
-    def _cut(self, i):
-        """Rows of block i, their weights (0 for rows seen before), number of the first."""
-        (rows, weights), start, fresh = blocks.cut(
-            (self.x, self.weights), i, self.block
-        )
-        rows = jnp.where(weights[:, None] > 0, rows, 0.0)  # They may not be finite.
-        return rows, jnp.where(fresh, weights, 0.0), start
+def _counted(x, weights):
+    """Weights `[N]`, 0 for rows with a value that is not finite."""
+    given = jnp.ones(len(x)) if weights is None else weights
+    return jnp.where(jnp.isfinite(x).all(axis=-1), given, 0.0)
 
 
-def _block_totals(rows, weights, centroids) -> _Totals:
-    restarts, k, d = centroids.shape
-    squares = vectors.squared_distances(centroids.reshape(restarts * k, d), rows)
-    labels, squares = vectors.nearest(squares.reshape(restarts, k, -1))
-    add = functools.partial(jax.lax.platform_dependent, cpu=_scatter, default=_matmul)
-    sums, members = add(rows, weights, labels, jnp.arange(k))
-    return _Totals(sums, members, squares @ weights)
+def _assign(x, centroids, weights, block) -> Assignment:
+    labels, distances = api.assign(x, centroids, weights, block=block)
+    counts = weights > 0
+    return Assignment(jnp.where(counts, labels, -1), jnp.where(counts, distances, 0.0))
 
 
-def _matmul(rows, weights, labels, clusters):
-    """Sums `[R, k, D]` and weights `[R, k]` of `[R, n]` labels: fit for matrix units."""
-    member = (labels[:, None] == clusters[None, :, None]).astype(rows.dtype)
-    member *= weights[None, None]  # [R, k, n]
-    sums = jnp.einsum('rkn,nd->rkd', member, rows, precision='highest')
-    return sums, member.sum(-1)
+def _inertia(x, weights, block, axis_name, centroids):
+    distances = api.assign(x, centroids, weights, block=block).distances
+    return parallel.total(jnp.sum(distances * weights), axis_name)
 
 
-def _scatter(rows, weights, labels, clusters):
-    """The same row by row: a k-th of the work, but one after the other."""
-    add = functools.partial(jax.ops.segment_sum, num_segments=len(clusters))
-    each = lambda values: jax.lax.map(functools.partial(add, values), labels)
-    return each(rows * weights[:, None]), each(weights)
-
-
-def _lloyd(rows, spherical, centroids):
-    totals = rows.totals(centroids)
+def _lloyd(x, weights, spherical, block, axis_name, centroids):
+    precision = 'high' if spherical else 'highest'  # Of unit length, 16 bits tell.
+    totals = api.kmeans_step(x, centroids, weights, precision=precision, block=block)
+    totals = parallel.total(totals, axis_name)
     weights = totals.weights[..., None]
     means = totals.sums / jnp.where(weights > 0, weights, 1.0)
     fresh = jnp.where(weights > 0, means, centroids)
@@ -236,59 +177,6 @@ def _split(centroids, weights):
     shift = _SPLIT * jnp.where(jnp.arange(centroids.shape[1]) % 2, 1.0, -1.0)[None]
     halves = jnp.where(gives[:, None], centroids * (1 - shift), centroids)
     return jnp.where(empty[:, None], centroids[donor] * (1 + shift), halves)
-
-
-def _plus_plus(key, rows, k, restarts):
-    """Starts `[R, k, D]`: rows drawn by their squared distance to those drawn before."""
-    x = jnp.where(jnp.isfinite(rows.x).all(-1, keepdims=True), rows.x, 0.0)
-    uniform = jax.random.uniform(key, (k, restarts))
-    draw_one = functools.partial(draw_row, x, rows.weights, axis_name=rows.axis_name)
-    draw_rows = jax.vmap(draw_one, (1, 0))
-
-    def draw(i, carry):
-        centroids, closest = carry
-        new = draw_rows(closest, uniform[i])
-        closest = jnp.minimum(closest, vectors.squared_distances(x, new))
-        return centroids.at[:, i].set(new), closest
-
-    anywhere = jnp.repeat(rows.weights[:, None], restarts, axis=1)
-    first = draw_rows(anywhere, uniform[0])
-    start = jnp.repeat(first[:, None], k, axis=1), vectors.squared_distances(x, first)
-    return jax.lax.fori_loop(1, k, draw, start)[0]
-
-
-def draw_row(
-    x: jax.Array,
-    weights: jax.Array,
-    closest: jax.Array,
-    uniform: jax.Array,
-    *,
-    axis_name: str | None = None,
-) -> jax.Array:
-    """The row that a number in [0, 1) falls on, by weight times squared distance.
-
-    Args:
-        x: `[N, D]`, this device's rows.
-        weights: `[N]`.
-        closest: `[N]`, squared distance to the nearest row drawn before.
-        uniform: scalar in [0, 1), the same on all devices.
-        axis_name: of the mesh axis over which rows are split; None: all are here.
-
-    Returns:
-        `[D]`, the same on all devices.
-    """
-    mass = weights * closest
-    *_, total = parallel.span(mass.sum(), axis_name)
-    mass = jnp.where(total > 0, mass, weights)  # All rows coincide with a centroid.
-    upto = jnp.cumsum(mass)
-    start, stop, total = parallel.span(upto[-1], axis_name)
-    target = uniform * total
-    mine = (target >= start) & (target < stop)
-    # Rounding must not carry the target past the last row that has any mass.
-    target = jnp.minimum(target - start, upto[-1] * (1 - 1e-6))
-    index = jnp.searchsorted(upto, target, side='right')
-    drawn = jnp.where(mine, x[jnp.minimum(index, len(x) - 1)], 0.0)
-    return parallel.total(drawn, axis_name)
 
 
 def _check(x, k, weights, init, iterations, restarts):

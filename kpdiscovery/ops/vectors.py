@@ -19,18 +19,3 @@ def squared_distances(x: jax.Array, y: jax.Array) -> jax.Array:
     inner = jnp.einsum('...d,md->...m', x, y, precision='highest')
     y_squares = jnp.sum(y * y, axis=-1).reshape(*lead, -1)
     return jnp.maximum(jnp.sum(x * x, -1, keepdims=True) - 2 * inner + y_squares, 0)
-
-
-def nearest(squares: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Which of M is nearest to each of N, from distances `[..., M, N]` float32.
-
-    Returns:
-        `[..., N]` int32, the first of equals, and its distance `[..., N]`: `argmin` and
-        `min` over M in the time of two `min`. XLA does not vectorise `argmin` on a CPU.
-    """
-    many = squares.shape[-2]
-    least = squares.min(axis=-2)
-    number = jnp.arange(many, dtype=jnp.float32)  # Exact below 2^24.
-    number = number.reshape((1,) * (squares.ndim - 2) + (-1, 1))
-    first = jnp.where(squares == least[..., None, :], number, many - 1).min(axis=-2)
-    return first.astype(jnp.int32), least

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.ops import blocks, kmeans, parallel, precision, vectors
+from kpdiscovery.ops import blocks, parallel, precision, seeding, vectors
 
 _START_ROWS = 50_000  # Rows, drawn at random, that k-means++ chooses its starts from.
 
@@ -182,7 +182,7 @@ def _some_rows(key, x, weights, axis_name):
 def _plus_plus(key, rows, k, weights, axis_name):
     """Rows drawn by the square of 1 - cosine to the nearest of those drawn before."""
     uniform = jax.random.uniform(key, (k,))
-    draw = functools.partial(kmeans.draw_row, rows, weights, axis_name=axis_name)
+    draw = functools.partial(seeding.draw_row, rows, weights, axis_name=axis_name)
     gap = lambda row: jnp.maximum(1 - rows @ row, 0) ** 2
 
     def one_more(i, carry):

@@ -30,7 +30,7 @@ def test_a_row_a_case(capsys):
         assert (row['name'], row['impl'], row['device']) == ('kmeans', 'auto', 'cpu')
         rate = 1e3 * n / row['median_ms']
         assert row['points_per_s'] == pytest.approx(rate, rel=0.1)
-        assert 'peer' not in row and row['inertia'] > 0
+        assert 'peer' not in row and row['roofline_ms'] > 0
 
 
 def test_kmeans_ends_where_faiss_does(capsys):

@@ -9,13 +9,12 @@ from scipy.cluster.vq import kmeans2
 from scipy.spatial.distance import cdist
 
 from kpdiscovery.ops.kmeans import (
-    _matmul,
-    _scatter,
     assign,
     assign_uniquely,
     keep_nearest_per_image,
     kmeans,
 )
+from kpdiscovery.ops.seeding import draw_row, plus_plus
 
 KEY = jax.random.key(0)
 
@@ -155,17 +154,37 @@ def test_distances_are_never_all_stored():
     assert used < 4 * n * k / 4  # Of 8 MB for the distances alone.
 
 
-def test_sums_by_matrix_and_by_scatter_are_the_same(rng):
-    """CPUs take one, accelerators the other."""
-    rows, weights = rng.normal(size=(50, 3)), rng.uniform(size=50)
-    labels = rng.integers(4, size=(2, 50))
-    arguments = [jnp.asarray(a) for a in (rows, weights, labels, np.arange(5))]
-    pairs = zip(_matmul(*arguments), _scatter(*arguments), strict=True)
-    for one, other in pairs:
-        np.testing.assert_allclose(one, other, atol=1e-5)
-        assert not one[:, 4].any()
-    want = weights[labels[1] == 3] @ rows[labels[1] == 3]
-    np.testing.assert_allclose(_scatter(*arguments)[0][1, 3], want, atol=1e-5)
+def test_inertia_far_from_the_origin_keeps_its_digits():
+    x, owner = blobs()
+    x += 500
+    start = x[[np.argmax(owner == m) for m in range(5)]]
+    got = kmeans(KEY, x, 5, init=start, iterations=3)
+    squares = cdist(x, got.centroids, 'sqeuclidean').min(1)
+    np.testing.assert_allclose(got.inertia, squares.sum(), rtol=1e-4)
+
+
+@pytest.mark.parametrize('n', [1, 100, 5000])
+def test_a_draw_falls_on_rows_by_their_mass(n):
+    """At the middle of each row's share of the mass; rows without mass have none."""
+    rng = np.random.default_rng(n)
+    weights = rng.integers(4, size=n).astype(np.float32)
+    weights[-1] = 2
+    closest = np.where(weights > 0, rng.integers(3, size=n) + 1, np.nan)
+    mass = np.where(weights > 0, weights * closest, 0)
+    few = np.flatnonzero(mass)[:: max(1, n // 50)]
+    middle = (np.cumsum(mass)[few] - mass[few] / 2) / mass.sum()
+    draw = functools.partial(draw_row, jnp.arange(n)[:, None], weights, closest)
+    drawn = jax.jit(jax.vmap(draw))(middle.astype(np.float32))
+    np.testing.assert_array_equal(drawn[:, 0], few)
+
+
+def test_seeding_holds_a_number_a_row_and_restart():
+    """No copy of the rows, and no running sums over all of them."""
+    n, restarts = 20_000, 3
+    x = jax.ShapeDtypeStruct((n, 256), jnp.float32)
+    run = functools.partial(plus_plus, k=9, restarts=restarts)
+    program = jax.jit(run).lower(KEY, x, x.update(shape=(n,))).compile()
+    assert program.memory_analysis().temp_size_in_bytes < 4 * n * 8 * restarts
 
 
 def test_assign():

@@ -47,12 +47,3 @@ def test_jit_and_vmap(rng):
     got = jax.jit(jax.vmap(vectors.squared_distances))(x, y)
     want = [vectors.squared_distances(a, b) for a, b in zip(x, y, strict=True)]
     np.testing.assert_allclose(got, np.stack(want), rtol=1e-4)
-
-
-def test_nearest_is_argmin_and_min(rng):
-    squares = rng.integers(5, size=(3, 7, 40)).astype(np.float32)  # Ties: the first.
-    label, least = vectors.nearest(jnp.asarray(squares))
-    np.testing.assert_array_equal(label, squares.argmin(-2))
-    np.testing.assert_array_equal(least, squares.min(-2))
-    broken, _ = vectors.nearest(jnp.full((4, 2), jnp.nan))
-    assert ((broken >= 0) & (broken < 4)).all()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.ops import kmeans, neighbors, parallel, vectors
+from kpdiscovery.ops import blocks, kmeans, neighbors, parallel, vectors
 from kpdiscovery.ops.agreement import contingency
 
 _PICTURES = 64  # Whose distances to all clusters are held at a time.
@@ -128,17 +128,35 @@ def cluster_mirrored(
 
     Source: [mallis-thesis], section 6.1.8.
     """
-    both = jnp.stack([descriptors, mirrored], axis=2)  # [N, P, 2, D]
-    both = vectors.normalize(both.astype(jnp.float32))
-    rows = both.reshape(-1, both.shape[-1])
-    weights = jnp.repeat(valid.ravel().astype(jnp.float32), 2)
+    rows = _unit_rows(descriptors, mirrored)
+    weights = jnp.stack([valid, valid], axis=1).ravel().astype(jnp.float32)
     found = kmeans.kmeans(
         key, rows, k, weights=weights, restarts=restarts, iterations=iterations,
         axis_name=axis_name,
     )  # fmt: skip
     assigned = kmeans.assign(rows, found.centroids, weights=weights)
-    labels, distances = (a.reshape(*valid.shape, 2) for a in assigned)
-    return Mirrored(labels[..., 0], labels[..., 1], distances[..., 0], found.centroids)
+    many, points = valid.shape
+    labels, distances = (a.reshape(many, 2, points) for a in assigned)
+    return Mirrored(labels[:, 0], labels[:, 1], distances[:, 0], found.centroids)
+
+
+def _unit_rows(descriptors, mirrored):
+    """Unit length, `[N * 2 * P, D]`: a picture's points, then their mirror images.
+
+    Written block by block into one array: at once, a TPU would hold all of them twice,
+    and pair by pair it would lay them out anew, after minutes of compiling.
+    """
+    many, points, channels = descriptors.shape
+    block = min(_PICTURES, many)
+
+    def visit(i, rows):
+        pair, start, _ = blocks.cut((descriptors, mirrored), i, block)
+        both = jnp.stack(pair, axis=1).astype(jnp.float32)  # [block, 2, P, D]
+        return blocks.put(rows, vectors.normalize(both), start)
+
+    empty = jnp.zeros((many, 2, points, channels))
+    rows = jax.lax.fori_loop(0, blocks.count(many, block), visit, empty)
+    return rows.reshape(-1, channels)
 
 
 def without_duplicates(pair: Mirrored) -> jax.Array:

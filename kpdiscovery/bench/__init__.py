@@ -16,10 +16,12 @@ from kpdiscovery import cli
 from kpdiscovery.bench import comparison, kmeans, neighbours, pairwise_js, tusk_step
 from kpdiscovery.compiled import tpu
 from kpdiscovery.types import UserError
+from pallas_kernels.kmeans_step import bench as kmeans_step
 from pallas_kernels.leaky_max_pool import bench as leaky_max_pool
 
 BENCHMARKS: dict[str, Any] = {
     'kmeans': kmeans,
+    'kmeans_step': kmeans_step,
     'leaky_max_pool': leaky_max_pool,
     'neighbours': neighbours,
     'pairwise_js': pairwise_js,

@@ -3,7 +3,7 @@
 libtpu writes the schedule of every operation where `LIBTPU_INIT_ARGS` tells it to. A line
 is a bundle, a cycle if nothing stalls: a lower bound of the time. The first bundle of a
 loop that was not unrolled is marked and names the regions that begin there; a branch back
-to one of them hangs on a test, which compares with the number of rounds.
+to one of them hangs on a test, which compares a counter with where it stops.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import re
 
 _BUNDLE = re.compile(r'^\s*(?:0x)?[0-9a-f]+\s+([A-Z]{2})?\s*:\s*(>*)\s*\{')
 _TEST = re.compile(
-    r'%(\w+) = scmp\.ge\.s32\.totalorder (?:\(\S+\), )?%\w+, (\d+) /\* loop'
+    r'%(\w+) = scmp\.ge\.s32\.totalorder (?:\(\S+\), )?%(\w+), (\d+) /\* loop'
 )
+_ADDED = re.compile(r'%(\w+) = sadd\.s32 (?:\(\S+\), )?(\d+), %')
 _BRANCH = re.compile(r'sbr\.rel \(!%(\w+)\) target = \$region(\d+)')
 
 
@@ -33,7 +34,11 @@ def count(text: str) -> float:
 
     Loops without a constant bound count as one round, regions under a condition as taken.
     """
-    rounds = {name: int(many) for name, many in _TEST.findall(text)}
+    added = {name: int(number) for name, number in _ADDED.findall(text)}
+    rounds = {
+        test: -(-int(stop) // added.get(counter, 1))
+        for test, counter, stop in _TEST.findall(text)
+    }
     root, begins = _Loop(0), dict[str, _Loop]()
     around = [root]
     for line in text.splitlines():

@@ -5,7 +5,7 @@ import itertools
 import os
 from pathlib import Path
 
-# Not forced: `JAX_PLATFORMS=cuda pytest -m gpu` runs the tests that need one.
+# Not forced: `JAX_PLATFORMS=cuda,cpu pytest -m gpu` runs the tests that need one.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ['JAX_NUM_CPU_DEVICES'] = '8'
 os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
@@ -32,7 +32,7 @@ def pytest_collection_finish():
 def pytest_collection_modifyitems(items):
     """Tests marked `gpu` are skipped where there is none."""
     if any(item.get_closest_marker('gpu') for item in items) and not _has_gpu():
-        skip = pytest.mark.skip(reason='no GPU: run `JAX_PLATFORMS=cuda pytest -m gpu`')
+        skip = pytest.mark.skip(reason='no GPU: run `JAX_PLATFORMS=cuda,cpu pytest -m gpu`')
         for item in items:
             if item.get_closest_marker('gpu'):
                 item.add_marker(skip)

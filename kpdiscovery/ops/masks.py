@@ -11,8 +11,6 @@ Source: [shaharabany2021], equations 5 and 6.
 
 from __future__ import annotations
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
@@ -39,8 +37,8 @@ def binary_threshold(maps: jax.Array, *, fraction: float) -> jax.Array:
 def connected_components(mask: jax.Array, *, diagonal: bool = True) -> jax.Array:
     """Labels of the pixels that hang together.
 
-    Every pixel takes the least label around it and hands it to its root (the pixel its
-    label names), then labels follow roots; some log2(pixels) rounds do.
+    The least label spreads along whole rows and columns of a component at a time: as
+    many rounds as the way to its farthest pixel has turns, and one.
 
     Args:
         mask: `[..., H, W]` bool.
@@ -56,8 +54,10 @@ def connected_components(mask: jax.Array, *, diagonal: bool = True) -> jax.Array
         ValueError: `mask` is not bool, or has fewer than two axes.
     """
     _check(mask)
-    label = functools.partial(_label, diagonal=diagonal)
-    return jnp.vectorize(label, signature='(h,w)->(h,w)')(mask)
+    none = mask.shape[-2] * mask.shape[-1]
+    place = jnp.arange(none, dtype=jnp.int32).reshape(mask.shape[-2:])
+    start = jnp.broadcast_to(place, mask.shape)
+    return jnp.where(mask, _spread(start, mask, none, diagonal=diagonal), -1)
 
 
 def fill_holes(mask: jax.Array) -> jax.Array:
@@ -67,10 +67,10 @@ def fill_holes(mask: jax.Array) -> jax.Array:
     becomes part of what is around it.
     """
     _check(mask)
-    lead = [(0, 0)] * (mask.ndim - 2)
-    ground = jnp.pad(~mask, [*lead, (1, 1), (1, 1)], constant_values=True)
-    # The margin is one component with the first pixel of all: label 0.
-    return connected_components(ground, diagonal=False)[..., 1:-1, 1:-1] != 0
+    edge = jnp.pad(jnp.zeros([max(n - 2, 0) for n in mask.shape[-2:]], bool), 1,
+                   constant_values=True)[: mask.shape[-2], : mask.shape[-1]]  # fmt: skip
+    hole = jnp.broadcast_to(jnp.where(edge, 0, 1), mask.shape)
+    return mask | (_spread(hole, ~mask, 1, diagonal=False) > 0)
 
 
 def largest_box(mask: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -89,7 +89,9 @@ def largest_box(mask: jax.Array) -> tuple[jax.Array, jax.Array]:
         ValueError: `mask` is not bool, or has fewer than two axes.
     """
     _check(mask)
-    return jnp.vectorize(_largest_box, signature='(h,w)->(4),()')(fill_holes(mask))
+    filled = fill_holes(mask)
+    find = jnp.vectorize(_largest_box, signature='(h,w)->(4),()')
+    return find(connected_components(filled))
 
 
 def concentration(maps: jax.Array, *, fraction: float = 0.1) -> jax.Array:
@@ -111,45 +113,69 @@ def concentration(maps: jax.Array, *, fraction: float = 0.1) -> jax.Array:
     Source: [shaharabany2021], equation 6 (the stopping score S).
     """
     kept = binary_threshold(maps, fraction=fraction)
-    box, valid = largest_box(kept)
-    grid = coordinates.pixel_grid(*maps.shape[-2:])
-    grid = grid.reshape((1,) * (maps.ndim - 2) + grid.shape)
+    return weight_share(jnp.where(kept, precision.full(maps), 0), *largest_box(kept))
+
+
+def weight_share(weights: jax.Array, box: jax.Array, valid: jax.Array) -> jax.Array:
+    """Share of the weights `[..., H, W]` that is in a box, `[...]`; 0 without one."""
+    grid = coordinates.pixel_grid(*weights.shape[-2:])
+    grid = grid.reshape((1,) * (weights.ndim - 2) + grid.shape)
     low, high = (box[..., None, None, s] for s in (slice(2), slice(2, 4)))
     inside = ((grid > low) & (grid < high)).all(axis=-1)
-    weights = jnp.where(kept, precision.full(maps), 0)
     total = weights.sum(axis=(-2, -1))
     share = jnp.where(inside, weights, 0).sum(axis=(-2, -1))
     return jnp.where(valid, share / jnp.where(valid, total, 1), 0)
 
 
-def _label(mask: jax.Array, *, diagonal: bool) -> jax.Array:
-    none = mask.size  # More than any label, so that it never is the least.
-    place = jnp.arange(none, dtype=jnp.int32).reshape(mask.shape)
+def _spread(start, mask, none, *, diagonal):
+    """The least of `start` in each component of the mask, none outside: `[..., H, W]`.
+
+    No `start` is more than none.
+    """
+    runs = [(axis, _runs(mask, axis)) for axis in (-1, -2)]
 
     def again(carry):
-        label, _ = carry
-        near = jnp.where(mask, _least_around(label, none, diagonal), none)
-        flat, lower = label.ravel(), near.ravel()
-        flat = jnp.minimum(flat.at[flat].min(lower, mode='drop'), lower)
-        for _ in range(2):
-            flat = flat.at[flat].get(mode='fill', fill_value=none)
-        new = flat.reshape(mask.shape)
-        return new, (new != label).any()
+        old, _ = carry
+        new = jnp.where(mask, _least_around(old, none), none) if diagonal else old
+        for axis, levels in runs:
+            for step, joined in enumerate(levels):
+                new = _least_joined(new, joined, axis, 2**step, none)
+        return new, (new != old).any()
 
-    start = jnp.where(mask, place, none), mask.any()
-    label, _ = jax.lax.while_loop(lambda carry: carry[1], again, start)
-    return jnp.where(mask, label, -1)
+    begin = jnp.where(mask, start, none), mask.any()
+    return jax.lax.while_loop(lambda carry: carry[1], again, begin)[0]
 
 
-def _least_around(label, none, diagonal):
-    """The least of each pixel and its neighbours, `[H, W]`."""
-    least = lambda x, window: jax.lax.reduce_window(
-        x, jnp.int32(none), jax.lax.min, window, (1, 1), 'SAME'
-    )
-    across = least(label, (1, 3))
-    if diagonal:
-        return least(across, (3, 1))
-    return jnp.minimum(across, least(label, (3, 1)))
+def _runs(mask, axis):
+    """Whether all from the pixel 1, 2, 4, ... before it to each pixel are in the mask."""
+    joined, step, levels = mask & _shifted(mask, axis, 1, False), 1, []
+    while step < mask.shape[axis]:
+        levels.append(joined)
+        joined = joined & _shifted(joined, axis, step, False)
+        step *= 2
+    return levels
+
+
+def _least_joined(values, joined, axis, step, none):
+    """The least of each pixel and of those `step` before and after in its run."""
+    before = jnp.where(joined, _shifted(values, axis, step, none), none)
+    after = _shifted(jnp.where(joined, values, none), axis, -step, none)
+    return jnp.minimum(values, jnp.minimum(before, after))
+
+
+def _least_around(values, none):
+    """The least of each pixel and its eight neighbours."""
+    for axis in (-1, -2):
+        beside = [_shifted(values, axis, step, none) for step in (1, -1)]
+        values = jnp.minimum(values, jnp.minimum(*beside))
+    return values
+
+
+def _shifted(x, axis, step, fill):
+    """`x[i - step]` at i along the axis, `fill` where there is none."""
+    padding = [(0, 0, 0)] * x.ndim
+    padding[axis] = (step, -step, 0)
+    return jax.lax.pad(x, jnp.asarray(fill, x.dtype), padding)
 
 
 def _areas(labels: jax.Array) -> jax.Array:
@@ -169,11 +195,10 @@ def _areas(labels: jax.Array) -> jax.Array:
     return jnp.where(labels == place, total.reshape(labels.shape) / 2, -1.0)
 
 
-def _largest_box(filled: jax.Array) -> tuple[jax.Array, jax.Array]:
-    labels = _label(filled, diagonal=True)
+def _largest_box(labels: jax.Array) -> tuple[jax.Array, jax.Array]:
     areas = _areas(labels).ravel()
     best = areas.size - 1 - jnp.argmax(areas[::-1])  # The last of equals.
-    here = filled & (labels == best)
+    here = labels == best
     (x0, x1), (y0, y1) = (_extent(here.any(axis=axis)) for axis in (0, 1))
     box = jnp.stack([x0 - 0.5, y0 - 0.5, x1 + 0.5, y1 + 0.5]).astype(jnp.float32)
     valid = here.any()

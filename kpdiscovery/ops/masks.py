@@ -11,6 +11,8 @@ Source: [shaharabany2021], equations 5 and 6.
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -37,9 +39,6 @@ def binary_threshold(maps: jax.Array, *, fraction: float) -> jax.Array:
 def connected_components(mask: jax.Array, *, diagonal: bool = True) -> jax.Array:
     """Labels of the pixels that hang together.
 
-    The least label spreads along whole rows and columns of a component at a time: as
-    many rounds as the way to its farthest pixel has turns, and one.
-
     Args:
         mask: `[..., H, W]` bool.
         diagonal: pixels that touch by a corner are connected (8 neighbours, as in
@@ -54,10 +53,11 @@ def connected_components(mask: jax.Array, *, diagonal: bool = True) -> jax.Array
         ValueError: `mask` is not bool, or has fewer than two axes.
     """
     _check(mask)
-    none = mask.shape[-2] * mask.shape[-1]
-    place = jnp.arange(none, dtype=jnp.int32).reshape(mask.shape[-2:])
-    start = jnp.broadcast_to(place, mask.shape)
-    return jnp.where(mask, _spread(start, mask, none, diagonal=diagonal), -1)
+    roots = jnp.vectorize(
+        functools.partial(_by_roots, diagonal=diagonal), signature='(h,w)->(h,w)'
+    )
+    runs = functools.partial(_by_runs, diagonal=diagonal)
+    return jax.lax.platform_dependent(mask, tpu=runs, default=roots)
 
 
 def fill_holes(mask: jax.Array) -> jax.Array:
@@ -67,10 +67,10 @@ def fill_holes(mask: jax.Array) -> jax.Array:
     becomes part of what is around it.
     """
     _check(mask)
-    edge = jnp.pad(jnp.zeros([max(n - 2, 0) for n in mask.shape[-2:]], bool), 1,
-                   constant_values=True)[: mask.shape[-2], : mask.shape[-1]]  # fmt: skip
-    hole = jnp.broadcast_to(jnp.where(edge, 0, 1), mask.shape)
-    return mask | (_spread(hole, ~mask, 1, diagonal=False) > 0)
+    lead = [(0, 0)] * (mask.ndim - 2)
+    ground = jnp.pad(~mask, [*lead, (1, 1), (1, 1)], constant_values=True)
+    # The margin is one component with the first pixel of all: label 0.
+    return connected_components(ground, diagonal=False)[..., 1:-1, 1:-1] != 0
 
 
 def largest_box(mask: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -127,23 +127,61 @@ def weight_share(weights: jax.Array, box: jax.Array, valid: jax.Array) -> jax.Ar
     return jnp.where(valid, share / jnp.where(valid, total, 1), 0)
 
 
-def _spread(start, mask, none, *, diagonal):
-    """The least of `start` in each component of the mask, none outside: `[..., H, W]`.
-
-    No `start` is more than none.
+def _by_roots(mask: jax.Array, *, diagonal: bool) -> jax.Array:
+    """Every pixel takes the least label around it and hands it to its root (the pixel its
+    label names), then labels follow roots; some log2(pixels) rounds do.
     """
+    none = mask.size  # More than any label, so that it never is the least.
+    place = jnp.arange(none, dtype=jnp.int32).reshape(mask.shape)
+
+    def again(carry):
+        label, _ = carry
+        near = jnp.where(mask, _least_in_windows(label, none, diagonal), none)
+        flat, lower = label.ravel(), near.ravel()
+        flat = jnp.minimum(flat.at[flat].min(lower, mode='drop'), lower)
+        for _ in range(2):
+            flat = flat.at[flat].get(mode='fill', fill_value=none)
+        new = flat.reshape(mask.shape)
+        return new, (new != label).any()
+
+    start = jnp.where(mask, place, none), mask.any()
+    label, _ = jax.lax.while_loop(lambda carry: carry[1], again, start)
+    return jnp.where(mask, label, -1)
+
+
+def _least_in_windows(label, none, diagonal):
+    """The least of each pixel and its neighbours, `[H, W]`."""
+    least = lambda x, window: jax.lax.reduce_window(
+        x, jnp.int32(none), jax.lax.min, window, (1, 1), 'SAME'
+    )
+    across = least(label, (1, 3))
+    if diagonal:
+        return least(across, (3, 1))
+    return jnp.minimum(across, least(label, (3, 1)))
+
+
+def _by_runs(mask: jax.Array, *, diagonal: bool) -> jax.Array:
+    """The least label spreads along whole rows and columns of a component at a time: as
+    many rounds as the way to its farthest pixel has turns, and one.
+
+    A TPU writes single numbers one by one, which roots need; a CPU does not mind.
+    """
+    none = mask.shape[-2] * mask.shape[-1]
+    place = jnp.arange(none, dtype=jnp.int32).reshape(mask.shape[-2:])
     runs = [(axis, _runs(mask, axis)) for axis in (-1, -2)]
 
     def again(carry):
         old, _ = carry
         new = jnp.where(mask, _least_around(old, none), none) if diagonal else old
         for axis, levels in runs:
-            for step, joined in enumerate(levels):
-                new = _least_joined(new, joined, axis, 2**step, none)
+            for level, joined in enumerate(levels):
+                new = _least_joined(new, joined, axis, 2**level, none)
         return new, (new != old).any()
 
-    begin = jnp.where(mask, start, none), mask.any()
-    return jax.lax.while_loop(lambda carry: carry[1], again, begin)[0]
+    place = jnp.broadcast_to(place, mask.shape)
+    start = jnp.where(mask, place, none), mask.any()
+    label, _ = jax.lax.while_loop(lambda carry: carry[1], again, start)
+    return jnp.where(mask, label, -1)
 
 
 def _runs(mask, axis):

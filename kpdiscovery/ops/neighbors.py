@@ -115,7 +115,9 @@ def _merge(queries, best, shard, *, recall, block):
     """The k smallest of `best` and the distances to the shard's rows."""
     on_tpu = _Way(1024, 1024, lambda far, k: far)
     if recall < 1:
-        on_tpu = _Way(1024, 65536, functools.partial(_most_of_the_least, recall=recall))
+        on_tpu = _Way(
+            1024, 262144, functools.partial(_most_of_the_least, recall=recall)
+        )
     elsewhere = _Way(512, 16384, _by_groups)
     if block is not None:
         on_tpu, elsewhere = (

@@ -15,6 +15,7 @@ import numpy as np
 
 from kpdiscovery.ops import blocks, precision
 
+_BLOCK, _TPU_BLOCK = 64, 256
 _LOG_2 = float(np.log(2))
 
 
@@ -41,7 +42,7 @@ def most_similar(
     exclude_self: bool = True,
     valid: jax.Array | None = None,
     cell_valid: jax.Array | None = None,
-    block: int = 64,
+    block: int | None = None,
     axis_name: str | None = None,
 ) -> Similar:
     """The pictures of least Jensen-Shannon divergence to each, mean over the cells.
@@ -59,9 +60,9 @@ def most_similar(
             negative or not finite in a cell that counts never do.
         cell_valid: `[N, P]` bool, cells that count, None: all. The mean is over the
             cells that count in both pictures; without any the distance is inf.
-        block: pictures compared at a time; changes speed and memory only. On a CPU XLA
-            keeps the `[block, block, C]` terms of a cell, best in its caches; compiled
-            for a TPU it does not, and fewer, larger steps (256) take less memory.
+        block: pictures compared at a time; changes speed and memory only. None: what is
+            fast on the platform. A CPU keeps the `[block, block, C]` terms of a cell,
+            best in its caches; a TPU does not, and takes fewer, larger steps.
         axis_name: of the mesh axis over which pictures are split, inside
             `jax.shard_map`: the shards travel half-way round the devices.
 
@@ -73,7 +74,7 @@ def most_similar(
     _check(maps, k, valid, cell_valid, block)
     pictures = _pictures(maps, valid, cell_valid, axis_name)
     visit = functools.partial(
-        _visit, pictures, block=min(block, len(maps)), exclude_self=exclude_self
+        _visit_by_platform, pictures, block=block, exclude_self=exclude_self
     )
     varying = 0 * pictures.number[:, None]  # Over devices, as the pictures do.
     none = Similar(jnp.full((1, k), jnp.inf) + varying, jnp.full((1, k), -1) + varying)
@@ -112,6 +113,13 @@ def _half_way_round(visit, pictures, mine, theirs, axis_name):
     half = devices // 2
     mine, _, theirs = jax.lax.fori_loop(1, half + 1, step, (mine, pictures, theirs))
     return mine, jax.lax.ppermute(theirs, axis_name, shift(-half))
+
+
+def _visit_by_platform(*pictures, block, **options):
+    of = lambda size: functools.partial(
+        _visit, block=min(block or size, len(pictures[0].number)), **options
+    )
+    return jax.lax.platform_dependent(*pictures, tpu=of(_TPU_BLOCK), default=of(_BLOCK))
 
 
 def _visit(hosts, guests, mine, theirs, *, block, exclude_self, same):
@@ -195,7 +203,7 @@ def _sum_x_log_x(x):
 
 
 def _check(maps, k, valid, cell_valid, block):
-    if maps.ndim != 3 or not len(maps) or k < 1 or block < 1:
+    if maps.ndim != 3 or not len(maps) or k < 1 or (block is not None and block < 1):
         raise ValueError(
             'wanted maps [N, P, C] with pictures, k >= 1 and block >= 1, got '
             f'{maps.shape}, {k} and {block}'

@@ -56,7 +56,12 @@ def connected_components(mask: jax.Array, *, diagonal: bool = True) -> jax.Array
     roots = jnp.vectorize(
         functools.partial(_by_roots, diagonal=diagonal), signature='(h,w)->(h,w)'
     )
-    runs = functools.partial(_by_runs, diagonal=diagonal)
+
+    def runs(mask):  # A picture at a time: libtpu takes minutes for programs of many.
+        each = functools.partial(_by_runs, diagonal=diagonal)
+        flat = mask.reshape(-1, *mask.shape[-2:])
+        return jax.lax.map(each, flat).reshape(mask.shape)
+
     return jax.lax.platform_dependent(mask, tpu=runs, default=roots)
 
 
@@ -175,7 +180,10 @@ def _by_runs(mask: jax.Array, *, diagonal: bool) -> jax.Array:
         new = jnp.where(mask, _least_around(old, none), none) if diagonal else old
         for axis, levels in runs:
             for level, joined in enumerate(levels):
-                new = _least_joined(new, joined, axis, 2**level, none)
+                # Fused, each level would compute those before it three times.
+                new = jax.lax.optimization_barrier(
+                    _least_joined(new, joined, axis, 2**level, none)
+                )
         return new, (new != old).any()
 
     place = jnp.broadcast_to(place, mask.shape)

@@ -11,6 +11,15 @@ def count(n: int, block: int) -> int:
     return -(-n // block)
 
 
+def even(n: int, block: int) -> int:
+    """Rows of about equal blocks of at most `block`, so that the last one repeats few.
+
+    A multiple of 128, the lanes of a TPU, unless that is more than n.
+    """
+    each = -(-n // count(n, block))
+    return min(-(-each // 128) * 128, block, n)
+
+
 def cut(tree, i, block: int):
     """The rows of block i of arrays `[N, ...]`, N >= `block`.
 

@@ -14,7 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpdiscovery.ops import blocks, precision
+from pallas_kernels.pairwise_js import api
 
+_BLOCK, _TPU_BLOCK = 64, 256
 _LOG_2 = float(np.log(2))
 
 
@@ -41,7 +43,7 @@ def most_similar(
     exclude_self: bool = True,
     valid: jax.Array | None = None,
     cell_valid: jax.Array | None = None,
-    block: int = 64,
+    block: int | None = None,
     axis_name: str | None = None,
 ) -> Similar:
     """The pictures of least Jensen-Shannon divergence to each, mean over the cells.
@@ -59,9 +61,9 @@ def most_similar(
             negative or not finite in a cell that counts never do.
         cell_valid: `[N, P]` bool, cells that count, None: all. The mean is over the
             cells that count in both pictures; without any the distance is inf.
-        block: pictures compared at a time; changes speed and memory only. On a CPU XLA
-            keeps the `[block, block, C]` terms of a cell, best in its caches; compiled
-            for a TPU it does not, and fewer, larger steps (256) take less memory.
+        block: pictures compared at a time; changes speed and memory only. None: what is
+            fast on the platform. A CPU keeps the `[block, block, C]` terms of a cell,
+            best in its caches; a TPU does not, and takes fewer, larger steps.
         axis_name: of the mesh axis over which pictures are split, inside
             `jax.shard_map`: the shards travel half-way round the devices.
 
@@ -73,7 +75,7 @@ def most_similar(
     _check(maps, k, valid, cell_valid, block)
     pictures = _pictures(maps, valid, cell_valid, axis_name)
     visit = functools.partial(
-        _visit, pictures, block=min(block, len(maps)), exclude_self=exclude_self
+        _visit_by_platform, pictures, block=block, exclude_self=exclude_self
     )
     varying = 0 * pictures.number[:, None]  # Over devices, as the pictures do.
     none = Similar(jnp.full((1, k), jnp.inf) + varying, jnp.full((1, k), -1) + varying)
@@ -114,7 +116,16 @@ def _half_way_round(visit, pictures, mine, theirs, axis_name):
     return mine, jax.lax.ppermute(theirs, axis_name, shift(-half))
 
 
-def _visit(hosts, guests, mine, theirs, *, block, exclude_self, same):
+def _visit_by_platform(*pictures, block, **options):
+    of = lambda size, sums: functools.partial(
+        _visit, block=min(block or size, len(pictures[0].number)), sums=sums, **options
+    )
+    return jax.lax.platform_dependent(
+        *pictures, tpu=of(_TPU_BLOCK, _sums_at_once), default=of(_BLOCK, _sums_by_cells)
+    )
+
+
+def _visit(hosts, guests, mine, theirs, *, block, sums, exclude_self, same):
     """Neighbours of hosts and guests, after each host has met each guest.
 
     The `same` pictures on both sides meet once: blocks on the diagonal count for the
@@ -127,7 +138,7 @@ def _visit(hosts, guests, mine, theirs, *, block, exclude_self, same):
     def visit(t, carry):
         mine, theirs = carry
         i, j = tiles[t, 0], tiles[t, 1]
-        apart, here, there = _tile(hosts, guests, i, j, block, exclude_self)
+        apart, here, there = _tile(hosts, guests, i, j, block, sums, exclude_self)
         mine = _merge(mine, apart, guests.number, here, there)
         apart = jnp.where(same & (i == j), jnp.inf, apart)
         return mine, _merge(theirs, apart.T, hosts.number, there, here)
@@ -135,28 +146,50 @@ def _visit(hosts, guests, mine, theirs, *, block, exclude_self, same):
     return jax.lax.fori_loop(0, len(pairs), visit, (mine, theirs))
 
 
-def _tile(hosts, guests, i, j, block, exclude_self):
+def _tile(hosts, guests, i, j, block, sums, exclude_self):
     """Divergences `[block, block]` of two blocks, and the numbers of their first rows.
 
     Pairs that do not count, or that an earlier tile held, are inf apart.
     """
     (own_a, cells_a, a), here, fresh_a = blocks.cut(hosts[1:], i, block)
     (own_b, cells_b, b), there, fresh_b = blocks.cut(guests[1:], j, block)
+    total, count = sums(
+        (hosts.maps, here, own_a, cells_a), (guests.maps, there, own_b, cells_b)
+    )
+    meet = fresh_a[:, None] & fresh_b[None] & (count > 0)
+    meet &= ~(exclude_self & (a[:, None] == b[None]))
+    return jnp.where(meet, total / jnp.maximum(count, 1), jnp.inf), here, there
+
+
+def _sums_by_cells(hosts, guests):
+    """Sums of divergences over cells that count for both, and their number."""
+    maps_a, here, own_a, cells_a = hosts
+    maps_b, there, own_b, cells_b = guests
+    block = len(own_a)
 
     def cell(c, carry):
         total, count = carry
-        p, q = _cell(hosts.maps, here, c, block), _cell(guests.maps, there, c, block)
+        p, q = _cell(maps_a, here, c, block), _cell(maps_b, there, c, block)
         both = cells_a[:, c][:, None] & cells_b[:, c][None]
         mixed = _sum_x_log_x(p[:, None] + q[None])
         # Not over all cells at once: terms near 0 lose nothing in float32.
         term = (own_a[:, c][:, None] + own_b[:, c][None] - mixed) / 2
         return total + jnp.where(both, jnp.maximum(term, 0.0), 0.0), count + both
 
-    empty = jnp.zeros((block, block)) + 0 * (a[:, None] + b[None])
-    total, count = jax.lax.fori_loop(0, hosts.maps.shape[1], cell, (empty, empty))
-    meet = fresh_a[:, None] & fresh_b[None] & (count > 0)
-    meet &= ~(exclude_self & (a[:, None] == b[None]))
-    return jnp.where(meet, total / jnp.maximum(count, 1), jnp.inf), here, there
+    varying = 0 * (cells_a[:, :1] + cells_b[:, 0][None])  # Over devices.
+    empty = jnp.zeros((block, block)) + varying
+    return jax.lax.fori_loop(0, maps_a.shape[1], cell, (empty, empty))
+
+
+def _sums_at_once(*sides):
+    """The same by a kernel, which has both blocks copied."""
+    maps, own = [], []
+    for whole, start, mine, cells in sides:
+        some = jax.lax.dynamic_slice_in_dim(whole, start, len(mine))
+        maps.append(_positive(some))
+        own.append(jnp.where(cells, mine, -jnp.inf))
+    a, b = (side[3].astype(jnp.float32) for side in sides)
+    return api.pairwise_js(*maps, *own), a @ b.T
 
 
 def _cell(maps, start, c, block):
@@ -195,7 +228,7 @@ def _sum_x_log_x(x):
 
 
 def _check(maps, k, valid, cell_valid, block):
-    if maps.ndim != 3 or not len(maps) or k < 1 or block < 1:
+    if maps.ndim != 3 or not len(maps) or k < 1 or (block is not None and block < 1):
         raise ValueError(
             'wanted maps [N, P, C] with pictures, k >= 1 and block >= 1, got '
             f'{maps.shape}, {k} and {block}'

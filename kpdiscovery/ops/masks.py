@@ -39,9 +39,6 @@ def binary_threshold(maps: jax.Array, *, fraction: float) -> jax.Array:
 def connected_components(mask: jax.Array, *, diagonal: bool = True) -> jax.Array:
     """Labels of the pixels that hang together.
 
-    Every pixel takes the least label around it and hands it to its root (the pixel its
-    label names), then labels follow roots; some log2(pixels) rounds do.
-
     Args:
         mask: `[..., H, W]` bool.
         diagonal: pixels that touch by a corner are connected (8 neighbours, as in
@@ -56,8 +53,16 @@ def connected_components(mask: jax.Array, *, diagonal: bool = True) -> jax.Array
         ValueError: `mask` is not bool, or has fewer than two axes.
     """
     _check(mask)
-    label = functools.partial(_label, diagonal=diagonal)
-    return jnp.vectorize(label, signature='(h,w)->(h,w)')(mask)
+    roots = jnp.vectorize(
+        functools.partial(_by_roots, diagonal=diagonal), signature='(h,w)->(h,w)'
+    )
+
+    def runs(mask):  # A picture at a time: libtpu takes minutes for programs of many.
+        each = functools.partial(_by_runs, diagonal=diagonal)
+        flat = mask.reshape(-1, *mask.shape[-2:])
+        return jax.lax.map(each, flat).reshape(mask.shape)
+
+    return jax.lax.platform_dependent(mask, tpu=runs, default=roots)
 
 
 def fill_holes(mask: jax.Array) -> jax.Array:
@@ -89,7 +94,9 @@ def largest_box(mask: jax.Array) -> tuple[jax.Array, jax.Array]:
         ValueError: `mask` is not bool, or has fewer than two axes.
     """
     _check(mask)
-    return jnp.vectorize(_largest_box, signature='(h,w)->(4),()')(fill_holes(mask))
+    filled = fill_holes(mask)
+    find = jnp.vectorize(_largest_box, signature='(h,w)->(4),()')
+    return find(connected_components(filled))
 
 
 def concentration(maps: jax.Array, *, fraction: float = 0.1) -> jax.Array:
@@ -111,24 +118,30 @@ def concentration(maps: jax.Array, *, fraction: float = 0.1) -> jax.Array:
     Source: [shaharabany2021], equation 6 (the stopping score S).
     """
     kept = binary_threshold(maps, fraction=fraction)
-    box, valid = largest_box(kept)
-    grid = coordinates.pixel_grid(*maps.shape[-2:])
-    grid = grid.reshape((1,) * (maps.ndim - 2) + grid.shape)
+    return weight_share(jnp.where(kept, precision.full(maps), 0), *largest_box(kept))
+
+
+def weight_share(weights: jax.Array, box: jax.Array, valid: jax.Array) -> jax.Array:
+    """Share of the weights `[..., H, W]` that is in a box, `[...]`; 0 without one."""
+    grid = coordinates.pixel_grid(*weights.shape[-2:])
+    grid = grid.reshape((1,) * (weights.ndim - 2) + grid.shape)
     low, high = (box[..., None, None, s] for s in (slice(2), slice(2, 4)))
     inside = ((grid > low) & (grid < high)).all(axis=-1)
-    weights = jnp.where(kept, precision.full(maps), 0)
     total = weights.sum(axis=(-2, -1))
     share = jnp.where(inside, weights, 0).sum(axis=(-2, -1))
     return jnp.where(valid, share / jnp.where(valid, total, 1), 0)
 
 
-def _label(mask: jax.Array, *, diagonal: bool) -> jax.Array:
+def _by_roots(mask: jax.Array, *, diagonal: bool) -> jax.Array:
+    """Every pixel takes the least label around it and hands it to its root (the pixel its
+    label names), then labels follow roots; some log2(pixels) rounds do.
+    """
     none = mask.size  # More than any label, so that it never is the least.
     place = jnp.arange(none, dtype=jnp.int32).reshape(mask.shape)
 
     def again(carry):
         label, _ = carry
-        near = jnp.where(mask, _least_around(label, none, diagonal), none)
+        near = jnp.where(mask, _least_in_windows(label, none, diagonal), none)
         flat, lower = label.ravel(), near.ravel()
         flat = jnp.minimum(flat.at[flat].min(lower, mode='drop'), lower)
         for _ in range(2):
@@ -141,7 +154,7 @@ def _label(mask: jax.Array, *, diagonal: bool) -> jax.Array:
     return jnp.where(mask, label, -1)
 
 
-def _least_around(label, none, diagonal):
+def _least_in_windows(label, none, diagonal):
     """The least of each pixel and its neighbours, `[H, W]`."""
     least = lambda x, window: jax.lax.reduce_window(
         x, jnp.int32(none), jax.lax.min, window, (1, 1), 'SAME'
@@ -150,6 +163,65 @@ def _least_around(label, none, diagonal):
     if diagonal:
         return least(across, (3, 1))
     return jnp.minimum(across, least(label, (3, 1)))
+
+
+def _by_runs(mask: jax.Array, *, diagonal: bool) -> jax.Array:
+    """The least label spreads along whole rows and columns of a component at a time: as
+    many rounds as the way to its farthest pixel has turns, and one.
+
+    A TPU writes single numbers one by one, which roots need; a CPU does not mind.
+    """
+    none = mask.shape[-2] * mask.shape[-1]
+    place = jnp.arange(none, dtype=jnp.int32).reshape(mask.shape[-2:])
+    runs = [(axis, _runs(mask, axis)) for axis in (-1, -2)]
+
+    def again(carry):
+        old, _ = carry
+        new = jnp.where(mask, _least_around(old, none), none) if diagonal else old
+        for axis, levels in runs:
+            for level, joined in enumerate(levels):
+                # Fused, each level would compute those before it three times.
+                new = jax.lax.optimization_barrier(
+                    _least_joined(new, joined, axis, 2**level, none)
+                )
+        return new, (new != old).any()
+
+    place = jnp.broadcast_to(place, mask.shape)
+    start = jnp.where(mask, place, none), mask.any()
+    label, _ = jax.lax.while_loop(lambda carry: carry[1], again, start)
+    return jnp.where(mask, label, -1)
+
+
+def _runs(mask, axis):
+    """Whether all from the pixel 1, 2, 4, ... before it to each pixel are in the mask."""
+    joined, step, levels = mask & _shifted(mask, axis, 1, False), 1, []
+    while step < mask.shape[axis]:
+        levels.append(joined)
+        joined = joined & _shifted(joined, axis, step, False)
+        step *= 2
+    return levels
+
+
+def _least_joined(values, joined, axis, step, none):
+    """The least of each pixel and of those `step` before and after in its run."""
+    before = jnp.where(joined, _shifted(values, axis, step, none), none)
+    after = _shifted(jnp.where(joined, values, none), axis, -step, none)
+    return jnp.minimum(values, jnp.minimum(before, after))
+
+
+def _least_around(values, none):
+    """The least of each pixel and its eight neighbours."""
+    for axis in (-1, -2):
+        beside = [_shifted(values, axis, step, none) for step in (1, -1)]
+        values = jnp.minimum(values, jnp.minimum(*beside))
+    return values
+
+
+def _shifted(x, axis, step, fill):
+    """`x[i - step]` at i along the axis, `fill` where there is none."""
+    padding = [(0, 0, 0)] * x.ndim
+    padding[axis] = (step, -step, 0)
+    return jax.lax.pad(x, jnp.asarray(fill, x.dtype), padding)
 
 
 def _areas(labels: jax.Array) -> jax.Array:
@@ -169,11 +241,10 @@ def _areas(labels: jax.Array) -> jax.Array:
     return jnp.where(labels == place, total.reshape(labels.shape) / 2, -1.0)
 
 
-def _largest_box(filled: jax.Array) -> tuple[jax.Array, jax.Array]:
-    labels = _label(filled, diagonal=True)
+def _largest_box(labels: jax.Array) -> tuple[jax.Array, jax.Array]:
     areas = _areas(labels).ravel()
     best = areas.size - 1 - jnp.argmax(areas[::-1])  # The last of equals.
-    here = filled & (labels == best)
+    here = labels == best
     (x0, x1), (y0, y1) = (_extent(here.any(axis=axis)) for axis in (0, 1))
     box = jnp.stack([x0 - 0.5, y0 - 0.5, x1 + 0.5, y1 + 0.5]).astype(jnp.float32)
     valid = here.any()

@@ -27,6 +27,20 @@ def gather_rows(x: jax.Array, axis_name: str | None) -> jax.Array:
     return jax.lax.with_sharding_constraint(x, PartitionSpec())
 
 
+def spread_rows(x: jax.Array) -> jax.Array:
+    """`[N, ...]` with its rows split over the devices under `jit`, zeros after the last.
+
+    For work by rows that every device would do whole, because it has them all. As it is
+    without a mesh, and inside `shard_map` and `pmap`.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if AXIS not in mesh.auto_axes:
+        return x
+    missing = -len(x) % mesh.shape[AXIS]
+    padded = jnp.pad(x, ((0, missing), *[(0, 0)] * (x.ndim - 1)))
+    return jax.lax.with_sharding_constraint(padded, PartitionSpec(AXIS))
+
+
 def span(amount: jax.Array, axis_name: str | None):
     """Where a device's share of a total begins and ends, and the total: like `amount`.
 

@@ -1,3 +1,5 @@
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import distance
 
 from kpdiscovery import losses
+
+module = sys.modules[losses.sliced_wasserstein.__module__]
 
 ONE = np.ones((1, 1), np.float32)
 
@@ -67,6 +71,38 @@ def test_gradients_reach_both_clouds(rng):
         d = jnp.asarray(np.asarray(directions(3)), jnp.float64)
         loss = lambda x, y: losses.sliced_wasserstein(x, y, d)
         check_grads(loss, (x, y), order=1, modes=['rev'])
+
+
+def by_jax(x, y, d):
+    project = lambda cloud: jnp.sort(jnp.einsum('nd,pd->pn', cloud, d), axis=-1)
+    return jnp.mean((project(x) - project(y)) ** 2)
+
+
+@pytest.mark.parametrize('back', ['default', 'sorting'])
+def test_value_and_gradients_are_those_of_sorting_by_jax(rng, monkeypatch, back):
+    """With equal samples and with samples whose projections are 0 and -0."""
+    if back == 'sorting':  # As on a TPU.
+        monkeypatch.setattr(module, '_back_by_writing', module._back_by_sorting)
+    x, y = clouds(rng)
+    x[5:9], y[3], y[11:] = x[2], 0, y[:9]
+    y[4] = -0.0
+    run = lambda loss: jax.value_and_grad(loss, argnums=(0, 1))(x, y, directions())
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
+                 run(losses.sliced_wasserstein), run(by_jax))  # fmt: skip
+
+
+def test_directions_are_split_over_devices(rng):
+    x, y = clouds(rng)
+    loss = jax.value_and_grad(losses.sliced_wasserstein, argnums=(0, 1))
+    want = jax.jit(loss)(x, y, directions())  # 50 of them: no multiple of 8.
+    mesh = jax.make_mesh((8,), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
+    with jax.set_mesh(mesh):
+        program = jax.jit(loss).lower(x, y, directions()).compile()
+        got = program(x, y, directions())
+    same = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+    jax.tree.map(same, got, want)
+    sorts = [line for line in program.as_text().splitlines() if ' sort(' in line]
+    assert sorts and all('[7,20]' in line for line in sorts)
 
 
 def test_gradients_are_finite_where_samples_tie():

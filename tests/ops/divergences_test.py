@@ -7,6 +7,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 from scipy.spatial.distance import jensenshannon
 
+from kpdiscovery.ops import divergences
 from kpdiscovery.ops.divergences import most_similar
 
 STATIC = ('k', 'exclude_self', 'block', 'axis_name')
@@ -134,6 +135,17 @@ def test_devices_give_the_result_of_one(devices):
         many = jax.jit(split)(maps, valid)
     np.testing.assert_allclose(many.distances, one.distances, atol=1e-6)
     np.testing.assert_array_equal(many.indices, one.indices)
+
+
+def test_a_tpu_finds_the_same(monkeypatch):
+    maps = softmax_maps()
+    cells = np.random.default_rng(1).random((13, 6)) < 0.6
+    maps[~cells] = np.nan
+    want = most_similar(maps, 5, cell_valid=cells, block=4)
+    monkeypatch.setattr(divergences, '_sums_by_cells', divergences._sums_at_once)
+    got = most_similar(maps, 5, cell_valid=cells, block=4)
+    np.testing.assert_allclose(got.distances, want.distances, atol=1e-6)
+    np.testing.assert_array_equal(got.indices, want.indices)
 
 
 def test_memory_stays_far_below_the_maps_and_all_pairs():

@@ -1,3 +1,4 @@
+import functools
 import operator
 
 import jax
@@ -105,6 +106,15 @@ def test_box_of_the_reference():
 
 
 @pytest.mark.parametrize('diagonal', [True, False])
+def test_runs_and_roots_find_the_same(rng, diagonal):
+    """What a TPU does and what others do."""
+    mask = jnp.asarray(np.stack([*random_masks(rng)][::5]))
+    find = functools.partial(masks._by_runs, diagonal=diagonal)
+    want = masks.connected_components(mask, diagonal=diagonal)
+    np.testing.assert_array_equal(jax.jit(find)(mask), want)
+
+
+@pytest.mark.parametrize('diagonal', [True, False])
 def test_components_are_those_of_scipy(rng, diagonal):
     near = np.ones((3, 3)) if diagonal else None
     every = np.stack(list(random_masks(rng)))
@@ -152,8 +162,9 @@ def test_a_spiral_is_one_component():
                 mask[np.clip(y, 0, 40), np.clip(x, 0, 40)] = True
             direction += 1
         step += 2
-    labels = jax.jit(masks.connected_components)(jnp.asarray(mask))
-    assert len(np.unique(labels)) == 2
+    for find in (masks._by_roots, masks._by_runs):
+        labels = jax.jit(find, static_argnames='diagonal')(mask, diagonal=True)
+        assert len(np.unique(labels)) == 2
 
 
 # Bad input, invariance, transformations.

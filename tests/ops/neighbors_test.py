@@ -25,6 +25,14 @@ def test_matches_a_tree(block):
     np.testing.assert_allclose(got, oracle(x, 9), atol=1e-4)
 
 
+def test_groups_hold_the_nearest():
+    """Of more rows than are looked at one by one, no multiple of a group; some equal."""
+    x = points(403)
+    x[100:200] = x[7]
+    got = nearest_distances(x, 9)
+    np.testing.assert_allclose(got, oracle(x, 9), atol=1e-4)
+
+
 def test_by_hand():
     """0, 1, 3 on a line; equal rows are neighbours at distance 0, a row of itself not."""
     x = jnp.array([[0.0], [1], [3], [3]])
@@ -81,3 +89,5 @@ def test_bad_input():
         nearest_distances(jnp.zeros((0, 3)), 2)
     with pytest.raises(ValueError, match='k >= 1'):
         nearest_distances(jnp.zeros((3, 3)), 0)
+    with pytest.raises(ValueError, match='recall must be'):
+        nearest_distances(jnp.zeros((3, 3)), 1, recall=0)

@@ -48,7 +48,7 @@ class FeatureAlignment(Method):
     clustering: str = 'vmf'  # 'kmeans': spherical, whatever kappa is.
     iterations: int = 150  # Of the clustering.
     neighbours: int = 15
-    block: int = 64  # Pictures compared at a time; on a TPU 128 to 256.
+    block: int = 0  # Pictures compared at a time; 0: what is fast on the platform.
     threshold: float = 0.6  # Cosine of matches.
     matches: int = 256  # Of a pair of pictures, the best.
     transform: str = 'affine'  # 'none', 'translation', 'homography'.
@@ -74,7 +74,7 @@ class FeatureAlignment(Method):
     batch_fields = ('features', 'features_valid', 'pixels_valid')
     sections: ClassVar = {'features': Features}
     predict_options: ClassVar = {'min_confidence': 'min_confidence'}
-    may_be_zero = ('border', 'minimum', 'radius')
+    may_be_zero = ('block', 'border', 'minimum', 'radius')
     free = ('parts', 'peaks')
 
     def __post_init__(self):

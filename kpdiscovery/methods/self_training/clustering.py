@@ -14,6 +14,7 @@ from kpdiscovery.ops import blocks, kmeans, neighbors, parallel, vectors
 from kpdiscovery.ops.agreement import contingency
 
 _PICTURES = 64  # Whose distances to all clusters are held at a time.
+_RECALL = 0.99  # Of neighbours whose distances have a median: nearly the same for all.
 
 
 class Mirrored(NamedTuple):
@@ -54,7 +55,7 @@ def drop_outliers(
     flat = vectors.normalize(descriptors.astype(jnp.float32))
     flat, counts = flat.reshape(-1, flat.shape[-1]), valid.ravel()
     near = neighbors.nearest_distances(
-        flat, neighbors_asked, valid=counts, axis_name=axis_name
+        flat, neighbors_asked, valid=counts, recall=_RECALL, axis_name=axis_name
     )
     scores = jnp.where(counts, neighbors.outlier_scores(near), jnp.inf)
     everyone = scores if axis_name is None else jax.lax.all_gather(scores, axis_name)

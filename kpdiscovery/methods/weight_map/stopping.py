@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from kpdiscovery.ops import images as image_ops
@@ -49,10 +48,10 @@ def _describe(method, state: State, batch: Batch, labels: Tree) -> Tree:
     images = method.crops.whole(image_ops.as_float(batch['image']))
     maps = method.mapper.apply(state.variables['map'], images)
     kept = masks.binary_threshold(maps, fraction=method.threshold)
-    boxes, found = jax.vmap(masks.largest_box)(kept)
+    boxes, found = masks.largest_box(kept)
     lengths = boxes[:, 2:] - boxes[:, :2]
     area = jnp.where(found, lengths.prod(axis=-1), 0) / (maps.shape[1] * maps.shape[2])
-    score = masks.concentration(maps, fraction=method.threshold)
+    score = masks.weight_share(jnp.where(kept, maps, 0), boxes, found)
     small = image_ops.resize(maps[..., None], (THUMBNAIL, THUMBNAIL))[..., 0]
     sides = jnp.array([maps.shape[2], maps.shape[1]] * 2, jnp.float32)
     box = (boxes + 0.5) / sides[None]

@@ -32,7 +32,9 @@ def pytest_collection_finish():
 def pytest_collection_modifyitems(items):
     """Tests marked `gpu` are skipped where there is none."""
     if any(item.get_closest_marker('gpu') for item in items) and not _has_gpu():
-        skip = pytest.mark.skip(reason='no GPU: run `JAX_PLATFORMS=cuda,cpu pytest -m gpu`')
+        skip = pytest.mark.skip(
+            reason='no GPU: run `JAX_PLATFORMS=cuda,cpu pytest -m gpu`'
+        )
         for item in items:
             if item.get_closest_marker('gpu'):
                 item.add_marker(skip)

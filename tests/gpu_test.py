@@ -1,6 +1,6 @@
 """On a real GPU: the numbers of the CPU, and every method's smoke run.
 
-    JAX_PLATFORMS=cuda,cpu pytest -m gpu
+JAX_PLATFORMS=cuda,cpu pytest -m gpu
 """
 
 import functools
@@ -66,7 +66,9 @@ def test_the_first_step_loses_what_it_does_on_the_cpu(name):
     found = []
     for kind in ('gpu', 'cpu'):
         with jax.default_device(jax.devices(kind)[0]):
-            state = jax.jit(phase.init, static_argnums=2)(jax.random.key(0), batch, None)
+            state = jax.jit(phase.init, static_argnums=2)(
+                jax.random.key(0), batch, None
+            )
             _, scalars = jax.jit(phase.step)(state, batch, {}, jax.random.key(1))
         found.append(float(scalars['loss']))
     assert found[0] == pytest.approx(found[1], rel=2e-2)

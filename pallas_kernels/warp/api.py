@@ -11,7 +11,9 @@ from pallas_kernels import calls
 from pallas_kernels.warp import mosaic_tpu, reference
 
 
-def sample(maps: jax.Array, xy: jax.Array, *, implementation: str = 'auto') -> jax.Array:
+def sample(
+    maps: jax.Array, xy: jax.Array, *, implementation: str = 'auto'
+) -> jax.Array:
     """Maps `[B, H, W, C]` at points `[B, h, w, 2]`, (x, y): `[B, h, w, C]`.
 
     Fast where neighbouring points lie near one another, right where they do not. Points
@@ -55,4 +57,6 @@ _sample.defvjp(
 
 def _possible(implementation, maps, xy):
     floats = maps.dtype == xy.dtype == jnp.float32
-    return implementation if floats and mosaic_tpu.fits(*maps.shape[1:3]) else 'reference'
+    return (
+        implementation if floats and mosaic_tpu.fits(*maps.shape[1:3]) else 'reference'
+    )

@@ -20,7 +20,10 @@ from jax.experimental.pallas import tpu as pltpu
 from pallas_kernels import calls
 
 _SIDE = 16  # Of a tile, points.
-_ROWS, _COLUMNS = 24, 32  # Of a window, pixels: a tile turned by .25 and enlarged by 1.2.
+_ROWS, _COLUMNS = (
+    24,
+    32,
+)  # Of a window, pixels: a tile turned by .25 and enlarged by 1.2.
 _LANES = 128  # Channels at a time.
 _SUBLANES = 8  # Columns of a window start at multiples.
 LIMIT = 32 * 2**20  # Bytes of a map's 128 channels that may be held on chip, twice.
@@ -56,14 +59,20 @@ def _call(kernel, maps, xy, cotangent, interpret):
     points = _tiled(xy, tiles, (height, width))  # [B, tiles, 2, points of a tile]
     lanes = min(channels, _LANES)
     number = lambda i, j: i * tiles[1] + j
-    at = pl.BlockSpec((1, 1, 2, _SIDE**2), lambda b, c, i, j, s: (b, number(i, j), 0, 0))
-    whole = pl.BlockSpec((1, height, columns, lanes), lambda b, c, i, j, s: (b, 0, 0, c))
+    at = pl.BlockSpec(
+        (1, 1, 2, _SIDE**2), lambda b, c, i, j, s: (b, number(i, j), 0, 0)
+    )
+    whole = pl.BlockSpec(
+        (1, height, columns, lanes), lambda b, c, i, j, s: (b, 0, 0, c)
+    )
     tile = pl.BlockSpec((1, _SIDE, _SIDE, lanes), lambda b, c, i, j, s: (b, i, j, c))
     full = (batch, height, columns, channels)
     forward = cotangent is None
     pad = [(0, 0), (0, 0), (0, columns - width), (0, 0)]
     given = jnp.pad(maps, pad) if forward else cotangent
-    out = calls.shape_like(maps, (batch, h, w, channels) if forward else full, maps.dtype)
+    out = calls.shape_like(
+        maps, (batch, h, w, channels) if forward else full, maps.dtype
+    )
     result = pl.pallas_call(
         functools.partial(kernel, tiles=tiles, window=window, size=(h, w)),
         out_shape=out,

@@ -158,8 +158,8 @@ def _each_window(windows_ref, xy_ref, tiles, window, size, add):
     x, y = xy_ref[0, 0, :1], xy_ref[0, 0, 1:]  # [1, points]
 
     def one(number, _):
-        rows = top + number // across * window[0]
-        columns = left + number % across * window[1]
+        rows = top + jax.lax.div(number, across) * window[0]
+        columns = left + jax.lax.rem(number, across) * window[1]
         # The last window is moved inside; what it shares with the one before is not its.
         row = jnp.minimum(rows, size[0] - window[0])
         column = pl.multiple_of(jnp.minimum(columns, size[1] - window[1]), _SUBLANES)

@@ -1,9 +1,8 @@
 """Maps sampled at whole grids of points, on TPUs without gathers.
 
 Where a gather is cheap (CPUs, GPUs) the four pixels around each point are read. A TPU
-reads them one by one; there pictures of few channels are products with matrices of hats,
-max(0, 1 - |distance|), and maps of many channels go to the kernel of
-`pallas_kernels.warp`. Both weigh far pixels by 0: on TPUs maps must be finite.
+reads them one by one; there the kernels of `pallas_kernels.warp` multiply by hats,
+max(0, 1 - |distance|), which weigh far pixels by 0: on TPUs maps must be finite.
 """
 
 from __future__ import annotations
@@ -16,8 +15,6 @@ from jax.sharding import AxisType, PartitionSpec
 
 from kpdiscovery.ops import heatmaps, parallel
 from pallas_kernels.warp import api
-
-_FEW = 4  # Channels up to which matrices are faster than the kernel, which takes 128.
 
 
 def sample_grid(maps: jax.Array, xy: jax.Array) -> jax.Array:
@@ -50,7 +47,7 @@ def _by_picture(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
 @_by_picture
 def _forward(maps, xy):
     return jax.lax.platform_dependent(
-        maps, xy, tpu=lambda *args: _on_each_chip(_by_products, *args), default=_gather
+        maps, xy, tpu=lambda *args: _on_each_chip(api.sample, *args), default=_gather
     )
 
 
@@ -61,7 +58,7 @@ def _gradient(maps, xy, cotangent):
     )
     return jax.lax.platform_dependent(
         maps, xy, cotangent, default=pull(_gather),
-        tpu=lambda *args: _on_each_chip(pull(_by_products), *args))  # fmt: skip
+        tpu=lambda *args: _on_each_chip(pull(api.sample), *args))  # fmt: skip
 
 
 @jax.custom_vjp
@@ -83,26 +80,6 @@ def _gather(maps, xy):
     batch, h, w, _ = xy.shape
     read = heatmaps.sample_bilinear(maps, xy.reshape(batch, h * w, 2))
     return read.reshape(batch, h, w, -1)
-
-
-def _by_products(maps, xy):
-    if maps.shape[-1] > _FEW:
-        return api.sample(maps, xy)
-    return jax.lax.map(lambda pair: by_matrices(*pair), (maps, xy))
-
-
-def by_matrices(image, xy):
-    """`[H, W, C]` at `[h, w, 2]`: hats over rows as a matrix, then over columns."""
-    height, width, channels = image.shape
-    hats = lambda at, n: jnp.maximum(
-        0, 1 - jnp.abs(jnp.clip(at, 0, n - 1).reshape(-1, 1) - jnp.arange(n)[None])
-    )
-    over_columns, over_rows = hats(xy[..., 0], width), hats(xy[..., 1], height)
-    each = lambda channel: jnp.sum(
-        jnp.matmul(over_rows, channel, precision='highest') * over_columns, axis=-1
-    )
-    read = jnp.stack([each(image[..., c]) for c in range(channels)], axis=-1)
-    return read.reshape(*xy.shape[:2], channels)
 
 
 def _on_each_chip(function, *arrays):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from pallas_kernels import calls
-from pallas_kernels.warp import mosaic_tpu, reference
+from pallas_kernels.warp import mosaic_tpu, mosaic_tpu_pictures, reference
 
 
 def sample(
@@ -37,14 +37,19 @@ def sample(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _sample(implementation, maps, xy):
-    return calls.dispatch(_possible(implementation, maps, xy),
-                          reference.sample, mosaic_tpu.sample, maps, xy)  # fmt: skip
+    few = mosaic_tpu_pictures.fits(*maps.shape[1:])
+    fits = few or mosaic_tpu.fits(*maps.shape[1:3])
+    kernel = mosaic_tpu_pictures.sample if few else mosaic_tpu.sample
+    return calls.dispatch(
+        _possible(implementation, maps, xy, fits), reference.sample, kernel, maps, xy
+    )
 
 
 def _backward(implementation, given, cotangent):
     maps, xy = given
+    fits = mosaic_tpu.fits(*maps.shape[1:3])
     of_maps = calls.dispatch(
-        _possible(implementation, maps, xy),
+        _possible(implementation, maps, xy, fits),
         reference.gradient, mosaic_tpu.gradient, maps, xy, cotangent)  # fmt: skip
     # Warps are rarely learned: where this is not asked for, the compiler drops it.
     return of_maps, jax.vjp(lambda p: reference.sample(maps, p), xy)[1](cotangent)[0]
@@ -55,8 +60,6 @@ _sample.defvjp(
 )
 
 
-def _possible(implementation, maps, xy):
+def _possible(implementation, maps, xy, fits):
     floats = maps.dtype == xy.dtype == jnp.float32
-    return (
-        implementation if floats and mosaic_tpu.fits(*maps.shape[1:3]) else 'reference'
-    )
+    return implementation if floats and fits else 'reference'

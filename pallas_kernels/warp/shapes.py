@@ -1,8 +1,10 @@
 """Shapes of the tests and of the benchmark: (B, H, W, C), (h, w) of the points."""
 
-METHODS = {
+PICTURES = {  # Without gradients.
     'tusk_canvas': ((2, 156, 156, 3), (156, 156)),
     'correspond': ((2, 256, 256, 3), (256, 256)),
+}
+METHODS = {
     'tusk_mnist': ((2, 80, 80, 33), (80, 80)),
     'tusk_tetrominoes': ((2, 112, 112, 33), (112, 112)),
     'features': ((2, 64, 64, 256), (64, 64)),

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 SIDE = 16  # Of a tile, points.
 COLUMNS = 32  # Of a window: with 24 rows, of a tile turned by .25 and enlarged by 1.2.
 SUBLANES = 8  # Columns of a window start at multiples.
-LIMIT = 32 * 2**20  # Bytes of a map that may be held on chip, twice.
-MEMORY = 2 * LIMIT + 24 * 2**20
+LIMIT = 20 * 2**20  # Bytes of a map that may be held on chip, twice.
+MEMORY = 2 * LIMIT + 16 * 2**20  # A v5p has 64 MB.
 
 
 def padded(size: int, multiple: int = SUBLANES) -> int:

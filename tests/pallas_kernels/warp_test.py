@@ -117,14 +117,10 @@ def test_what_methods_need_compiles_for_eight_chips(tpu_topology, topology, name
     given = [jax.ShapeDtypeStruct(shape, jnp.float32, sharding=rows)
              for shape in ((8 * b, *rest), (8 * b, *size, 2))]  # fmt: skip
     loss = lambda maps, xy: jnp.sum(sample('auto')(maps, xy) ** 2)
+    whole = name in shapes.METHODS
     run = jax.shard_map(
-        jax.grad(loss) if name in shapes.METHODS else sample('auto'),
-        mesh=mesh,
-        in_specs=P('data'),
-        out_specs=P('data'),
-    )
+        jax.grad(loss) if whole else sample('auto'),
+        mesh=mesh, in_specs=P('data'), out_specs=P('data'))  # fmt: skip
     text = jax.jit(run).lower(*given).compile().as_text()
-    assert text.count('custom_call_target="tpu_custom_call"') == 1 + (
-        name in shapes.METHODS
-    )
+    assert text.count('custom_call_target="tpu_custom_call"') == 1 + whole
     assert ' gather(' not in text and ' scatter(' not in text

@@ -15,8 +15,8 @@ def gaussian_heatmaps(
 ) -> jax.Array:
     """Gaussians of height 1 at points `[..., K, 2]`: `[..., H, W, K]` float32."""
     x, y = _axis_distances(xy, shape)
-    fall = lambda squares: jnp.exp(-squares / (2 * sigma**2))
-    return jnp.einsum('...ky,...kx->...yxk', fall(y), fall(x))
+    fall = lambda squares: jnp.exp(-jnp.swapaxes(squares, -1, -2) / (2 * sigma**2))
+    return fall(y)[..., :, None, :] * fall(x)[..., None, :, :]
 
 
 def gaussian_splats(
@@ -88,7 +88,7 @@ def soft_argmax(logits: jax.Array, *, temperature: float = 1.0) -> jax.Array:
     flat = precision.full(logits.reshape(*lead, h * w, k))
     prob = jax.nn.softmax(flat / temperature, axis=-2)
     grid = coordinates.pixel_grid(h, w).reshape(h * w, 2)
-    return jnp.einsum('...pk,pc->...kc', prob, grid)
+    return jnp.einsum('...pk,pc->...kc', prob, grid, precision='highest')
 
 
 def local_soft_argmax(
@@ -115,7 +115,7 @@ def local_soft_argmax(
     *lead, n, _ = patches.shape
     weight = jax.nn.softmax(patches.reshape(*lead, n * n) / temperature, axis=-1)
     offsets = coordinates.pixel_grid(n, n).reshape(n * n, 2) - n // 2
-    return xy + jnp.einsum('...p,pc->...c', weight, offsets)
+    return xy + jnp.einsum('...p,pc->...c', weight, offsets, precision='highest')
 
 
 def sample_bilinear(features: jax.Array, xy: jax.Array) -> jax.Array:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from kpdiscovery.ops import linear
+
 _FLOOR = 1e-6  # Of the variance, in units of the spread of the target.
+_product = functools.partial(jnp.matmul, precision='highest')
 
 
 class Registration(NamedTuple):
@@ -50,17 +54,16 @@ def coherent_point_drift(
     spread = _weighted_squares(x, y, counts[:, None] * jnp.ones((1, len(y))))
     start = jnp.eye(2, 3), jnp.maximum(spread, _FLOOR)
     matrix, variance = jax.lax.fori_loop(0, iterations, step, start)
-    linear = matrix[:, :2] * scale / y_scale
-    shift = matrix[:, 2] * scale + center - linear @ y_center
-    found = jnp.concatenate([linear, shift[:, None]], axis=1)
+    turn = matrix[:, :2] * scale / y_scale
+    shift = matrix[:, 2] * scale + center - _product(turn, y_center)
+    found = jnp.concatenate([turn, shift[:, None]], axis=1)
     found = jnp.where(valid.any(), found, jnp.eye(2, 3))
-    moved = points @ found[:, :2].T + found[None, :, 2]
-    return Registration(moved, found, variance * scale**2)
+    return Registration(_moved(found, points), found, variance * scale**2)
 
 
 def _drift(x, counts, y, outliers, matrix, variance):
     """One step of expectation and maximisation, in standard units."""
-    moved = y @ matrix[:, :2].T + matrix[None, :, 2]
+    moved = _moved(matrix, y)
     squares = jnp.sum((x[:, None] - moved[None]) ** 2, axis=-1)  # [N, M]
     weight = outliers / (1 - outliers) * len(y) / jnp.maximum(counts.sum(), 1)
     ground = 2 * jnp.pi * variance * weight
@@ -68,15 +71,19 @@ def _drift(x, counts, y, outliers, matrix, variance):
     share = likely / jnp.maximum(likely.sum(1, keepdims=True) + ground, 1e-30)
     share *= counts[:, None]
     matrix = _fit_affine(x, y, share)
-    moved = y @ matrix[:, :2].T + matrix[None, :, 2]
-    return matrix, jnp.maximum(_weighted_squares(x, moved, share), _FLOOR)
+    return matrix, jnp.maximum(_weighted_squares(x, _moved(matrix, y), share), _FLOOR)
+
+
+def _moved(matrix, xy):
+    return _product(xy, matrix[:, :2].T) + matrix[None, :, 2]
 
 
 def _fit_affine(x, y, share):
     """Weighted least squares of x on [y, 1]; a little ridge keeps lines of points sane."""
     lifted = jnp.concatenate([y, jnp.ones((len(y), 1))], axis=1)
-    gram = (lifted * share.sum(0)[:, None]).T @ lifted + 1e-5 * jnp.eye(3)
-    return jnp.linalg.solve(gram, lifted.T @ (share.T @ x) + 1e-5 * jnp.eye(3, 2)).T
+    gram = _product((lifted * share.sum(0)[:, None]).T, lifted) + 1e-5 * jnp.eye(3)
+    pull = _product(lifted.T, _product(share.T, x)) + 1e-5 * jnp.eye(3, 2)
+    return linear.solve(gram, pull).T
 
 
 def _weighted_squares(x, y, share):
@@ -88,7 +95,7 @@ def _weighted_squares(x, y, share):
 def _standardized(xy, weights):
     """Points of mean 0 and root mean square length 1, and that mean and length."""
     total = jnp.maximum(weights.sum(), 1)
-    center = weights @ xy / total
-    squares = weights @ jnp.sum((xy - center[None]) ** 2, axis=-1) / total
+    center = _product(weights, xy) / total
+    squares = jnp.sum(weights[:, None] * (xy - center[None]) ** 2) / total
     scale = jnp.sqrt(jnp.maximum(squares, 1e-12))
     return (xy - center[None]) / scale, center, scale

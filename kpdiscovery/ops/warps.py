@@ -13,7 +13,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.ops import coordinates, heatmaps, linear
+from kpdiscovery.ops import coordinates, dense_sampling, linear
 
 _NEWTON_STEPS = 12
 _SAME = 1e-12  # Squared distance in the frame of a spline, below which points are one.
@@ -143,7 +143,7 @@ def random_tps(
     about = spread(keys[3], offset, 1, 2)
     angle = spread(keys[4], rotation)
     c, s = jnp.cos(angle), jnp.sin(angle)
-    moved = about + (moved - about) @ jnp.array([[c, s], [-s, c]])
+    moved = about + _times(moved - about, jnp.array([[c, s], [-s, c]]))
     moved = moved + spread(keys[5], bend, 8, 2)
     anchors = jnp.asarray(_ANCHORS)
     pixels = lambda inner: coordinates.from_unit(
@@ -160,14 +160,17 @@ def transform_points(t: Any, xy: jax.Array) -> jax.Array:
     """Points `[..., P, 2]` through a transform with the same leading axes."""
     match t:
         case Affine():
-            return xy @ _transpose(t.matrix[..., :2]) + _transpose(t.matrix[..., 2:])
+            return _times(xy, _transpose(t.matrix[..., :2])) + _transpose(
+                t.matrix[..., 2:]
+            )
         case Homography():
-            lifted = xy @ _transpose(t.matrix[..., :2]) + _transpose(t.matrix[..., 2:])
+            turned = _times(xy, _transpose(t.matrix[..., :2]))
+            lifted = turned + _transpose(t.matrix[..., 2:])
             return lifted[..., :2] / lifted[..., 2:]
         case Tps():
             unit = (xy - t.center) / t.radius
-            linear = t.affine[..., :1, :] + unit @ t.affine[..., 1:, :]
-            return t.center + t.radius * (linear + _radial(unit, t.control) @ t.weights)
+            plane = t.affine[..., :1, :] + _times(unit, t.affine[..., 1:, :])
+            return t.center + t.radius * _bent(t, unit, plane)
         case Composed():
             return transform_points(t.second, transform_points(t.first, xy))
         case Inverse():
@@ -180,9 +183,10 @@ def invert(t: Any) -> Any:
     match t:
         case Affine():
             matrix = jnp.linalg.inv(t.matrix[..., :2])
-            return Affine(
-                jnp.concatenate([matrix, -matrix @ t.matrix[..., 2:]], axis=-1)
+            shift = _transpose(
+                _times(_transpose(t.matrix[..., 2:]), _transpose(matrix))
             )
+            return Affine(jnp.concatenate([matrix, -shift], axis=-1))
         case Homography():
             return Homography(jnp.linalg.inv(t.matrix))
         case Inverse():
@@ -221,19 +225,19 @@ def warp_image(
         mode: beyond the border, 'constant' reads `fill`, 'edge' the nearest pixel,
             'reflect' the mirrored picture (the border pixel is not repeated).
     """
-    *lead, h, w, c = image.shape
+    *lead, h, w, _ = image.shape
     dtype = jnp.promote_types(image.dtype, jnp.float32)  # Coordinates need that much.
     grid = coordinates.pixel_grid(h, w).reshape(h * w, 2).astype(dtype)
     xy = transform_points(t, jnp.broadcast_to(grid, (*lead, h * w, 2)))
     if mode == 'reflect':
         xy = _reflect(xy, (h, w))
-    out = heatmaps.sample_bilinear(image, xy)
+    out = dense_sampling.sample_grid(image, xy.reshape(*lead, h, w, 2))
     if mode == 'constant':
-        inside = within(xy, (h, w))[..., None]
+        inside = within(xy, (h, w)).reshape(*lead, h, w, 1)
         out = jnp.where(inside, out, jnp.asarray(fill, out.dtype))
     elif mode not in ('edge', 'reflect'):
         raise ValueError(f"mode must be 'constant', 'edge' or 'reflect', got {mode!r}")
-    return out.reshape(*lead, h, w, c)
+    return out
 
 
 def within(xy: jax.Array, size: tuple[int, int]) -> jax.Array:
@@ -246,6 +250,31 @@ def _radial(a, b):
     """d^2 log d^2 between `[..., P, 2]` and `[..., n, 2]`: `[..., P, n]`, 0 at d = 0."""
     squares = jnp.sum((a[..., :, None, :] - b[..., None, :, :]) ** 2, axis=-1)
     return squares * jnp.log(jnp.maximum(squares, _SAME))
+
+
+def _bent(t, xy, plane):
+    """`plane` and the radial terms at `[..., P, 2]`, one control point after another.
+
+    Nothing of size P x n is stored, and no product of float32 matrices loses digits.
+    """
+    x, y = xy[..., 0], xy[..., 1]
+
+    def add(total, term):
+        center, weight = (v[..., None] for v in term)  # [..., 2, 1]
+        apart = (x - center[..., 0, :]) ** 2 + (y - center[..., 1, :]) ** 2
+        height = apart * jnp.log(jnp.maximum(apart, _SAME))
+        return (total[0] + height * weight[..., 0, :],
+                total[1] + height * weight[..., 1, :]), None  # fmt: skip
+
+    terms = (jnp.moveaxis(v, -2, 0) for v in (t.control, t.weights))
+    start = plane[..., 0], plane[..., 1]
+    return jnp.stack(jax.lax.scan(add, start, tuple(terms))[0], axis=-1)
+
+
+def _times(xy, matrix):
+    """`[..., P, 2]` @ `[..., 2, n]` without a matrix product, which on some devices
+    keeps eight bits of float32."""
+    return xy[..., :1] * matrix[..., :1, :] + xy[..., 1:] * matrix[..., 1:, :]
 
 
 def _merge(control):

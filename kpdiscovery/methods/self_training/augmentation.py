@@ -77,9 +77,11 @@ class Augmentation:
         inverse = turn.T * (mirror / scale)[:, None]
         sides = jnp.array([size[1], size[0]], jnp.float32)
         center = (sides - 1) / 2
-        shift = center - linear @ center + self.translation * sides * u[3:]
+        moved = lambda m, xy: jnp.sum(m * xy[None], axis=-1)  # Exact to float32.
+        shift = center - moved(linear, center) + self.translation * sides * u[3:]
         with_shift = lambda m, t: warps.Affine(jnp.concatenate([m, t[:, None]], axis=1))
-        return Moves(with_shift(linear, shift), with_shift(inverse, -inverse @ shift))
+        back = -moved(inverse, shift)
+        return Moves(with_shift(linear, shift), with_shift(inverse, back))
 
     def _photograph(self, key, image):
         keys = jax.random.split(key, 3)

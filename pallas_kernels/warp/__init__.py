@@ -1,0 +1,1 @@
+"""Bilinear sampling of maps at a grid of points, and its gradient, without gathers."""

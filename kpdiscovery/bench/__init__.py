@@ -13,7 +13,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kpdiscovery import cli
-from kpdiscovery.bench import comparison, kmeans, neighbours, pairwise_js, tusk_step
+from kpdiscovery.bench import (
+    comparison,
+    kmeans,
+    neighbours,
+    pairwise_js,
+    sliced_wasserstein,
+    tusk_step,
+    warp,
+)
 from kpdiscovery.compiled import tpu
 from kpdiscovery.types import UserError
 from pallas_kernels.kmeans_step import bench as kmeans_step
@@ -25,7 +33,9 @@ BENCHMARKS: dict[str, Any] = {
     'leaky_max_pool': leaky_max_pool,
     'neighbours': neighbours,
     'pairwise_js': pairwise_js,
+    'sliced_wasserstein': sliced_wasserstein,
     'tusk_step': tusk_step,
+    'warp': warp,
 }
 
 

@@ -4,6 +4,7 @@ from kpdiscovery.losses.classes import triplet, weight_map
 from kpdiscovery.losses.detectors import cell_cross_entropy, descriptor_hinge
 from kpdiscovery.losses.landmarks import (
     contrastive_landmarks,
+    contrastive_sums,
     crowding,
     heatmap_mse,
 )
@@ -16,6 +17,7 @@ __all__ = [
     'cell_cross_entropy',
     'coherence',
     'contrastive_landmarks',
+    'contrastive_sums',
     'crowding',
     'descriptor_hinge',
     'equivariance',

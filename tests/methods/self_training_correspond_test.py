@@ -77,17 +77,22 @@ def test_pairs_of_a_run(chapter, others):
 def views_of(cells, label):
     """LabelledViews of blank pictures of 4x4 cells with given points `[2, P]`."""
     return LabelledViews(
-        jnp.zeros((1, 2, 16, 16, 3)), jnp.float32(cells)[None], jnp.int32(label)[None]
+        jnp.zeros((1, 2, 16, 16, 3)),
+        jnp.float32(cells)[None],
+        jnp.int32(label)[None],
+        jnp.zeros((1, 2), jnp.int32),
     )
 
 
 def pairs(rules, cells, label, dense, method=METHOD):
     views = views_of(cells, label)
+    dense = jnp.float32(dense)[None]
     found = correspond._pairs(
         method,
         rules,
         jax.random.key(0),
-        jnp.float32(dense)[None],
+        dense,
+        correspond._read(dense, views.cells),
         views.cells,
         views.label,
     )

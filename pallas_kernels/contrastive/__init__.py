@@ -1,0 +1,1 @@
+"""Contrastive loss of all pairs of descriptors."""

@@ -65,9 +65,7 @@ def contrastive(
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _sums(options, rows, row_ids, columns, column_ids):
     margin, form = options
-    return reference.sums(
-        rows, row_ids, columns, column_ids, margin=margin, form=form
-    )
+    return reference.sums(rows, row_ids, columns, column_ids, margin=margin, form=form)
 
 
 def _forward(options, *args):

@@ -4,10 +4,10 @@ from kpdiscovery.losses.classes import triplet, weight_map
 from kpdiscovery.losses.detectors import cell_cross_entropy, descriptor_hinge
 from kpdiscovery.losses.landmarks import (
     contrastive_landmarks,
-    contrastive_sums,
     crowding,
     heatmap_mse,
 )
+from kpdiscovery.losses.pairs import contrastive_sums
 from kpdiscovery.losses.parts import coherence
 from kpdiscovery.losses.pixels import equivariance, squared_error
 from kpdiscovery.losses.prototypes import nearest_prototype, prototype_assignment

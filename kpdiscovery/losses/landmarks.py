@@ -1,14 +1,10 @@
 """How landmark networks are taught: descriptors by pairs, maps by points."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.ops import parallel, reductions
-from pallas_kernels.contrastive.api import PairSums, contrastive
-
-_EPS = 1e-9  # Under the root, where the distance has no gradient.
+from kpdiscovery.losses import pairs
+from kpdiscovery.ops import reductions
 
 
 def contrastive_landmarks(
@@ -37,48 +33,10 @@ def contrastive_landmarks(
     Source: [mallis-thesis], sections 5.2.1 and 6.1.4; released codes of [mallis2020] and
     [mallis2023].
     """
-    hinges = {
-        'distance': lambda: jnp.maximum(0, margin - jnp.sqrt(squares + _EPS)) ** 2,
-        'squared': lambda: jnp.maximum(0, margin - squares),
-    }
-    if form not in hinges:
-        raise ValueError(f'form must be one of {sorted(hinges)}, got {form!r}')
-    terms = jnp.where(same, squares, hinges[form]())
+    pairs.check(form)
+    terms = jnp.where(same, squares, pairs.hinge(squares, margin, form))
     counts = jnp.broadcast_to(counts, squares.shape)
     return reductions.mean_where(terms, counts)
-
-
-def contrastive_sums(
-    x: jax.Array,
-    label: jax.Array,
-    picture: jax.Array,
-    *,
-    margin: float = 0.8,
-    form: str = 'distance',
-) -> PairSums:
-    """Terms of `contrastive_landmarks` summed over all pairs of points of a whole batch.
-
-    Three sums and numbers of pairs, each pair from both ends: one landmark in one picture,
-    two landmarks in one picture, two in two pictures; one landmark in two pictures is no
-    pair. No number a pair is stored, and under a mesh each device, with its share of the
-    points, meets everyone's.
-
-    Args:
-        x: `[N, D]` descriptors; N a multiple of the devices.
-        label: `[N]` int32, -1 for points that do not count.
-        picture: `[N]` int32.
-
-    Raises:
-        ValueError: shapes or an unknown form.
-
-    Source: as `contrastive_landmarks`; negatives of other pictures are our own.
-    """
-
-    def sums(points, axis_name):
-        some = functools.partial(contrastive, margin=margin, form=form)
-        return (), some(*points, axis_name=axis_name)
-
-    return parallel.over_rows(sums, (x, label, picture))[1]
 
 
 def crowding(xy: jax.Array, *, reach: float) -> jax.Array:

@@ -1,1 +1,0 @@
-"""Contrastive loss of all pairs of descriptors."""

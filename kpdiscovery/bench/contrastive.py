@@ -69,7 +69,7 @@ def _batch(n, channels):
 
 def _elsewhere(x, label, picture):
     found = losses.contrastive_sums(x, label, picture, margin=_MARGIN)
-    return found.loss[2] / jnp.maximum(found.count[2], 1)
+    return found.losses[2] / jnp.maximum(found.counts[2], 1)
 
 
 def _squares(x):

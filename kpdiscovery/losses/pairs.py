@@ -22,8 +22,8 @@ _BLOCK = 512  # Rows at most.
 class PairSums(NamedTuple):
     """`[3]` float32 each: one landmark in one picture, two in one, two in two pictures."""
 
-    loss: jax.Array
-    count: jax.Array
+    losses: jax.Array
+    counts: jax.Array
 
 
 def contrastive_sums(
@@ -94,7 +94,7 @@ def _sums(options, x, who, others, whose):
     """Of rows `[n, D]` with `others` `[N, D]`; `who` and `whose` are `[..., 3]`."""
 
     def block(rows):
-        squares, kinds = _pairs(*rows, others, whose)
+        squares, kinds = _pairs(rows, (others, whose))
         apart = hinge(squares, *options)
         terms = zip(kinds, (squares, apart, apart), strict=True)
         loss = jnp.stack([jnp.sum(jnp.where(kind, a, 0)) for kind, a in terms])
@@ -112,11 +112,13 @@ def _backward(options, arguments, slopes):
     """A row gets what its pairs give it at both ends, so that no device owes another."""
     x, who, others, whose = arguments
 
+    pulls = slopes[0]
+
     def block(rows):
-        squares, kinds = _pairs(*rows, others, whose)
+        squares, (same, inside, outside) = _pairs(rows, (others, whose))
         apart = _slope(squares, *options)
-        terms = zip(kinds, (jnp.ones_like(apart), apart, apart), slopes[0], strict=True)
-        pull = sum(jnp.where(kind, slope * a, 0) for kind, a, slope in terms)
+        apart *= jnp.where(inside, pulls[1], jnp.where(outside, pulls[2], 0))
+        pull = jnp.where(same, pulls[0], apart)
         towards = jnp.matmul(pull, others.astype(jnp.float32), precision='highest')
         return 4 * (pull.sum(axis=1, keepdims=True) * rows[0] - towards)
 
@@ -137,8 +139,9 @@ def _blocks(x, who):
     return fill(x, 0), fill(who, -1)
 
 
-def _pairs(x, who, others, whose):
+def _pairs(rows, columns):
     """Squared distances `[n, N]`, without the differences, and the three kinds of pairs."""
+    (x, who), (others, whose) = rows, columns
     inner = jnp.matmul(
         x, others.T, precision='highest', preferred_element_type=jnp.float32
     )

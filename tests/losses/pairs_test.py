@@ -46,7 +46,7 @@ def oracle(x, label, picture, form):
 def with_gradient(form):
     def weighed(x, label, picture):
         found = losses.contrastive_sums(x, label, picture, margin=MARGIN, form=form)
-        return found.loss @ jnp.asarray(WEIGHTS, jnp.float32), found
+        return found.losses @ jnp.asarray(WEIGHTS, jnp.float32), found
 
     return jax.value_and_grad(weighed, has_aux=True)
 
@@ -58,8 +58,8 @@ def test_sums_numbers_and_gradient(rng, monkeypatch, form, n):
     points = points_of(rng, n)
     (_, found), slope = with_gradient(form)(*points)
     want = oracle(*points, form)
-    np.testing.assert_allclose(found.loss, want[0], rtol=1e-5, atol=1e-5)
-    np.testing.assert_array_equal(found.count, want[1])
+    np.testing.assert_allclose(found.losses, want[0], rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(found.counts, want[1])
     np.testing.assert_allclose(slope, want[2], rtol=1e-5, atol=1e-5)
 
 
@@ -73,7 +73,7 @@ def test_inside_pictures_it_is_the_loss_of_pairs(rng):
     counts = there[:, :, None] & there[:, None] & ~np.eye(5, dtype=bool)
     same = label[:, :, None] == label[:, None]
     want = losses.contrastive_landmarks(squares, same, counts)
-    got = found.loss[:2].sum() / found.count[:2].sum()
+    got = found.losses[:2].sum() / found.counts[:2].sum()
     assert got == pytest.approx(float(want), rel=1e-5)
 
 
@@ -88,8 +88,8 @@ def test_halves_are_summed_in_single(rng):
     x = jnp.asarray(x, jnp.bfloat16)
     (_, found), slope = with_gradient('distance')(x, label, picture)
     loss, _, want = oracle(np.asarray(x, np.float32), label, picture, 'distance')
-    assert found.loss.dtype == jnp.float32 and slope.dtype == jnp.bfloat16
-    np.testing.assert_allclose(found.loss, loss, rtol=1e-5)
+    assert found.losses.dtype == jnp.float32 and slope.dtype == jnp.bfloat16
+    np.testing.assert_allclose(found.losses, loss, rtol=1e-5)
     np.testing.assert_allclose(slope.astype(np.float32), want, rtol=1e-2, atol=1e-4)
 
 
@@ -113,8 +113,8 @@ def test_eight_devices_find_what_one_finds(rng, monkeypatch):
     with jax.set_mesh(mesh):
         run = jax.jit(with_gradient('distance'))
         (_, found), split = run(*jax.device_put(points, rows))
-    np.testing.assert_array_equal(found.count, want.count)
-    np.testing.assert_allclose(found.loss, want.loss, rtol=1e-5)
+    np.testing.assert_array_equal(found.counts, want.counts)
+    np.testing.assert_allclose(found.losses, want.losses, rtol=1e-5)
     np.testing.assert_allclose(split, slope, atol=1e-5)
     assert split.sharding.spec == PartitionSpec('data')
 

@@ -202,7 +202,7 @@ def _elsewhere(options, pairs, points, label, picture):
     flat = points.reshape(-1, points.shape[-1])
     picture = jnp.broadcast_to(picture[..., None], label.shape)
     found = losses.contrastive_sums(flat, label.ravel(), picture.ravel(), **options)
-    loss, count = found.loss[-1], found.count[-1]
+    loss, count = found.losses[-1], found.counts[-1]
     change = jnp.where(count > 0, loss / jnp.maximum(count, 1) - own, 0)
     return share * change / 2
 

@@ -101,6 +101,11 @@ def other_image(c):
     c.method.negatives = 'other_image'
 
 
+def global_negatives(c):
+    """Own: negatives in all other pictures of a batch too."""
+    c.method.negatives = 'global'
+
+
 def no_flip(c):
     """Table 6.5, first column."""
     c.method.update(flip_train=False, flip_test=False)
@@ -165,8 +170,9 @@ def smoke(c):
 # Chapters, K, ablations, starts, and a size: of every config.
 VARIANTS = {
     'ch4': ch4, 'ch5': ch5, 'ch6': ch6, 'k10': k10, 'k20': k20, 'k30': k30,
-    'equivariance': equivariance, 'other_image': other_image, 'no_flip': no_flip,
-    'pretrained': pretrained, 'scratch': variants.scratch, 'smoke': smoke,
+    'equivariance': equivariance, 'other_image': other_image,
+    'global_negatives': global_negatives, 'no_flip': no_flip, 'pretrained': pretrained,
+    'scratch': variants.scratch, 'smoke': smoke,
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from kpdiscovery.losses.landmarks import (
     crowding,
     heatmap_mse,
 )
+from kpdiscovery.losses.pairs import contrastive_sums
 from kpdiscovery.losses.parts import coherence
 from kpdiscovery.losses.pixels import equivariance, squared_error
 from kpdiscovery.losses.prototypes import nearest_prototype, prototype_assignment
@@ -16,6 +17,7 @@ __all__ = [
     'cell_cross_entropy',
     'coherence',
     'contrastive_landmarks',
+    'contrastive_sums',
     'crowding',
     'descriptor_hinge',
     'equivariance',

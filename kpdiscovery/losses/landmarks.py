@@ -3,9 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from kpdiscovery.losses import pairs
 from kpdiscovery.ops import reductions
-
-_EPS = 1e-9  # Under the root, where the distance has no gradient.
 
 
 def contrastive_landmarks(
@@ -34,13 +33,8 @@ def contrastive_landmarks(
     Source: [mallis-thesis], sections 5.2.1 and 6.1.4; released codes of [mallis2020] and
     [mallis2023].
     """
-    hinges = {
-        'distance': lambda: jnp.maximum(0, margin - jnp.sqrt(squares + _EPS)) ** 2,
-        'squared': lambda: jnp.maximum(0, margin - squares),
-    }
-    if form not in hinges:
-        raise ValueError(f'form must be one of {sorted(hinges)}, got {form!r}')
-    terms = jnp.where(same, squares, hinges[form]())
+    pairs.check(form)
+    terms = jnp.where(same, squares, pairs.hinge(squares, margin, form))
     counts = jnp.broadcast_to(counts, squares.shape)
     return reductions.mean_where(terms, counts)
 

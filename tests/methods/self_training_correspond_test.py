@@ -54,10 +54,8 @@ def test_mirrored_views_take_mirror_labels(rng):
     np.testing.assert_allclose(views.cells[0, 0, 0], [2, 1])  # Of 4 cells, mirrored.
 
 
-@pytest.mark.parametrize('chapter, others', [(5, 0.5), (6, 0.5)])
-def test_pairs_of_a_run(chapter, others):
-    """Other pictures from the first labels on; in chapter 6 not before clustering."""
-    method = dataclasses.replace(METHOD, chapter=chapter)
+def rules_of(method):
+    """Of the warm-up and of the rounds after it."""
     section = {'steps': 1, 'round': 1, 'optimizer': {'name': 'sgd', 'lr': 1.0}}
     two = {
         **section,
@@ -65,29 +63,41 @@ def test_pairs_of_a_run(chapter, others):
     }
     sections = {'warm_up': section, 'correspond': section, 'landmarks': two}
     warm, main, _ = method.phases({'phases': sections})
-    warm_rules, main_rules = warm.step.args[1], main.step.args[1]
+    return warm.step.args[1], main.step.args[1]
+
+
+@pytest.mark.parametrize('chapter, others', [(5, 0.5), (6, 0.5)])
+def test_pairs_of_a_run(chapter, others):
+    """Other pictures from the first labels on; in chapter 6 not before clustering."""
+    method = dataclasses.replace(METHOD, chapter=chapter)
+    warm_rules, main_rules = rules_of(method)
     assert main_rules.others == others and warm_rules.flip is False
     assert warm_rules.others == (0.5 if chapter == 5 else 0.0)
     assert main_rules.flip == (chapter == 6) and main_rules.across == (chapter == 5)
     same = dataclasses.replace(method, correspondence='equivariance')
-    rules = same.phases({'phases': sections})[1].step.args[1]
+    rules = rules_of(same)[1]
     assert rules.others == 0.0 and rules.flip is False
 
 
 def views_of(cells, label):
     """LabelledViews of blank pictures of 4x4 cells with given points `[2, P]`."""
     return LabelledViews(
-        jnp.zeros((1, 2, 16, 16, 3)), jnp.float32(cells)[None], jnp.int32(label)[None]
+        jnp.zeros((1, 2, 16, 16, 3)),
+        jnp.float32(cells)[None],
+        jnp.int32(label)[None],
+        jnp.zeros((1, 2), jnp.int32),
     )
 
 
 def pairs(rules, cells, label, dense, method=METHOD):
     views = views_of(cells, label)
+    dense = jnp.float32(dense)[None]
     found = correspond._pairs(
         method,
         rules,
         jax.random.key(0),
-        jnp.float32(dense)[None],
+        dense,
+        correspond._read(dense, views.cells),
         views.cells,
         views.label,
     )
@@ -131,6 +141,36 @@ def test_background_pairs_keep_their_distance():
     )
     chosen = squares[counts & ~same]  # Squared distances in cells.
     assert len(chosen) > 100 and chosen.min() > 2.5**2
+
+
+def test_negatives_of_other_pictures_take_half_the_weight():
+    options = {'margin': 0.8, 'form': 'squared'}
+    label = np.array([[[1, 2], [1, -1]], [[1, 3], [1, 3]]])
+    picture = np.array([[5, 5], [6, 6]])
+    points = np.float32([[[0, 0.5], [0.1, 0]], [[0.2, 0.6], [0.3, 0.7]]])[..., None]
+    own = jnp.array([0.0, 0.3]), jnp.array([True, False]), jnp.array([True, True])
+    got = correspond._elsewhere(options, own, points, label, picture)
+    # 1 and 2 of one picture with 3, and 2 with 1, of the other; not 1 with 1, nor -1.
+    here = [(0, 0.6), (0, 0.7), (0.1, 0.6), (0.1, 0.7)]
+    there = [(0.5, 0.6), (0.5, 0.7), (0.5, 0.2), (0.5, 0.3)]
+    want = np.mean([max(0, 0.8 - (a - b) ** 2) for a, b in here + there])
+    assert got == pytest.approx(0.5 * (want - (0.8 - 0.3)) / 2, abs=1e-6)
+    alone = correspond._elsewhere(options, own, points, label, np.full((2, 2), 5))
+    assert alone == 0
+
+
+def test_other_pictures_teach_from_clusters_on(rng):
+    """Not in the warm-up: its labels say nothing of other pictures."""
+    method = dataclasses.replace(METHOD, negatives='global')
+    for chapter in (5, 6):
+        warm, main = rules_of(dataclasses.replace(method, chapter=chapter))
+        assert main.elsewhere and not warm.elsewhere
+        assert main.across == (chapter == 5)
+    assert not rules_of(METHOD)[1].elsewhere
+    views = correspond.make_views(
+        method, Rules(others=1.0), jax.random.key(0), batch_of(rng), table_of()
+    )
+    np.testing.assert_array_equal(views.picture, [[0, 3], [1, 0], [2, 1], [3, 2]])
 
 
 def test_targets_of_both_kinds():

@@ -46,9 +46,10 @@ def test_the_step_of_a_stage(tpu_topology):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('variant, part', [
+    ('global_negatives,', 'correspond step'),
     ('ch5,', 'correspond step'), ('ch5,', 'correspond reduce'),
     ('ch5,', 'landmarks reduce'), ('ch4,', 'locate_2 extract'), ('ch4,', 'locate_2 step'),
     ('ch4,', 'landmarks reduce'),
 ])  # fmt: skip
-def test_what_older_chapters_have_of_their_own(tpu_topology, variant, part):
+def test_what_variants_have_of_their_own(tpu_topology, variant, part):
     assert compile_parts(tpu_topology('v5e:2x4'), variant, lambda name: name == part)

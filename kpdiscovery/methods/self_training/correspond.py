@@ -33,6 +33,7 @@ class Rules:
     flip: bool = False  # Views may be mirrored; points then take their `mirror` label.
     others: float = 0.0  # Share of second views that show another picture.
     across: bool = False  # Negatives between the views (chapter 5), else inside each.
+    elsewhere: bool = False  # Negatives in the batch's other pictures too.
 
 
 class LabelledViews(NamedTuple):
@@ -41,6 +42,7 @@ class LabelledViews(NamedTuple):
     image: jax.Array  # [B, 2, H, W, 3]
     cells: jax.Array  # [B, 2, P, 2] whole cells as float32, inside the map.
     label: jax.Array  # [B, 2, P] int32, -1 where the point does not count.
+    picture: jax.Array  # [B, 2] int32, which one each view shows.
 
 
 def init(method, update, key: jax.Array, batch: Batch, before: State | None) -> State:
@@ -83,9 +85,12 @@ def loss(method, rules, views: LabelledViews, key, variables):
     errors = (maps.scores.reshape(target.shape) - target) ** 2
     detector = 2 * jnp.where(enough[:, None], errors.mean((2, 3)), 0).mean()
     dense = maps.descriptors.reshape(batch, 2, h, w, -1)
-    pairs = _pairs(method, rules, key, dense, views.cells, label)
-    form, margin = method.contrastive, method.margin
-    descriptor = losses.contrastive_landmarks(*pairs, margin=margin, form=form)
+    points = _read(dense, views.cells)  # [B, 2, P, D]
+    pairs = _pairs(method, rules, key, dense, points, views.cells, label)
+    options = {'margin': method.margin, 'form': method.contrastive}
+    descriptor = losses.contrastive_landmarks(*pairs, **options)
+    if rules.elsewhere:
+        descriptor += _elsewhere(options, pairs, points, label, views.picture)
     total = method.detector_weight * detector + method.descriptor_weight * descriptor
     length = jnp.sqrt(jnp.sum(maps.descriptors**2, axis=-1)).mean()
     squares, same, counts = pairs
@@ -110,7 +115,7 @@ def make_views(method, rules, key, batch, labels) -> LabelledViews:
     """
     images = image_ops.as_float(batch['image'])
     rows = {name: labels[name][batch['index']] for name in ('xy', 'label', 'mirror')}
-    first = {**rows, 'image': images}
+    first = {**rows, 'image': images, 'picture': batch['index']}
     second = _later_view(batch, first) if 'flow' in batch else first
     both = jax.tree.map(lambda *ab: jnp.stack(ab, axis=1), first, second)
     if rules.others:
@@ -120,7 +125,7 @@ def make_views(method, rules, key, batch, labels) -> LabelledViews:
     image, cells, label = jax.vmap(lambda k, one: jax.vmap(view)(
         jax.random.split(k), one['image'], one['xy'], one['label'], one['mirror']
     ))(keys, both)  # fmt: skip
-    return LabelledViews(image, cells, label)
+    return LabelledViews(image, cells, label, both['picture'])
 
 
 def labelled_view(augmentation, flip: bool, key, image, xy, label, mirror):
@@ -161,7 +166,8 @@ def _later_view(batch, first):
     there = warps.within(xy, batch['later'].shape[1:3])
     kept = {n: jnp.where(there, first[n], -1) for n in ('label', 'mirror')}
     cells = coordinates.pixel_to_cell(xy, network.STRIDE)
-    return {'image': image_ops.as_float(batch['later']), 'xy': cells, **kept}
+    image = image_ops.as_float(batch['later'])
+    return {**first, 'image': image, 'xy': cells, **kept}
 
 
 def _show_others(key, share, both):
@@ -177,10 +183,32 @@ def _show_others(key, share, both):
     return jax.tree.map(mix, both)
 
 
-def _pairs(method, rules, key, dense, cells, label):
-    """Squared distances `[n]` of descriptors, whether of one landmark, whether to count."""
+def _read(dense, cells):
     x, y = (cells[..., i].astype(jnp.int32) for i in (0, 1))
-    points = heatmaps.read_pixels(dense, x, y)  # [B, 2, P, D]
+    return heatmaps.read_pixels(dense, x, y)
+
+
+def _elsewhere(options, pairs, points, label, picture):
+    """What it adds to the loss if half the weight of a pair's own negatives goes to points
+    of other landmarks in all other pictures of the batch, of all devices.
+
+    However large the batch, negatives keep their weight beside positives. Points of the
+    same landmark in other pictures are left alone: [mallis-thesis] has positives between
+    two views only, and labels of clusters are not sure enough for more.
+    """
+    squares, same, counts = pairs
+    own = losses.contrastive_landmarks(squares, same, counts & ~same, **options)
+    share = mean_where((~same).astype(squares.dtype), counts)
+    flat = points.reshape(-1, points.shape[-1])
+    picture = jnp.broadcast_to(picture[..., None], label.shape)
+    found = losses.contrastive_sums(flat, label.ravel(), picture.ravel(), **options)
+    loss, count = found.losses[-1], found.counts[-1]
+    change = jnp.where(count > 0, loss / jnp.maximum(count, 1) - own, 0)
+    return share * change / 2
+
+
+def _pairs(method, rules, key, dense, points, cells, label):
+    """Squared distances `[n]` of descriptors, whether of one landmark, whether to count."""
     squares = _squares(points[:, 0], points[:, 1])  # [B, P, P]
     one, two = label[:, 0, :, None], label[:, 1, None]
     met = (one >= 0) & (two >= 0)
@@ -214,8 +242,7 @@ def _against_ground(method, key, dense, points, cells, label):
         batch, views, many, 2
     )
     ground = jnp.floor(u * jnp.array([w, h]).reshape(1, 1, 1, 2))
-    x, y = (ground[..., i].astype(jnp.int32) for i in (0, 1))
-    squares = _squares(points, heatmaps.read_pixels(dense, x, y))
+    squares = _squares(points, _read(dense, ground))
     counts = (label >= 0)[..., None] & (_distance(cells, ground) > method.min_gap)
     return squares, jnp.zeros_like(counts), counts
 

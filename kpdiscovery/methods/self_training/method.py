@@ -26,7 +26,7 @@ from kpdiscovery.ops.keypoints import labelled
 from kpdiscovery.types import Keypoints, Method, Phase, Prediction
 
 _CORRESPONDENCES = ('clustering', 'equivariance')
-_NEGATIVES = ('same_image', 'other_image')
+_NEGATIVES = ('same_image', 'other_image', 'global')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,9 @@ class SelfTraining(Method):
     min_gap: float = 5.7  # Of points that may be a negative pair inside a picture.
     background_pairs: int = 4  # Random cells each point is compared with, chapter 6.
     correspondence: str = 'clustering'  # Or 'equivariance' (table 6.3).
-    negatives: str = 'same_image'  # Or 'other_image' (table 6.3; chapter 5).
+    # Or 'other_image' (table 6.3; chapter 5), or 'global': the chapter's own and, once
+    # clusters have labels, the points of all other pictures of the batch.
+    negatives: str = 'same_image'
     kmeans_iterations: int = 100
     kmeans_restarts: int = 10
     flip_train: bool = True  # Table 6.5.
@@ -131,6 +133,7 @@ class SelfTraining(Method):
             across=self.chapter == 5 or self.negatives == 'other_image',
         )
         quiet = dataclasses.replace(rules, flip=False)
+        rules = dataclasses.replace(rules, elsewhere=self.negatives == 'global')
         if self.chapter == 6:
             quiet = dataclasses.replace(quiet, others=0.0)
         warm_up, main = sections['warm_up'], sections['correspond']

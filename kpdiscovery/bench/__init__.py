@@ -15,6 +15,7 @@ from typing import Any
 from kpdiscovery import cli
 from kpdiscovery.bench import (
     comparison,
+    contrastive,
     kmeans,
     neighbours,
     pairwise_js,
@@ -28,6 +29,7 @@ from pallas_kernels.kmeans_step import bench as kmeans_step
 from pallas_kernels.leaky_max_pool import bench as leaky_max_pool
 
 BENCHMARKS: dict[str, Any] = {
+    'contrastive': contrastive,
     'kmeans': kmeans,
     'kmeans_step': kmeans_step,
     'leaky_max_pool': leaky_max_pool,

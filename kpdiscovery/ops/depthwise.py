@@ -98,10 +98,11 @@ def _backward_by_shifts(x, kernel, g, *, stride, dilation):
     products = [
         view * wide for view in _views(padded, g.shape[1:3], size, stride, dilation)
     ]
-    # Together they are one pass over the maps: a sum each takes 2 to 4 times as long.
+    # Together they are one pass over the maps: a sum each takes 2 to 4 times as long, one
+    # over pictures too 1.4 to 2.5 times.
     sums = jax.lax.reduce(
         products, [jnp.zeros((), wide.dtype)] * size**2,
-        lambda a, b: [*map(operator.add, a, b)], (0, 1, 2),
+        lambda a, b: [*map(operator.add, a, b)], (1, 2),
     )  # fmt: skip
     reach = (size - 1) * dilation
     spread = [
@@ -112,7 +113,7 @@ def _backward_by_shifts(x, kernel, g, *, stride, dilation):
     spread_g = jax.lax.pad(wide, zero, [(0, 0, 0), *spread, (0, 0, 0)])
     views = _views(spread_g, x.shape[1:3], size, 1, dilation)
     dx = _weighed(views, kernel[::-1, ::-1])
-    dkernel = jnp.stack(sums).reshape(kernel.shape)
+    dkernel = jnp.stack(sums).sum(axis=1).reshape(kernel.shape)
     return dx.astype(x.dtype), dkernel.astype(kernel.dtype)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from kpdiscovery.ops.pointwise import pointwise
 
 
 class Conv(nn.Module):
@@ -37,10 +40,13 @@ class Conv(nn.Module):
         return total + bias.astype(self.dtype).reshape((1, 1, 1, -1))
 
     def _convolve(self, x, kernel):
+        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+        if self.size == 1:
+            return pointwise(x, kernel, self.stride)
         around = (self.size // 2, self.size // 2)  # 'SAME' would shift with strides.
         return jax.lax.conv_general_dilated(
-            x.astype(self.dtype),
-            kernel.astype(self.dtype),
+            x,
+            kernel,
             (self.stride, self.stride),
             [around, around],
             dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
@@ -70,6 +76,16 @@ class _Parameters(nn.Module):
 def normal(key, shape, dtype, deviation: float) -> jax.Array:
     """A kernel of normal deviates; drawn flat, for the reason above."""
     return deviation * jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape)
+
+
+def linen(size: int) -> Callable | None:
+    """What Linen's `Conv` of that size is to call, unpadded where it is 1."""
+    return _pointwise if size == 1 else None
+
+
+def _pointwise(x, kernel, strides, padding, **_):
+    del padding  # There is none.
+    return pointwise(x, kernel, strides[0])
 
 
 def check_divisible(shape: tuple[int, ...], step: int, reason: str) -> None:

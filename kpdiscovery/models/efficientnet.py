@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from kpdiscovery.models import published
-from kpdiscovery.models.conv import normal
+from kpdiscovery.models.conv import linen, normal
 from kpdiscovery.ops import precision
 from kpdiscovery.ops.depthwise import depthwise
 
@@ -229,6 +229,7 @@ def _conv(features, size, stride, dtype, name):
         use_bias=False,
         dtype=dtype,
         kernel_init=_he_normal,
+        conv_general_dilated=linen(size),
         name=name,
     )
 

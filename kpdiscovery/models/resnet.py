@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.models.conv import normal
+from kpdiscovery.models.conv import linen, normal
 
 MAPS = ('stem', 'stage1', 'stage2', 'stage3', 'stage4')
 EXPANSION = 4  # A bottleneck's output over its 3x3 convolution, in channels.
@@ -184,6 +184,7 @@ def _conv(features, size, stride, dtype, name):
         use_bias=False,
         dtype=dtype,
         kernel_init=_he_normal,
+        conv_general_dilated=linen(size),
         name=name,
     )
 

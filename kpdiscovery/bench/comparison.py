@@ -36,8 +36,8 @@ class Case:
     peers: Mapping[str, Callable[[], Callable[[], Any]]] = dataclasses.field(
         default_factory=dict
     )
-    # Of our first result and a peer's -> more figures, such as how far apart they are.
-    compare: Callable[[Any, Any], dict[str, float]] | None = None
+    # Of our first result and a peer's -> more of the row, such as how far apart they are.
+    compare: Callable[[Any, Any], dict[str, Any]] | None = None
 
 
 def options(parser, peers: tuple[str, ...] = ()) -> None:

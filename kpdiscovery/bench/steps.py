@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -123,7 +123,8 @@ def _phase(settings, step):
 def _start(settings, step, batch) -> tuple[State, Tree]:
     """The state at the beginning of a phase, its labels drawn at random."""
     method, phases = _phases(settings)
-    state, labels = None, {}
+    state: Any = None
+    labels: Tree = {}
     for phase in phases:
         init = jax.jit(phase.init)
         state = init(jax.random.key(0), batch, state)
@@ -131,7 +132,6 @@ def _start(settings, step, batch) -> tuple[State, Tree]:
             labels = phase.sweep.init(4 * settings.data.batch_size, labels, batch)
         if phase.name == step.phase:
             break
-    assert state is not None  # Every method has a phase.
     return state, _drawn(method, labels, batch)
 
 
@@ -148,9 +148,8 @@ def _drawn(method, labels, batch):
             labels[name] %= method.num_keypoints
     if 'features' in labels:
         dense = labels['features']
-        labels['features'] = vectors.normalize(draw('features') - 0.5).astype(
-            dense.dtype
-        )
+        unit = vectors.normalize(draw('features') - 0.5)
+        labels['features'] = unit.astype(dense.dtype)
         labels['valid'] = jnp.ones_like(labels['valid'])
         rows = len(dense)
         labels['neighbours'] = (draw('neighbours') * rows).astype(jnp.int32)

@@ -21,9 +21,9 @@ class Block(nn.Module):
     def __init__(self, inside, features, stride, bottleneck):
         super().__init__()
         out = features * (resnet.EXPANSION if bottleneck else 1)
-        layers = ((3, stride, features), (3, 1, features))
+        layers = [(3, stride, features), (3, 1, features)]
         if bottleneck:
-            layers = ((1, 1, features), (3, stride, features), (1, 1, out))
+            layers = [(1, 1, features), (3, stride, features), (1, 1, out)]
         widths = [inside, *(width for *_, width in layers)]
         self.convs = nn.ModuleList(
             normed(before, width, size, step)

@@ -20,6 +20,7 @@ from kpdiscovery.bench import (
     neighbours,
     pairwise_js,
     sliced_wasserstein,
+    steps,
     tusk_step,
     warp,
 )
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Any] = {
     'neighbours': neighbours,
     'pairwise_js': pairwise_js,
     'sliced_wasserstein': sliced_wasserstein,
+    'steps': steps,
     'tusk_step': tusk_step,
     'warp': warp,
 }

@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType, PartitionSpec
 
 from kpdiscovery.ops import heatmaps, parallel
 from pallas_kernels.warp import api
@@ -47,7 +46,7 @@ def _by_picture(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
 @_by_picture
 def _forward(maps, xy):
     return jax.lax.platform_dependent(
-        maps, xy, tpu=lambda *args: _on_each_chip(api.sample, *args), default=_gather
+        maps, xy, tpu=lambda *args: parallel.by_rows(api.sample, *args), default=_gather
     )
 
 
@@ -58,7 +57,7 @@ def _gradient(maps, xy, cotangent):
     )
     return jax.lax.platform_dependent(
         maps, xy, cotangent, default=pull(_gather),
-        tpu=lambda *args: _on_each_chip(pull(api.sample), *args))  # fmt: skip
+        tpu=lambda *args: parallel.by_rows(pull(api.sample), *args))  # fmt: skip
 
 
 @jax.custom_vjp
@@ -80,16 +79,3 @@ def _gather(maps, xy):
     batch, h, w, _ = xy.shape
     read = heatmaps.sample_bilinear(maps, xy.reshape(batch, h * w, 2))
     return read.reshape(batch, h, w, -1)
-
-
-def _on_each_chip(function, *arrays):
-    """`function` of the chip's own pictures: loops and kernels are not partitioned."""
-    mesh = jax.sharding.get_abstract_mesh()
-    kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
-    if kinds.get(parallel.AXIS) != AxisType.Auto:
-        return function(*arrays)  # One chip, or each has its own already.
-    even = len(arrays[0]) % mesh.shape[parallel.AXIS] == 0
-    spec = PartitionSpec(parallel.AXIS) if even else PartitionSpec()
-    return jax.shard_map(
-        function, in_specs=spec, out_specs=spec, axis_names={parallel.AXIS},
-        check_vma=False)(*arrays)  # fmt: skip

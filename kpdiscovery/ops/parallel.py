@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec
+from jax.sharding import AxisType, PartitionSpec
 
 AXIS = 'data'  # Of the mesh: rows are split over it.
 
@@ -72,15 +72,22 @@ def example_keys(key: jax.Array, index: jax.Array) -> jax.Array:
 def by_rows(function: Callable, *arrays: jax.Array) -> Any:
     """`function` of arrays `[N, ...]`, each device computing its own rows.
 
-    For kernels, which XLA does not split: where a mesh is set and N is a multiple of its
-    devices they run under `jax.shard_map`. Every result has a row for each of the N.
+    For kernels and loops, which the compiler does not split. Every result has a row for
+    each of the N; where N is no multiple of the devices, each computes all of them.
     """
     mesh = jax.sharding.get_abstract_mesh()
-    outside = AXIS in mesh.axis_names and AXIS not in mesh.manual_axes
-    if not outside or any(len(array) % mesh.shape[AXIS] for array in arrays):
-        return function(*arrays)
-    split = PartitionSpec(AXIS)
-    return jax.shard_map(function, in_specs=split, out_specs=split)(*arrays)
+    kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
+    if kinds.get(AXIS) != AxisType.Auto:
+        return function(*arrays)  # One device, or each has its own already.
+    even = not any(len(array) % mesh.shape[AXIS] for array in arrays)
+    spec = PartitionSpec(AXIS) if even else PartitionSpec()
+    return jax.shard_map(
+        function,
+        in_specs=spec,
+        out_specs=spec,
+        axis_names={AXIS},
+        check_vma=False,  # Loops start from constants.
+    )(*arrays)
 
 
 def over_rows(function: Callable, rows: Any, *whole: Any) -> tuple[Any, Any]:

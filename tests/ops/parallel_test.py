@@ -47,6 +47,9 @@ def test_each_device_runs_a_kernel_on_its_rows():
         for many in (16, 12):
             got = jax.jit(lambda x: parallel.by_rows(count, x))(jnp.zeros((many, 2)))
             np.testing.assert_array_equal(got, 1)
+            square = lambda x: jnp.sum(parallel.by_rows(jnp.square, x))
+            got = jax.jit(jax.grad(square))(jnp.ones((many, 2)))
+            np.testing.assert_array_equal(got, 2)
     parallel.by_rows(count, jnp.zeros((16, 2)))
     inner = lambda x: parallel.by_rows(count, x)
     jax.pmap(inner, axis_name='data')(jnp.zeros((8, 3, 2)))

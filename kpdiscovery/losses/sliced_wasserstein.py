@@ -30,9 +30,7 @@ def sliced_wasserstein(x: jax.Array, y: jax.Array, directions: jax.Array) -> jax
         raise ValueError(
             f'x and y must have one shape [N, D], got {x.shape} and {y.shape}'
         )
-    along = parallel.spread_rows(
-        directions
-    )  # Rows of zeros that are added cost nothing.
+    along = parallel.spread_rows(directions)  # Rows of zeros that it adds cost nothing.
     project = lambda cloud: _sorted(jnp.einsum('nd,pd->pn', cloud, along))
     squares = (project(x) - project(y)) ** 2
     return squares.sum() / (len(directions) * len(x))
@@ -55,10 +53,27 @@ def _sorted(values: jax.Array) -> jax.Array:
 
 
 def _forward(values):
+    """Sorted values, and the place in `values` of each."""
     place = jax.lax.broadcasted_iota(jnp.int32, values.shape, 1)
-    # Places are keys too: equal values keep their order, as in `jnp.sort`.
-    keys, source = jax.lax.sort((_keys(values), place), num_keys=2, is_stable=False)
+    elsewhere = _by_two_keys if values.dtype.itemsize > 4 else _by_one_key
+    keys, source = jax.lax.platform_dependent(
+        _keys(values), place, tpu=_by_two_keys, default=elsewhere
+    )
     return _values(keys, values.dtype), source
+
+
+def _by_two_keys(keys, place):
+    # Places are keys too: equal values keep their order, as in `jnp.sort`.
+    return tuple(jax.lax.sort((keys, place), num_keys=2, is_stable=False))
+
+
+def _by_one_key(keys, place):
+    """Both in one number, which XLA sorts four times as fast on a CPU."""
+    with jax.enable_x64(True):
+        both = (keys.astype(jnp.int64) << 32) | place.astype(jnp.int64)
+        both = jax.lax.sort(both, is_stable=False)
+        low = jnp.bitwise_and(both, 0xFFFFFFFF)
+        return (both >> 32).astype(keys.dtype), low.astype(jnp.int32)
 
 
 def _backward(source, gradient):

@@ -26,6 +26,7 @@ html_theme_options = {'page_width': '1100px'}
 html_title = f'kpdiscovery {release}'
 html_extra_path = ['html']  # build/docs/index.html leads to the first page.
 
+autodoc_mock_imports = ['torch']  # Of benchmarks; the extra `bench` has it.
 apidoc_modules = [{'path': '../kpdiscovery', 'destination': 'build/api'}]
 apidoc_separate_modules = True
 apidoc_module_first = True

@@ -2,7 +2,7 @@
 
 Where a gather is cheap (CPUs, GPUs) the four pixels around each point are read. A TPU
 reads them one by one; there the kernels of `pallas_kernels.warp` multiply by hats,
-max(0, 1 - |distance|), which weigh far pixels by 0: on TPUs maps must be finite.
+`max(0, 1 - abs(distance))`, which weigh far pixels by 0: on TPUs maps must be finite.
 """
 
 from __future__ import annotations

@@ -24,11 +24,7 @@ _MARGIN, _EPS = 0.8, 1e-9
 def options(parser) -> None:
     """Adds `--rows`, `--channels`, and what every comparison has."""
     comparison.options(parser, ('torch',))
-    text = '960,3840'
-    parser.add_argument(
-        '--rows', type=points.sizes, default=text, help=f'N, default {text}'
-    )
-    parser.add_argument('--channels', type=int, default=256, help='D, default 256')
+    points.options(parser, '960,3840')
 
 
 def cases(args) -> Iterator[comparison.Case]:

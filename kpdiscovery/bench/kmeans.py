@@ -21,11 +21,11 @@ from kpdiscovery.ops.kmeans import kmeans
 def options(parser) -> None:
     """The peer, and the sizes: `--rows`, `--channels`, `--clusters`, `--iterations`."""
     comparison.options(parser, ('faiss',))
-    for name, text in (('rows', '20000,100000,500000'), ('clusters', '30,100,250')):
-        parser.add_argument(
-            f'--{name}', type=points.sizes, default=text, help=f'default {text}'
-        )
-    parser.add_argument('--channels', type=int, default=256, help='D, default 256')
+    points.options(parser, '20000,100000,500000')
+    text = '30,100,250'
+    parser.add_argument(
+        '--clusters', type=points.sizes, default=text, help=f'K, default {text}'
+    )
     parser.add_argument('--iterations', type=int, default=10, help='default 10')
     parser.add_argument('--seed', type=int, default=0, help='of the points, default 0')
 

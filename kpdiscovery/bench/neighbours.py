@@ -21,11 +21,7 @@ _RECALL = 0.99
 def options(parser) -> None:
     """Adds `--rows`, `--channels`, `--neighbours`, `--seed` and those of any case."""
     comparison.options(parser, ('faiss',))
-    text = '20000,50000'
-    parser.add_argument(
-        '--rows', type=points.sizes, default=text, help=f'N, default {text}'
-    )
-    parser.add_argument('--channels', type=int, default=256, help='D, default 256')
+    points.options(parser, '20000,50000')
     parser.add_argument('--neighbours', type=int, default=100, help='default 100')
     parser.add_argument('--seed', type=int, default=0, help='of the points, default 0')
 

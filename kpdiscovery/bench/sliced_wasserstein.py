@@ -18,11 +18,7 @@ from kpdiscovery.bench import comparison, points
 def options(parser) -> None:
     """Adds `--rows`, `--channels`, `--directions` and those of any case."""
     comparison.options(parser, ('pot', 'torch'))
-    text = '456,12288'
-    parser.add_argument(
-        '--rows', type=points.sizes, default=text, help=f'N, default {text}'
-    )
-    parser.add_argument('--channels', type=int, default=32, help='D, default 32')
+    points.options(parser, '456,12288', channels=32)
     parser.add_argument('--directions', type=int, default=100, help='P, default 100')
 
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpdiscovery.bench import comparison, points
-from kpdiscovery.ops import coordinates, dense_sampling, heatmaps, warps
+from kpdiscovery.ops import coordinates, dense_sampling, warps
 from pallas_kernels.warp import shapes
 
 _SHAKE = 0.03  # Standard deviation of control points, in half sides.
@@ -61,7 +61,7 @@ def _sampling(images):
     return comparison.Case(
         f'grid_{"x".join(map(str, images.shape))}',
         (images, xy),
-        {'auto': dense_sampling.sample_grid, 'reference': _gathered},
+        {'auto': dense_sampling.sample_grid, 'reference': dense_sampling.gather},
         'images',
         len(images),
         bytes=2 * images.nbytes + xy.nbytes,
@@ -77,18 +77,16 @@ def _maps(name, shape, size):
     return comparison.Case(
         f'{name}_{"x".join(map(str, shape))}_gradient',
         (maps, xy),
-        {'auto': squares(dense_sampling.sample_grid), 'reference': squares(_gathered)},
+        {
+            'auto': squares(dense_sampling.sample_grid),
+            'reference': squares(dense_sampling.gather),
+        },
         'maps',
         shape[0],
         bytes=4 * maps.nbytes + xy.nbytes,  # Both passes read and write one.
         peers={'torch': functools.partial(_torch_gradient, maps, np.asarray(xy))},
         compare=_apart,
     )
-
-
-def _gathered(maps, xy):
-    read = heatmaps.sample_bilinear(maps, xy.reshape(len(xy), -1, 2))
-    return read.reshape(*xy.shape[:3], -1)
 
 
 def _control(count):

@@ -46,7 +46,7 @@ def _by_picture(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
 @_by_picture
 def _forward(maps, xy):
     return jax.lax.platform_dependent(
-        maps, xy, tpu=lambda *args: parallel.by_rows(api.sample, *args), default=_gather
+        maps, xy, tpu=lambda *args: parallel.by_rows(api.sample, *args), default=gather
     )
 
 
@@ -56,7 +56,7 @@ def _gradient(maps, xy, cotangent):
         lambda m, p, g: jax.vjp(lambda m: function(m, p), m)[1](g)[0]
     )
     return jax.lax.platform_dependent(
-        maps, xy, cotangent, default=pull(_gather),
+        maps, xy, cotangent, default=pull(gather),
         tpu=lambda *args: parallel.by_rows(pull(api.sample), *args))  # fmt: skip
 
 
@@ -68,14 +68,15 @@ def _sample(maps, xy):
 def _backward(given, cotangent):
     maps, xy = given
     # Warps are rarely learned: where this is not asked for, the compiler drops it.
-    of_points = jax.vjp(lambda p: _gather(maps[None], p[None])[0], xy)[1](cotangent)
+    of_points = jax.vjp(lambda p: gather(maps[None], p[None])[0], xy)[1](cotangent)
     return _gradient(maps, xy, cotangent), of_points[0]
 
 
 _sample.defvjp(lambda *given: (_sample(*given), given), _backward)
 
 
-def _gather(maps, xy):
+def gather(maps: jax.Array, xy: jax.Array) -> jax.Array:
+    """`sample_grid` of `[B, H, W, C]` and `[B, h, w, 2]` by reading four pixels a point."""
     batch, h, w, _ = xy.shape
     read = heatmaps.sample_bilinear(maps, xy.reshape(batch, h * w, 2))
     return read.reshape(batch, h, w, -1)

@@ -16,7 +16,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.ops import coordinates, precision
+from kpdiscovery.ops import coordinates, parallel, precision
 
 
 def binary_threshold(maps: jax.Array, *, fraction: float) -> jax.Array:
@@ -60,7 +60,8 @@ def connected_components(mask: jax.Array, *, diagonal: bool = True) -> jax.Array
     def runs(mask):  # A picture at a time: libtpu takes minutes for programs of many.
         each = functools.partial(_by_runs, diagonal=diagonal)
         flat = mask.reshape(-1, *mask.shape[-2:])
-        return jax.lax.map(each, flat).reshape(mask.shape)
+        one_by_one = functools.partial(jax.lax.map, each)
+        return parallel.by_rows(one_by_one, flat).reshape(mask.shape)
 
     return jax.lax.platform_dependent(mask, tpu=runs, default=roots)
 

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from scipy import ndimage
 
 from kpdiscovery.ops import masks
@@ -234,3 +235,14 @@ def test_gradients_are_finite(rng):
     total = lambda m: masks.concentration(m, fraction=0.5).sum()
     grad = jax.jit(jax.grad(total))(maps)
     assert jnp.isfinite(grad).all() and not grad[1].any()
+
+
+@pytest.mark.tpu_aot
+def test_chips_label_their_own_pictures(tpu_topology):
+    mesh = Mesh(tpu_topology('v5e:2x4'), ('data',), axis_types=(AxisType.Auto,))
+    rows = NamedSharding(mesh, PartitionSpec('data'))
+    given = jax.ShapeDtypeStruct((16, 8, 8), jnp.bool_, sharding=rows)
+    with jax.set_mesh(mesh):
+        program = jax.jit(masks.connected_components).lower(given).compile()
+    words = 'all-gather', 'all-reduce', 'all-to-all', 'collective-permute'
+    assert not [word for word in words if word in program.as_text()]

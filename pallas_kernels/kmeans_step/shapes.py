@@ -5,6 +5,7 @@ METHODS = {  # Of a chip.
     'mafl_landmarks': (2_591_392, 256, 30, 10),
     'ground': (500_000, 256, 250, 1),
     'parts': (500_000, 512, 64, 1),
+    'one_read': (4_000_000, 256, 100, 1),  # What a GPU is to do in 1.3 reads of it.
     'many': (4_000_000, 256, 1000, 1),
 }
 ODD = [

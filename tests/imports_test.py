@@ -21,9 +21,12 @@ BELOW = {  # Room -> rooms it may import, itself included.
     'losses': {'losses', 'ops', 'types'},
     'models': {'models', 'ops', 'types'},
     'methods': {'methods', 'losses', 'models', 'ops', 'types'},
-    'data': {'data', 'ops', 'types'},
+    'processes': {'processes', 'types'},
+    'data': {'data', 'ops', 'processes', 'types'},
     'metrics': {'metrics', 'ops', 'types'},
-    'training': {'training', 'data.feeds', 'data.identity', 'ops', 'types'},
+    'training': {
+        'training', 'data.feeds', 'data.identity', 'ops', 'processes', 'types',
+    },  # fmt: skip
 }
 HEAVY = (
     'grain',

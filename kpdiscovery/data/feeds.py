@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
 
+from kpdiscovery import processes
 from kpdiscovery.data.joined import Joined, drawn
 from kpdiscovery.types import Batch, Source, UserError
+
+_AHEAD = 1 << 31  # Bytes of pictures read ahead at most.
 
 Order = Callable[[int], np.ndarray]  # Batch number -> rows of the source, `[B]`.
 
@@ -61,13 +65,14 @@ class Feed:
         if not len(source):
             raise UserError('the source has no rows')
         self.source, self.batch_size, self.sharding = source, batch_size, sharding
+        self._slots = self._own_slots()
         self._generated = drawn(source)
         if self._generated:
             everywhere = jax.sharding.NamedSharding(
                 sharding.mesh, jax.sharding.PartitionSpec()
             )
             tables = (self._generated.tables, self._generated.key)
-            self._tables, self._key = jax.device_put(tables, everywhere)
+            self._tables, self._key = processes.replicate(tables, everywhere)
 
     def stream(self, order: Order, start: int, stop: int) -> Iterator[Batch]:
         """Batches `start` .. `stop - 1` of an order; `index` keeps padding's numbers."""
@@ -76,27 +81,36 @@ class Feed:
         return self._read(order, start, stop)
 
     def _draw(self, index: np.ndarray) -> Batch:
-        own = index % len(self.source)
-        rows = jax.device_put(own, self.sharding)
         assert self._generated is not None  # `stream` asked.
-        batch = self._generated.draw_rows(self._tables, self._key, rows)
+        index = index[self._slots]
+        own = index % len(self.source)
+        batch = self._generated.draw_rows(self._tables, self._key, self._place(own))
         joined = self.source.extra(own) if isinstance(self.source, Joined) else {}
-        return jax.device_put({**batch, **joined, 'index': index}, self.sharding)
+        more = self._place({**joined, 'index': index})
+        return jax.device_put({**batch, **more}, self.sharding)
 
     def _read(self, order, start, stop):
         import grain  # Only disk sources need it.
 
-        slots = self._slots()
-        rows = _Rows(self.source, order, slots, start, stop)
-        options = grain.ReadOptions(num_threads=4, prefetch_buffer_size=2 * len(slots))
-        ready = grain.MapDataset.source(rows).batch(len(slots)).to_iter_dataset(options)
-        for batch in ready:
-            place = functools.partial(
-                jax.make_array_from_process_local_data, self.sharding
-            )
-            yield jax.tree.map(place, batch)
+        rows = _Rows(self.source, order, self._slots, start, stop)
+        threads = len(os.sched_getaffinity(0))
+        ahead = max(threads, min(2 * len(self._slots), _AHEAD // self._row_bytes))
+        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
+        ready = grain.MapDataset.source(rows).to_iter_dataset(options)
+        yield from map(self._place, ready.batch(len(self._slots)))
 
-    def _slots(self) -> np.ndarray:
+    def _place(self, rows):
+        """Rows of this process's slots as parts of a batch; asks no other process."""
+        place = functools.partial(
+            jax.make_array_from_process_local_data, self.sharding
+        )
+        return jax.tree.map(place, rows)
+
+    @functools.cached_property
+    def _row_bytes(self) -> int:
+        return sum(leaf.nbytes for leaf in jax.tree.leaves(dict(self.source[0])))
+
+    def _own_slots(self) -> np.ndarray:
         """Places in a batch that this process's devices hold, ascending.
 
         Not always one stretch: a mesh may order a pod's devices by its links.
@@ -110,7 +124,8 @@ class _Rows:
     """Random access for grain: position in the run -> row, on this process."""
 
     def __init__(self, source, order, slots, start, stop):
-        self._source, self._order, self._slots = source, order, slots
+        self._source, self._slots = source, slots
+        self._order = functools.lru_cache(maxsize=8)(order)  # Asked for every row.
         self._start, self._stop = start, stop
 
     def __len__(self):

@@ -112,7 +112,10 @@ class Checkpoints:
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step in steps:
             try:
-                return _restore(self._manager, step, wanted)
+                snapshot, meta = _restore(self._manager, step, wanted)
+                if meta.get('unswept'):  # One with its sweep will take its place.
+                    self._damaged.add(step)
+                return snapshot, meta
             except (ValueError, OSError, KeyError) as error:
                 _damaged(step, self.workdir, error)
                 self._damaged.add(step)

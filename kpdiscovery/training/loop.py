@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from kpdiscovery import processes
 from kpdiscovery.data import feeds, identity
 from kpdiscovery.training import lengthening, sharding
 from kpdiscovery.training.checkpoints import (
@@ -131,6 +132,7 @@ class _Run:
         self.sweepers = [p.sweep and Sweeper(p.sweep, feed) for p in phases]
         self.label_files = LabelFiles(checkpoints.workdir, feed)
         self.start, self.spent = time.monotonic(), 0.0
+        self.unswept = False  # Stopped between the last step of a phase and its sweep.
         self._check_shapes()
 
     def run(self) -> Outcome:
@@ -139,6 +141,7 @@ class _Run:
         if restored is not None:
             now, meta = restored
             number, self.spent = meta['number'], meta['seconds']
+            self.unswept = meta.get('unswept', False)
         now = self._begin(0) if now is None else now
         while True:
             now, reason = self._phase(number, now)
@@ -164,7 +167,8 @@ class _Run:
 
     @functools.cached_property
     def pictures(self) -> identity.Identity:
-        return identity.of(self.feed.source)
+        find = lambda: identity.of(self.feed.source)._asdict()
+        return identity.Identity(**processes.told_by_first(find))
 
     def _program(self, number: int, phase: Phase) -> str:
         now, key = self._abstract(number), self._key(number, 1)
@@ -209,28 +213,33 @@ class _Run:
         return self.shapes[number]
 
     def _phase(self, number: int, now: Snapshot) -> tuple[Snapshot, str]:
-        phase, sweep_key = self.phases[number], self._key(number, 2)
-        done = int(now.state.step)
+        phase, done = self.phases[number], int(now.state.step)
+        if done == phase.steps and not self.unswept:
+            return now, ''
         scalars: dict[str, Any] = {}
         self.log.phase(phase.name, phase.steps, done)
         start, stop = self.starts[number] + done, self.starts[number + 1]
         for batch in self.feed.stream(self.order, start, stop):
-            if reason := self._reason_to_stop(done):
+            reason = self.stop.asked()
+            if not reason and phase.sweep and done % phase.sweep.every == 0:
+                now, reason = self._sweep(number, now)
+            if reason:
                 return self._leave(number, now, scalars), reason
-            if phase.sweep and done % phase.sweep.every == 0:
-                now = self._sweep(number, now, jax.random.fold_in(sweep_key, done))
             state, scalars = self.steps[number](now.state, batch, now.labels)
             now, done, self.stop.stepped = now._replace(state=state), done + 1, True
-            if phase.sweep and phase.sweep.at_end and done == phase.steps:
-                now = self._sweep(number, now, jax.random.fold_in(sweep_key, done))
-            now = self._keep_books(number, now, done, scalars)
-        return now, ''
+            if done < phase.steps:
+                self._keep_books(number, now, done, scalars)
+        return self._end(number, now, scalars)
 
-    def _reason_to_stop(self, done: int) -> str:
-        """Asked of other processes only where steps are waited for anyhow."""
-        if jax.process_count() == 1:
-            return self.stop.reason
-        return '' if done % self.every['log_every'] else self.stop.agreed()
+    def _end(self, number, now, scalars):
+        """The last sweep and books of a phase."""
+        phase = self.phases[number]
+        if phase.sweep and phase.sweep.at_end:
+            now, reason = self._sweep(number, now)
+            self.unswept = bool(reason)
+            if reason:
+                return self._leave(number, now, scalars), reason
+        return self._keep_books(number, now, phase.steps, scalars), ''
 
     def _compiled_step(self, number: int):
         """(state, batch, labels) -> (state, scalars); the state's memory is reused."""
@@ -241,9 +250,18 @@ class _Run:
 
         return jax.jit(step, donate_argnums=0, out_shardings=self.everywhere)
 
-    def _sweep(self, number, now, key):
-        phase, done = self.phases[number], int(now.state.step)
-        labels, state, scalars = self.sweepers[number].run(now.state, now.labels, key)
+    def _sweep(self, number, now):
+        """The snapshot with new labels; as it was, with a reason, where it should stop."""
+        done = int(now.state.step)
+        key = jax.random.fold_in(self._key(number, 2), done)
+        asked = self.stop.asked
+        found = self.sweepers[number].run(now.state, now.labels, key, asked)
+        if found is None:
+            return now, self.stop.said
+        return self._swept(number, done, now, found), ''
+
+    def _swept(self, number, done, now, found):
+        phase, (labels, state, scalars) = self.phases[number], found
         values = {f'sweep/{name}': float(value) for name, value in scalars.items()}
         values = {k: v for k, v in values.items() if math.isfinite(v)}  # For JSON.
         self.log.sweep(done, values, total=self.starts[number] + done)
@@ -286,6 +304,7 @@ class _Run:
             'number': number,
             'phase': self.phases[number].name,
             'step': done,
+            'unswept': self.unswept,
             'data': self.pictures._asdict(),
             'planned': [phase.steps for phase in self.phases],
             'seconds': round(self.spent + time.monotonic() - self.start, 1),
@@ -314,7 +333,7 @@ class _Run:
     def _no_best(self, number, state):
         if not self.phases[number].keep_best:
             return {}
-        worst = jax.device_put(jnp.float32(-jnp.inf), self.everywhere)
+        worst = jax.jit(lambda: -jnp.float32(jnp.inf), out_shardings=self.everywhere)()
         return {'value': worst, 'variables': jax.tree.map(jnp.copy, state.variables)}
 
     def _key(self, number, use):

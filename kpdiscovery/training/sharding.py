@@ -21,6 +21,10 @@ def make_mesh(count: int = -1) -> Mesh:
             f'mesh.data is {count}, but this machine has {len(devices)} devices'
         )
     count = len(devices) if count < 0 else count
+    if count < len(devices) and jax.process_count() > 1:
+        raise UserError(
+            f'mesh.data is {count}, but several processes take all {len(devices)} devices'
+        )
     return jax.make_mesh((count,), (AXIS,), (AxisType.Auto,), devices=devices[:count])
 
 

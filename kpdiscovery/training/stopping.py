@@ -7,22 +7,31 @@ import os
 import signal
 import time
 
-import numpy as np
-from jax.experimental import multihost_utils
+import jax
+
+from kpdiscovery import processes
+
+
+_OTHER = 'a process was asked to stop'
 
 
 class Stop:
-    """Why the loop should end before its last step: time, or a signal."""
+    """Why the loop should end before its last step: time, or a signal.
+
+    With several processes SIGTERM is left to jax, which tells it to all of them; a
+    process whose time is up, or whose person presses Ctrl-C, sends it to itself.
+    """
 
     def __init__(self, max_seconds: float | None):
         self._deadline = (
             math.inf if max_seconds is None else time.monotonic() + max_seconds
         )
-        self._signal = ''
+        self._alone, self._told = jax.process_count() == 1, False
+        self._signal = self.said = ''  # What `asked` has answered last.
         self.stepped = False  # Before the first step no time is up.
 
     def __enter__(self):
-        numbers = (signal.SIGINT, signal.SIGTERM)
+        numbers = [signal.SIGINT] + [signal.SIGTERM] * self._alone
         self._old = {n: signal.signal(n, self._on_signal) for n in numbers}
         return self
 
@@ -40,16 +49,18 @@ class Stop:
 
     @property
     def reason(self) -> str:
+        """Of this process alone."""
         if self._signal:
             return f'stopped by {self._signal}'
         late = self.stepped and time.monotonic() >= self._deadline
         return 'time is up' if late else ''
 
-    def agreed(self) -> str:
-        """A reason if any process has one: a step waits for all, so all stop together.
-
-        Every process must ask, at the same step.
-        """
-        mine = self.reason
-        anyone = multihost_utils.process_allgather(np.array(bool(mine))).any()
-        return (mine or 'another process stopped') if anyone else ''
+    def asked(self) -> str:
+        """Why to end here; a step waits for all processes, so all are asked as often."""
+        self.said = mine = self.reason
+        if not self._alone:
+            if mine and not self._told:
+                processes.stop_all()
+                self._told = True
+            self.said = (mine or _OTHER) if processes.asked_to_stop() else ''
+        return self.said

@@ -7,6 +7,7 @@ the j-th piece of every block, so that each device writes and reads only rows it
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -43,10 +44,23 @@ class Sweeper:
         """Table `[N_padded, ...]` of a phase's first step."""
         return self._init(labels, batch)
 
-    def run(self, state: State, labels: Tree, key: jax.Array) -> SweepResult:
-        """New labels, the state with what was found, and the health line."""
+    def run(
+        self,
+        state: State,
+        labels: Tree,
+        key: jax.Array,
+        asked: Callable[[], object] = bool,
+    ) -> Any:
+        """New labels, the state with what was found, and the health line.
+
+        Args:
+            asked: whether to stop; then None is returned, and the state and the labels
+                are as they were.
+        """
         table = None
         for piece, batch in enumerate(self.feed.stream(self._order, 0, self.pieces)):
+            if asked():
+                return None
             table = self._empty(state, batch, labels) if table is None else table
             table = self._visit(table, state, batch, labels, piece)
         return self._reduce(table, state, key)

@@ -1,3 +1,6 @@
+import os
+import time
+
 import jax
 import numpy as np
 import pytest
@@ -111,7 +114,37 @@ def test_host_rows_arrive_in_order_with_all_their_fields():
         np.testing.assert_array_equal(batch['image'][:, 0, 0, 0], index)
         np.testing.assert_array_equal(batch['label'], 10 * index)
         np.testing.assert_array_equal(batch['attributes']['color'][:, 0], index)
-    assert sorted(source.read) == sorted(np.concatenate([order(n) for n in range(6)]))
+    looked_at = [0]  # For how large a row is.
+    rows = np.concatenate([looked_at, *(order(n) for n in range(6))])
+    assert sorted(source.read) == sorted(rows)
+
+
+@pytest.mark.parametrize('allowed, most', [(1 << 30, 24), (1, 8)])
+def test_no_more_is_read_ahead_than_two_batches_or_memory_allows(
+    monkeypatch, allowed, most
+):
+    monkeypatch.setattr(feeds, '_AHEAD', allowed)
+    source = Rows(400)
+    stream = feeds.Feed(source, 8, over(4)).stream(feeds.sequential(8), 0, 50)
+    next(stream)
+    before = -1
+    while before < len(source.read):
+        before = len(source.read)
+        time.sleep(0.1)
+    threads = len(os.sched_getaffinity(0))
+    assert before <= 1 + most + 2 * threads
+
+
+def test_the_order_is_asked_once_a_batch():
+    asked = []
+
+    def order(number):
+        asked.append(number)
+        return feeds.sequential(8)(number)
+
+    for _ in feeds.Feed(Rows(40), 8, over(4)).stream(order, 0, 5):
+        pass
+    assert len(asked) <= 2 * 5  # Two threads may ask at once.
 
 
 @pytest.mark.parametrize('source', [tetrominoes(split='test', length=5), Rows(5)])

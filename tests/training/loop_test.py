@@ -52,24 +52,44 @@ def test_trains_through_all_phases(whole):
     assert meta['seconds'] > 0 and meta['device'].startswith('1 x')
 
 
-@pytest.mark.parametrize('steps_before', [2, 3, 7, 9, 10])
-def test_resumed_run_is_the_uninterrupted_one(
-    whole, tmp_path, monkeypatch, steps_before
-):
-    countdown = iter(range(steps_before))
+def stopped_after(asks, workdir, monkeypatch, toy):
+    """Outcome of a run that is stopped when it has asked so often whether to go on."""
+    countdown = iter(range(asks))
     reason = property(
         lambda self: '' if next(countdown, None) is not None else 'time is up'
     )
     with monkeypatch.context() as patch:
         patch.setattr(loop.Stop, 'reason', reason)
-        stopped = loop.train(Toy(), config(), Colors(), tmp_path)
-    assert not stopped.finished and stopped.step == steps_before
+        return loop.train(toy, config(), Colors(), workdir)
+
+
+# Asked once a step and once a piece of a sweep: of the phase with sweeps 4, 1, 4, 1, 4, 1.
+@pytest.mark.parametrize('asks, step', [(2, 2), (3, 3), (8, 6), (12, 8), (14, 8)])
+def test_resumed_run_is_the_uninterrupted_one(whole, tmp_path, monkeypatch, asks, step):
+    stopped = stopped_after(asks, tmp_path, monkeypatch, Toy())
+    assert not stopped.finished and stopped.step == step
     resumed = loop.train(Toy(), config(), Colors(), tmp_path)
     color = whole[0].variables['color']
     np.testing.assert_array_equal(resumed.variables['color'], color)
     losses = [{k: v['loss'] for k, v in scalars(workdir).items() if 'loss' in v}
               for workdir in (whole[1], tmp_path)]  # fmt: skip
     assert losses[0] == losses[1]
+
+
+def test_a_run_stopped_in_its_last_sweep_goes_on_with_it(tmp_path, monkeypatch):
+    toy = Toy(steps=2, at_end=True)
+    want = loop.train(toy, config(), Colors(), tmp_path / 'whole')
+    stopped = stopped_after(2 + 4 + 1 + 2, tmp_path / 'two', monkeypatch, toy)
+    assert not stopped.finished and stopped.step == want.step == 4
+    for _ in range(2):  # The second time there is nothing to do.
+        got = loop.train(toy, config(), Colors(), tmp_path / 'two')
+        assert got.finished and got.step == want.step
+        jax.tree.map(np.testing.assert_array_equal, got.variables, want.variables)
+    saved, _ = load_variables(tmp_path / 'two')
+    np.testing.assert_array_equal(saved['centre'], want.variables['centre'])
+    swept = [step for (_, step), row in scalars(tmp_path / 'two').items()
+             if 'sweep/centre' in row]  # fmt: skip
+    assert swept == [0, 2]
 
 
 def test_finished_run_does_nothing_more(whole):

@@ -9,9 +9,9 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
+from kpdiscovery import processes
 from kpdiscovery.data.feeds import Feed
 from kpdiscovery.data.generated.tetrominoes import tetrominoes
 from kpdiscovery.ops import vectors
@@ -39,7 +39,7 @@ def sweep(name: str, mesh: Mesh) -> dict[str, np.ndarray]:
         for turn in range(2):
             labels, state, scalars = sweeper.run(state, labels, jax.random.key(turn))
         found = {**labels, **state.variables, **scalars}
-        return multihost_utils.process_allgather(found, tiled=True)
+        return processes.gather(found)
 
 
 def _tables(rows, labels, batch):

@@ -208,7 +208,7 @@ def _elsewhere(options, pairs, points, label, picture):
 
 
 def _pairs(method, rules, key, dense, points, cells, label):
-    """Squared distances `[n]` of descriptors, whether of one landmark, whether to count."""
+    """Squared distances `[B, n]` of descriptors, whether of one landmark, whether to count."""
     squares = _squares(points[:, 0], points[:, 1])  # [B, P, P]
     one, two = label[:, 0, :, None], label[:, 1, None]
     met = (one >= 0) & (two >= 0)
@@ -221,7 +221,9 @@ def _pairs(method, rules, key, dense, points, cells, label):
         parts = [(squares, same, same)]
         parts += [_inside(method, points, cells, label),
                   _against_ground(method, key, dense, points, cells, label)]  # fmt: skip
-    return tuple(jnp.concatenate([p[i].ravel() for p in parts]) for i in range(3))
+    # Side by side for every picture: chips keep their own.
+    flat = lambda pairs: pairs.reshape(len(pairs), -1)
+    return tuple(jnp.concatenate([flat(p[i]) for p in parts], 1) for i in range(3))
 
 
 def _inside(method, points, cells, label):

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from kpdiscovery import inference
+from kpdiscovery import inference, processes
 from kpdiscovery.data import identity
 from kpdiscovery.data.joined import Joined, classical, detections
 from kpdiscovery.methods.superpoint import SuperPoint
@@ -51,8 +51,8 @@ def prepare(source: Source, data: Any, workdir: str | os.PathLike) -> Source | J
     kept = pathlib.Path(workdir) / 'keypoints.npz'
     wanted = _provenance(source, data, size)
     read = lambda path: detections.load(path, rows=len(source), size=size)
-    if kept.is_file():
-        before = _parsed(detections.detector_of(kept))
+    before = processes.told_by_first(lambda: _known(kept))
+    if before is not None:
         # A file that is gone by now is believed to be the one it was.
         wanted['stamp'] = wanted['stamp'] or before.get('stamp', '')
         if before == wanted:
@@ -66,10 +66,13 @@ def prepare(source: Source, data: Any, workdir: str | os.PathLike) -> Source | J
         found = detections.detect(
             source, detector(name, num), num=num, side=side(data, size)
         )
-    if jax.process_index() == 0:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        detections.save(kept, found, detector=json.dumps(wanted))
+    processes.by_first(lambda: _keep(kept, found, wanted))
     return detections.join(source, found, stamp=wanted['stamp'])
+
+
+def _keep(path, found, provenance):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    detections.save(path, found, detector=json.dumps(provenance))
 
 
 def side(data: Any, size: tuple[int, int]) -> int:
@@ -153,10 +156,12 @@ def _stamp(name: str) -> str:
     return ' '.join(sorted(os.listdir(steps))) if steps.is_dir() else ''
 
 
-def _parsed(text: str) -> dict[str, Any]:
-    """What `_provenance` said; {} of a file that is not ours."""
+def _known(kept: pathlib.Path) -> dict[str, Any] | None:
+    """What `_provenance` said; {} of a file that is not ours, None without a file."""
+    if not kept.is_file():
+        return None
     try:
-        found = json.loads(text)
+        found = json.loads(detections.detector_of(kept))
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

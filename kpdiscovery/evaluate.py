@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import pathlib
@@ -12,7 +13,16 @@ from typing import Any
 
 import jax
 
-from kpdiscovery import __version__, cli, data, inference, measuring, metrics, version
+from kpdiscovery import (
+    __version__,
+    cli,
+    data,
+    inference,
+    measuring,
+    metrics,
+    processes,
+    version,
+)
 from kpdiscovery.data import class_labels
 from kpdiscovery.reporting import table
 
@@ -33,7 +43,13 @@ def main(argv: Sequence[str]) -> int:
         metavar='METRIC',
         help='also the last epoch and, of those kept, the one with the highest METRIC',
     )
+    processes.add_arguments(parser)
     args, overrides = parser.parse(argv)
+    with processes.together(args):
+        return _evaluate(args, overrides)
+
+
+def _evaluate(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     cli.check_writable(args.workdir)
     trained = inference.load(args.workdir, overrides, step=args.step)
     if args.data:
@@ -42,6 +58,8 @@ def main(argv: Sequence[str]) -> int:
     result = evaluate(trained, split=args.split)
     if args.oracle:
         result = measuring.with_hindsight(result, trained, args.workdir, args.oracle)
+    if not processes.is_first():
+        return 0
     path = pathlib.Path(args.workdir) / _file_name(args.split, args.step)
     path.write_text(json.dumps(result, indent=1))
     print(table.text(result))

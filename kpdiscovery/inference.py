@@ -15,7 +15,7 @@ import ml_collections
 import numpy as np
 
 from kpdiscovery import config as config_lib
-from kpdiscovery import methods
+from kpdiscovery import methods, processes
 from kpdiscovery.data import feeds, identity
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops import parallel, warps
@@ -81,6 +81,9 @@ def predict_images(
 ) -> Prediction:
     """Predictions of uint8 or float images `[B, H, W, 3]`, as numpy.
 
+    Where the rows of the images are split over the devices of a mesh, each predicts its
+    own; of several processes all get all.
+
     Args:
         fields: of the batch, for methods that read more than pictures (`batch_fields`).
 
@@ -89,9 +92,11 @@ def predict_images(
     """
     names = trained.method.batch_fields
     more = {name: fields[name] for name in names if fields and name in fields}
-    predict = _predictor(trained.method)
+    where: Any = getattr(images, 'sharding', None)
+    split = isinstance(where, jax.sharding.NamedSharding)
+    predict = _predictor(trained.method, where.mesh if split else None)
     try:
-        return jax.device_get(predict(trained.variables, images, more))
+        return processes.gather(predict(trained.variables, images, more))
     except ValueError as error:
         raise UserError(f'the data does not fit what was trained: {error}') from error
 
@@ -111,12 +116,13 @@ def predict_rows(
     """
     count = min(count, len(source))
     parts: list[tuple[Prediction, dict]] = []
-    for batch in _batches(source, count, min(batch_size, count)):
+    feed, trained = _over_devices(trained, source, min(batch_size, count))
+    for batch in _batches(feed, count):
         prediction: Any = predict_images(trained, batch['image'], batch)
         if not heavy:
             prediction = dataclasses.replace(prediction, **dict.fromkeys(_HEAVY))
         truth = {name: value for name, value in batch.items() if name not in _SEEN}
-        parts.append((prediction, jax.device_get(truth)))
+        parts.append((prediction, processes.gather(truth)))
     size = tuple(batch['image'].shape[1:3])
     prediction, truth = _stack(parts, count)
     named = trained.config.data.get('landmarks', '')
@@ -137,22 +143,33 @@ def predict_warped(
     first = split.prediction.keypoints
     rows, parts = len(first.xy), []
     count = min(count, rows)
-    for batch in _batches(source, count, min(batch_size, rows)):
+    feed, trained = _over_devices(trained, source, min(batch_size, rows))
+    for batch in _batches(feed, count):
         if set(trained.method.batch_fields) & set(batch):
             return None
         copies, warp = _warped_copies(batch['image'], batch['index'])
-        parts.append((predict_images(trained, copies).keypoints, jax.device_get(warp)))
+        parts.append(
+            (predict_images(trained, copies).keypoints, processes.gather(warp))
+        )
     found, warp = _stack(parts, count)
     first = jax.tree.map(lambda leaf: leaf[:count], first)
     xy = warps.transform_points(warps.invert(warp), first.xy)
     return Warped(first, dataclasses.replace(first, xy=np.asarray(xy)), found)
 
 
-def _batches(source, count, batch_size):
-    """The rows up to `count`, in batches of which the last may hold more."""
-    if not count:
+def _over_devices(trained, source, batch_size):
+    """A feed whose batches are split over all devices, and the network on each of them."""
+    if not batch_size:
         raise UserError('no picture to predict')
-    feed = feeds.Feed(source, batch_size, sharding.by_rows(sharding.make_mesh(1)))
+    mesh = sharding.make_mesh()
+    size = -(-batch_size // mesh.size) * mesh.size
+    variables = processes.replicate(trained.variables, sharding.replicated(mesh))
+    feed = feeds.Feed(source, size, sharding.by_rows(mesh))
+    return feed, trained._replace(variables=variables)
+
+
+def _batches(feed, count):
+    """The rows up to `count`, in batches of which the last may hold more."""
     order = feeds.sequential(feed.batch_size)
     return feed.stream(order, 0, -(-count // feed.batch_size))
 
@@ -185,9 +202,14 @@ def _stack(parts: Sequence[Any], count: int):
 
 
 @functools.lru_cache(maxsize=8)
-def _predictor(method: Any):
-    return jax.jit(
-        lambda variables, images, fields: method.predict(
-            variables, image_ops.as_float(images), **fields
+def _predictor(method: Any, mesh: Any = None):
+    def predict(variables, images, fields):
+        return method.predict(variables, image_ops.as_float(images), **fields)
+
+    if mesh is not None:
+        rows = jax.sharding.PartitionSpec(sharding.AXIS)
+        specs = (jax.sharding.PartitionSpec(), rows, rows)
+        predict = jax.shard_map(
+            predict, mesh=mesh, in_specs=specs, out_specs=rows, check_vma=False
         )
-    )
+    return jax.jit(predict)

@@ -20,7 +20,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax._src import distributed  # The store of keys that all share has no public name.
+from jax._src import distributed, xla_bridge  # The store of keys has no public name.
 from jax.experimental import multihost_utils
 
 from kpdiscovery.types import UserError
@@ -145,7 +145,8 @@ def _join(coordinator, count, number):
             'several processes need all of --coordinator=HOST:PORT, --num_processes=N '
             'and --process_id=I'
         )
-    if jax.distributed.is_initialized():
+    begun = jax.distributed.is_initialized() or xla_bridge.backends_are_initialized()
+    if begun and not any(given):  # In a notebook, say.
         return
     try:
         jax.distributed.initialize(coordinator, count, number)

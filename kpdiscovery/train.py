@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import sys
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import Any
 
 import jax
 
-from kpdiscovery import cli, config, data, preparation, starts
+from kpdiscovery import cli, config, data, preparation, processes, starts
 from kpdiscovery.training import loop
 
 
@@ -28,14 +29,20 @@ def main(argv: Sequence[str]) -> int:
         help='stop cleanly after this long, counted from when the pictures are read: '
         'compiling is part of it, but one step and a checkpoint are always made',
     )
+    processes.add_arguments(parser)
     args, overrides = parser.parse(argv)
+    with processes.together(args):
+        return _train(args, overrides)
+
+
+def _train(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     start = starts.chosen(args.config, overrides, args.workdir)
     settings = config.load(start.name, overrides)
     cli.check_writable(args.workdir)
     if args.data:
         data.point_to(settings.data, args.data)
     prepared = preparation.prepare(settings, args.workdir)
-    if jax.process_index() == 0:
+    if processes.is_first():
         lines = filter(None, [summary(settings, prepared), start.line])
         print(*lines, sep='\n', flush=True)
     outcome = loop.train(
@@ -45,11 +52,15 @@ def main(argv: Sequence[str]) -> int:
         args.workdir,
         max_seconds=args.max_seconds,
     )
-    if outcome.finished:
-        print(f'trained {outcome.step} steps: kpd evaluate --workdir={args.workdir}')
-    else:
-        print(f'{outcome.reason} at step {outcome.step}; the same command resumes')
+    if processes.is_first():
+        print(_ending(outcome, args.workdir))
     return 0
+
+
+def _ending(outcome: loop.Outcome, workdir: str) -> str:
+    if outcome.finished:
+        return f'trained {outcome.step} steps: kpd evaluate --workdir={workdir}'
+    return f'{outcome.reason} at step {outcome.step}; the same command resumes'
 
 
 def summary(settings: Any, prepared: preparation.Prepared) -> str:
@@ -74,6 +85,8 @@ def summary(settings: Any, prepared: preparation.Prepared) -> str:
         f'{pictures.path or pictures.source}{classes}, {pictures.size} px; steps of '
         f'{pictures.batch_size}: {plan} ({seen}); '
         f'{used} x {devices[0].device_kind}'
+        + f' of {jax.process_count()} processes'
+        * (jax.process_count() > 1)
     )
 
 

@@ -6,9 +6,7 @@ import os
 import pathlib
 from typing import Any
 
-import jax
-
-from kpdiscovery import inference
+from kpdiscovery import inference, processes
 from kpdiscovery.models import weights
 from kpdiscovery.types import Method, Run, UserError, WeightFile
 
@@ -38,8 +36,7 @@ def _take(section: Any, file: WeightFile, workdir: pathlib.Path) -> None:
         section = section[name]
     tree, options = _of_run(file)
     path = workdir / f'{file.field}.safetensors'
-    if jax.process_index() == 0:
-        weights.save(path, tree)
+    processes.by_first(lambda: weights.save(path, tree))
     section.update({**options, last: str(path)})
 
 

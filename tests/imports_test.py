@@ -25,8 +25,13 @@ BELOW = {  # Room -> rooms it may import, itself included.
     'data': {'data', 'ops', 'processes', 'types'},
     'metrics': {'metrics', 'ops', 'types'},
     'training': {
-        'training', 'data.feeds', 'data.identity', 'ops', 'processes', 'types',
-    },  # fmt: skip
+        'training',
+        'data.feeds',
+        'data.identity',
+        'ops',
+        'processes',
+        'types',
+    },
 }
 HEAVY = (
     'grain',

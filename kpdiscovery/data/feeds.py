@@ -101,9 +101,7 @@ class Feed:
 
     def _place(self, rows):
         """Rows of this process's slots as parts of a batch; asks no other process."""
-        place = functools.partial(
-            jax.make_array_from_process_local_data, self.sharding
-        )
+        place = functools.partial(jax.make_array_from_process_local_data, self.sharding)
         return jax.tree.map(place, rows)
 
     @functools.cached_property

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from kpdiscovery import processes
 from kpdiscovery.data.generated import Generated
 from kpdiscovery.data.joined import Joined, plain
 from kpdiscovery.data.joined.temporal import Temporal
@@ -37,9 +38,16 @@ class Identity(NamedTuple):
 
 
 def of(source: Source) -> Identity:
-    """The identity of a source; where its files lie does not matter."""
+    """The identity of a source; where its files lie does not matter.
+
+    Of several processes the first looks, and all must ask.
+    """
+    return Identity(**processes.told_by_first(lambda: _of(source)._asdict()))
+
+
+def _of(source: Source) -> Identity:
     if isinstance(source, Temporal):  # Follows from the source and the config.
-        return of(source.source)
+        return _of(source.source)
     joined = source.stamp if isinstance(source, Joined) else ''
     base = plain(source)
     names = getattr(base, 'files', None) or ()

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery import processes
 from kpdiscovery.data import feeds, identity
 from kpdiscovery.training import lengthening, sharding
 from kpdiscovery.training.checkpoints import (
@@ -167,8 +166,7 @@ class _Run:
 
     @functools.cached_property
     def pictures(self) -> identity.Identity:
-        find = lambda: identity.of(self.feed.source)._asdict()
-        return identity.Identity(**processes.told_by_first(find))
+        return identity.of(self.feed.source)
 
     def _program(self, number: int, phase: Phase) -> str:
         now, key = self._abstract(number), self._key(number, 1)

@@ -11,7 +11,6 @@ import jax
 
 from kpdiscovery import processes
 
-
 _OTHER = 'a process was asked to stop'
 
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
+from kpdiscovery import processes
 from kpdiscovery.data.joined import Joined, closer, names, plain
 from kpdiscovery.ops import suppression
 from kpdiscovery.types import Source, UserError
@@ -45,6 +46,8 @@ def detect(
 ) -> Detections:
     """The points of every row of a source, or of its first `rows`.
 
+    Several processes look at their share each; all get all.
+
     Args:
         detector: `classical.sift`, `classical.orb`, or any other function of pictures.
         num: P; of more candidates those that `suppress_adaptively` spreads are kept.
@@ -58,18 +61,21 @@ def detect(
     source = plain(source)  # Pictures are enough.
     look = closer.look(source, side)
     total = min(len(source), rows or len(source))
-    starts = range(0, total, _BATCH)
+    own, share = jax.process_index() * _BATCH, jax.process_count() * _BATCH
+    starts = range(0, total, share)
     bar = None if progress is None else not progress
+    bar = True if own else bar
     parts = []
     for start in tqdm(starts, desc='finding keypoints', unit='batch', disable=bar):
-        batch = np.arange(start, start + _BATCH) % total  # One shape; the end repeats.
+        batch = start + own + np.arange(_BATCH)
+        batch %= total  # One shape; the end repeats.
         images, valid, back = look(batch)
         found = detector(images)
         if valid is not None:
             found = _off_padding(found, valid)
         there = found.score[..., None] > 0
         found = found._replace(xy=np.where(there, back(found.xy), 0))
-        parts.append(spread(found, num))
+        parts.append(processes.gather(spread(found, num)))
     return Detections(*(None if leaf[0] is None else np.concatenate(leaf)[:total]
                         for leaf in zip(*parts, strict=True)))  # fmt: skip
 

@@ -1,0 +1,101 @@
+"""The commands themselves in two processes of four devices, beside one of eight."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+METHODS = (
+    'feature_alignment/critters:smoke', 'imm/critters:smoke', 'lmpnet/critters:smoke',
+    'self_training/critters:scratch,smoke', 'superpoint/shapes:smoke', 'tusk/tetrominoes:smoke',
+    'weight_map/critters:smoke',
+)  # fmt: skip
+ENVIRONMENT = {
+    'JAX_PLATFORMS': 'cpu',
+    'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',
+    'XLA_FLAGS': '--xla_cpu_use_fusion_emitters=false',
+}
+
+
+def run(words, processes=2, devices=4, timeout=600, each=lambda number: {}):
+    """Exit codes and what was printed, of the same command in every process.
+
+    Args:
+        each: environment of a process by its number.
+    """
+    with socket.socket() as free:
+        free.bind(('localhost', 0))
+        port = free.getsockname()[1]
+    together = [f'--coordinator=localhost:{port}', f'--num_processes={processes}']
+    started = []
+    for number in range(processes):
+        more = [*together, f'--process_id={number}'] if processes > 1 else []
+        own = {**ENVIRONMENT, 'JAX_NUM_CPU_DEVICES': str(devices), **each(number)}
+        started.append(subprocess.Popen(
+            [sys.executable, '-m', f'kpdiscovery.{words[0]}', *words[1:], *more], text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **own},
+        ))  # fmt: skip
+    try:
+        said = [process.communicate(timeout=timeout) for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    return [process.returncode for process in started], said
+
+
+def lines(workdir):
+    return [json.loads(line) for line in open(workdir / 'metrics.jsonl')]
+
+
+def close(got, want, name=''):
+    if isinstance(want, dict):
+        assert set(got) == set(want)
+        for key in want:
+            close(got[key], want[key], f'{name}.{key}')
+    elif isinstance(want, float):
+        assert got == pytest.approx(want, rel=1e-5, abs=1e-5, nan_ok=True), name
+    else:
+        assert got == want, name
+
+
+def without_times(line):
+    return {k: v for k, v in line.items() if k not in ('seconds', 'images_per_s')}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('config', METHODS)
+def test_two_processes_train_and_measure_as_one(config, tmp_path):
+    found = []
+    for processes, devices in ((1, 8), (2, 4)):
+        workdir = tmp_path / f'{processes}'
+        codes, said = run(['train', f'--config={config}', f'--workdir={workdir}',
+                           '--config.run.log_every=1'], processes, devices)  # fmt: skip
+        assert not any(codes), said
+        codes, said = run(['evaluate', f'--workdir={workdir}'], processes, devices)
+        assert not any(codes), said
+        assert [bool(out) for out, _ in said] == [True] + [False] * (processes - 1)
+        found.append(workdir)
+    one, two = found
+    for want, got in zip(lines(one), lines(two), strict=True):
+        close(without_times(got), without_times(want))
+    want, got = (json.loads((w / 'metrics.json').read_text()) for w in found)
+    for name in ('metrics', 'untrained', 'baselines', 'generic', 'pictures'):
+        close(got[name], want[name], name)
+    for file in sorted(one.glob('labels/*.npz')):
+        check_same(two / 'labels' / file.name, file)
+
+
+def check_same(got, want):
+    with np.load(got) as got, np.load(want) as want:
+        assert set(got) == set(want)
+        for name in want:
+            if want[name].dtype.kind in 'iub':
+                np.testing.assert_array_equal(got[name], want[name], err_msg=name)
+            else:
+                np.testing.assert_allclose(got[name], want[name], 1e-4, 1e-4)

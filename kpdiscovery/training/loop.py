@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from kpdiscovery.data import feeds, identity
-from kpdiscovery.training import lengthening, sharding
+from kpdiscovery.training import lengthening, programs, sharding
 from kpdiscovery.training.checkpoints import (
     Checkpoints,
     Snapshot,
@@ -120,13 +120,14 @@ class _Run:
         self.starts = list(itertools.accumulate((p.steps for p in phases), initial=0))
         self.order = feeds.shuffled(len(feed.source), feed.batch_size, config['seed'])
         self.first = feeds.first_batch(feed, self.order)
-        self.everywhere = sharding.replicated(feed.sharding.mesh)
+        mesh = feed.sharding.mesh
+        self.everywhere = sharding.replicated(mesh)
         self.seed = config['seed']
         # Compiled functions are made once: what the check of shapes has traced, the
         # training does not trace again.
-        numbers = range(len(phases))
-        self.inits = [jax.jit(p.init, out_shardings=self.everywhere) for p in phases]
-        self.steps = [self._compiled_step(number) for number in numbers]
+        self.inits = [programs.init(phase, mesh) for phase in phases]
+        self.steps = [programs.step(phase, self._key(number, 1), mesh)
+                      for number, phase in enumerate(phases)]  # fmt: skip
         self.shapes: dict[int, Snapshot] = {}
         self.sweepers = [p.sweep and Sweeper(p.sweep, feed) for p in phases]
         self.label_files = LabelFiles(checkpoints.workdir, feed)
@@ -238,15 +239,6 @@ class _Run:
             if reason:
                 return self._leave(number, now, scalars), reason
         return self._keep_books(number, now, phase.steps, scalars), ''
-
-    def _compiled_step(self, number: int):
-        """(state, batch, labels) -> (state, scalars); the state's memory is reused."""
-        phase, key = self.phases[number], self._key(number, 1)
-
-        def step(state, batch, labels):
-            return phase.step(state, batch, labels, jax.random.fold_in(key, state.step))
-
-        return jax.jit(step, donate_argnums=0, out_shardings=self.everywhere)
 
     def _sweep(self, number, now):
         """The snapshot with new labels; as it was, with a reason, where it should stop."""

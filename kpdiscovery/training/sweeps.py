@@ -34,15 +34,12 @@ class Sweeper:
         rows: Any = feed.sharding
         everywhere: Any = sharding.replicated(mesh)
         start = functools.partial(sweep.init, self.rows)
-        self._init = jax.jit(start, out_shardings=rows)
+        # (labels of the phase before, batch) -> table `[N_padded, ...]` of the first step.
+        self.init = jax.jit(start, out_shardings=rows)
         self._described = jax.jit(self._extract)  # Traced once, for shapes and rows.
-        self._visit = jax.jit(self._visit_piece, donate_argnums=0, out_shardings=rows)
+        self.visit = jax.jit(self._visit_piece, donate_argnums=0, out_shardings=rows)
         placed = SweepResult(rows, everywhere, everywhere)
-        self._reduce = jax.jit(sweep.reduce, donate_argnums=1, out_shardings=placed)
-
-    def init(self, labels: Tree, batch: Any) -> Tree:
-        """Table `[N_padded, ...]` of a phase's first step."""
-        return self._init(labels, batch)
+        self.reduce = jax.jit(sweep.reduce, donate_argnums=1, out_shardings=placed)
 
     def run(
         self,
@@ -62,12 +59,19 @@ class Sweeper:
             if asked():
                 return None
             table = self._empty(state, batch, labels) if table is None else table
-            table = self._visit(table, state, batch, labels, piece)
-        return self._reduce(table, state, key)
+            table = self.visit(table, state, batch, labels, piece)
+        return self.reduce(table, state, key)
 
     def row_shapes(self, state: State, batch: Any, labels: Tree) -> Any:
         """Shapes of what a batch is described by; traces, computes nothing."""
         return jax.eval_shape(self._described, state, batch, labels, 0)
+
+    def table(self, state: State, batch: Any, labels: Tree) -> Any:
+        """Shapes of what `visit` fills and `reduce` sees."""
+        rows = lambda leaf: jax.ShapeDtypeStruct(
+            (self.rows, *leaf.shape[1:]), leaf.dtype
+        )
+        return jax.tree.map(rows, self.row_shapes(state, batch, labels))
 
     def _order(self, piece: int) -> np.ndarray:
         starts = np.arange(self.feed.sharding.mesh.size)[:, None] * self.block
@@ -90,8 +94,8 @@ class Sweeper:
         return self._per_device(functools.partial(jax.tree.map, put))(table, fresh)
 
     def _empty(self, state, batch, labels) -> Any:
-        shapes = self.row_shapes(state, batch, labels)
-        zeros = lambda leaf: jnp.zeros((self.rows, *leaf.shape[1:]), leaf.dtype)
+        shapes = self.table(state, batch, labels)
+        zeros = lambda leaf: jnp.zeros(leaf.shape, leaf.dtype)
         return jax.jit(
             lambda: jax.tree.map(zeros, shapes), out_shardings=self.feed.sharding
         )()

@@ -7,13 +7,12 @@ import errno
 import importlib
 import logging
 import os
-import pathlib
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from kpdiscovery import __version__, version
+from kpdiscovery import __version__, paths, version
 from kpdiscovery.config import expand, nearest
 from kpdiscovery.types import UserError
 
@@ -88,7 +87,9 @@ def check_writable(folder: str | os.PathLike) -> None:
     Raises:
         UserError: a file is in its place, or there is no permission.
     """
-    path = pathlib.Path(folder).absolute()
+    path = paths.folder(folder)
+    if paths.is_remote(path):
+        return  # Who may write to a bucket is known once something is written.
     there = next(place for place in (path, *path.parents) if place.exists())
     if not there.is_dir():
         raise UserError(f'{there} is a file, wanted a folder')

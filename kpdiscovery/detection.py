@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import logging
 import os
@@ -12,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from kpdiscovery import inference, processes
+from kpdiscovery import inference, paths, processes
 from kpdiscovery.data import identity
 from kpdiscovery.data.joined import Joined, classical, detections
 from kpdiscovery.methods.superpoint import SuperPoint
@@ -48,7 +49,7 @@ def prepare(source: Source, data: Any, workdir: str | os.PathLike) -> Source | J
     if not name:
         return source
     size = source[0]['image'].shape[:2]
-    kept = pathlib.Path(workdir) / 'keypoints.npz'
+    kept = paths.folder(workdir) / 'keypoints.npz'
     wanted = _provenance(source, data, size)
     read = lambda path: detections.load(path, rows=len(source), size=size)
     before = processes.told_by_first(lambda: _known(kept))
@@ -66,13 +67,9 @@ def prepare(source: Source, data: Any, workdir: str | os.PathLike) -> Source | J
         found = detections.detect(
             source, detector(name, num), num=num, side=side(data, size)
         )
-    processes.by_first(lambda: _keep(kept, found, wanted))
+    save = functools.partial(detections.save, kept, found, detector=json.dumps(wanted))
+    processes.by_first(save)
     return detections.join(source, found, stamp=wanted['stamp'])
-
-
-def _keep(path, found, provenance):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    detections.save(path, found, detector=json.dumps(provenance))
 
 
 def side(data: Any, size: tuple[int, int]) -> int:
@@ -120,7 +117,7 @@ def detector(name: str, num: int) -> detections.Detector:
         return _xfeat(name, num)
     if name.endswith(_FILES):
         return from_weights(name, num)
-    if (pathlib.Path(name) / 'checkpoints').is_dir():
+    if (paths.folder(name) / 'checkpoints').is_dir():
         trained = _superpoint_run(name)
         return _superpoint(trained.method, trained.variables, num)
     raise UserError(
@@ -156,7 +153,7 @@ def _stamp(name: str) -> str:
     return ' '.join(sorted(os.listdir(steps))) if steps.is_dir() else ''
 
 
-def _known(kept: pathlib.Path) -> dict[str, Any] | None:
+def _known(kept: paths.Path) -> dict[str, Any] | None:
     """What `_provenance` said; {} of a file that is not ours, None without a file."""
     if not kept.is_file():
         return None

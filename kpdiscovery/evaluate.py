@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import pathlib
 import sys
 import time
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from kpdiscovery import (
     inference,
     measuring,
     metrics,
+    paths,
     processes,
     version,
 )
@@ -60,8 +60,8 @@ def _evaluate(args: argparse.Namespace, overrides: Sequence[str]) -> int:
         result = measuring.with_hindsight(result, trained, args.workdir, args.oracle)
     if not processes.is_first():
         return 0
-    path = pathlib.Path(args.workdir) / _file_name(args.split, args.step)
-    path.write_text(json.dumps(result, indent=1))
+    path = paths.folder(args.workdir) / _file_name(args.split, args.step)
+    paths.write(path, json.dumps(result, indent=1).encode())
     print(table.text(result))
     print(f'written to {path}')
     return 0

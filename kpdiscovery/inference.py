@@ -19,7 +19,7 @@ from kpdiscovery import methods, processes
 from kpdiscovery.data import feeds, identity
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops import parallel, warps
-from kpdiscovery.training import checkpoints, loop, sharding
+from kpdiscovery.training import loop, runs, sharding
 from kpdiscovery.types import Prediction, Source, Split, UserError, Warped
 
 _SEEN = ('image', 'features', 'features_valid')  # What is predicted from.
@@ -49,10 +49,10 @@ def load(
     Args:
         step: of a checkpoint that was kept (`run.keep`); None: the last.
     """
-    config = ml_collections.ConfigDict(checkpoints.load_config(workdir))
-    variables, meta = checkpoints.load_variables(workdir, step)
+    config = ml_collections.ConfigDict(runs.load_config(workdir))
+    variables, meta = runs.load_variables(workdir, step)
     config_lib.override(config, overrides)
-    if step is None and (state := checkpoints.unfinished(meta)):
+    if step is None and (state := runs.unfinished(meta)):
         logging.warning('%s %s: not a finished run, kpd train goes on', workdir, state)
     return Trained(methods.build(config.method), variables, config, meta)
 

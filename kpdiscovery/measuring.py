@@ -15,7 +15,7 @@ from kpdiscovery.data import class_labels
 from kpdiscovery.data.joined import detections
 from kpdiscovery.ops import landmark_clusters
 from kpdiscovery.ops.coordinates import in_boxes
-from kpdiscovery.training import checkpoints
+from kpdiscovery.training import runs
 from kpdiscovery.types import Prediction, Source, UserError
 
 _WARPED = 50  # Pictures whose warped copies are predicted.
@@ -128,7 +128,7 @@ def with_hindsight(
     fit, test = sources(trained.config, result['split'])
     figures = {
         step: measure(trained._replace(variables=variables), fit, test)[0]
-        for step, variables in checkpoints.load_epochs(workdir)
+        for step, variables in runs.load_epochs(workdir)
     }
     best = max(figures, key=lambda step: figures[step][metric])
     chosen = {'last epoch': figures[max(figures)], f'oracle ({best})': figures[best]}

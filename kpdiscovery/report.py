@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
-import pathlib
 import sys
 from collections.abc import Sequence
 
 import ml_collections
 
-from kpdiscovery import cli, data, inference, methods
+from kpdiscovery import cli, data, inference, methods, paths
 from kpdiscovery.data import class_labels
 from kpdiscovery.types import Source, UserError
 
@@ -29,10 +28,10 @@ def main(argv: Sequence[str]) -> int:
     if overrides:
         raise UserError('kpd report shows a run as it was: it takes no --config.KEY')
     page = html(args.workdir, args.data)
-    path = pathlib.Path(args.out or pathlib.Path(args.workdir) / 'report.html')
+    path = paths.folder(args.out or paths.folder(args.workdir) / 'report.html')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding='utf-8', errors='replace')
+        paths.write(path, page.encode(errors='replace'))
     except OSError as error:
         raise UserError(
             f'{path} cannot be written: {error.strerror or error}'
@@ -61,7 +60,7 @@ def html(workdir: str | os.PathLike, path: str | None = None) -> str:
         sections.curves(workdir),
         sections.config(seen),
     ]
-    name = pathlib.Path(workdir).resolve().name
+    name = paths.folder(workdir).name
     step = trained.meta['step']
     subtitle = f'{name}: {trained.config.data.source}, {step} steps'
     return page.render(f'{method} report', subtitle, parts)

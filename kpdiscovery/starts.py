@@ -8,14 +8,13 @@ A config has the choice if both `pretrained` and `scratch` are among its `VARIAN
 from __future__ import annotations
 
 import os
-import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from kpdiscovery import config, methods
+from kpdiscovery import config, methods, paths
 from kpdiscovery.configs import variants
 from kpdiscovery.models import zoo
-from kpdiscovery.training import checkpoints
+from kpdiscovery.training import runs
 
 PRETRAINED, SCRATCH = 'pretrained', 'scratch'  # Variants; the second declines.
 
@@ -87,6 +86,6 @@ def _set_by_hand(plain: str, started: str, overrides: Iterable[str]) -> list[str
 
 def _before(workdir: str | os.PathLike | None) -> str:
     """The config that a workdir was begun with; '' of a fresh one."""
-    if workdir is None or not (pathlib.Path(workdir) / 'config.json').is_file():
+    if workdir is None or not (paths.folder(workdir) / runs.CONFIG).is_file():
         return ''
-    return checkpoints.load_config(workdir)['run'].get('config', '')
+    return runs.load_config(workdir)['run'].get('config', '')

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import pathlib
 from typing import Any
 
-from kpdiscovery import inference, processes
+from kpdiscovery import inference, paths, processes
 from kpdiscovery.models import weights
 from kpdiscovery.types import Method, Run, UserError, WeightFile
 
 
 def is_run(path: str) -> bool:
     """Whether something was trained there."""
-    return bool(path) and (pathlib.Path(path) / 'checkpoints').is_dir()
+    return bool(path) and (paths.folder(path) / 'checkpoints').is_dir()
 
 
 def settle(settings: Any, method: Method, workdir: str | os.PathLike) -> None:
@@ -27,10 +26,10 @@ def settle(settings: Any, method: Method, workdir: str | os.PathLike) -> None:
     """
     for file in method.weight_files():
         if is_run(file.path):
-            _take(settings.method, file, pathlib.Path(workdir))
+            _take(settings.method, file, paths.folder(workdir))
 
 
-def _take(section: Any, file: WeightFile, workdir: pathlib.Path) -> None:
+def _take(section: Any, file: WeightFile, workdir: paths.Path) -> None:
     *parents, last = file.field.split('.')
     for name in parents:
         section = section[name]

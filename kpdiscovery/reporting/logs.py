@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import pathlib
 import zipfile
 from typing import Any
 
 import numpy as np
 
+from kpdiscovery import paths
 from kpdiscovery.types import UserError
 
 Curves = dict[str, dict[str, dict[int, float]]]  # Phase, scalar, step.
@@ -35,7 +35,7 @@ def read_curves(workdir: str | os.PathLike) -> Curves:
 
 def read_metrics(workdir: str | os.PathLike) -> dict[str, Any] | None:
     """The content of metrics.json; None before `kpd evaluate`."""
-    path = pathlib.Path(workdir) / 'metrics.json'
+    path = paths.folder(workdir) / 'metrics.json'
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
@@ -69,7 +69,7 @@ def read_labels(workdir: str | os.PathLike) -> tuple[Labels, np.ndarray | None]:
 
 
 def _label_files(workdir):
-    for path in (pathlib.Path(workdir) / 'labels').glob('*.npz'):
+    for path in (paths.folder(workdir) / 'labels').glob('*.npz'):
         if path.stem.isdigit() or path.stem == 'images':
             yield path
 
@@ -77,14 +77,14 @@ def _label_files(workdir):
 def _arrays(path):
     """Every array of a file; none of one that was damaged."""
     try:
-        with open(path, 'rb') as file:  # np.load leaves a damaged one open.
+        with path.open('rb') as file:  # np.load leaves a damaged one open.
             return dict(np.load(file, allow_pickle=False))
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return {}
 
 
 def _lines(workdir):
-    path = pathlib.Path(workdir) / 'metrics.jsonl'
+    path = paths.folder(workdir) / 'metrics.jsonl'
     if not path.is_file():
         return
     for text in path.read_text().splitlines():

@@ -19,7 +19,7 @@ from kpdiscovery.reporting.seen import (
     crowded,
     row_of,
 )
-from kpdiscovery.training import checkpoints
+from kpdiscovery.training import runs
 
 SHOWN = 24  # Pictures.
 _ALONE, _BESIDE = 320, 240  # CSS pixels of a picture, alone and beside others.
@@ -115,7 +115,7 @@ def _facts(seen, workdir, metrics):
     settings, meta = seen.trained.config, seen.trained.meta
     yield 'method', settings.method.name
     yield 'data', settings.data.source
-    state = checkpoints.unfinished(meta)
+    state = runs.unfinished(meta)
     yield 'steps', state or f'{meta["step"]} of phase {meta["phase"]}'
     yield 'training', f'{meta["seconds"]:.0f} s on {meta["device"]}'
     yield 'seed', settings.seed

@@ -1,24 +1,28 @@
-"""One checkpoint holds all of a run: state, labels, phase, step, config."""
+"""One checkpoint holds all of a run: state, labels, phase, step, config.
+
+WORKDIR/checkpoints/STEP has the state, WORKDIR/tables/STEP the labels as they were when
+they were first saved: a checkpoint names its own, so that what no sweep has changed is
+not written again.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import json
-import logging
 import os
-import pathlib
-import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
+from etils import epath
 
+from kpdiscovery import paths, processes
+from kpdiscovery.training import runs
 from kpdiscovery.types import Tree, UserError
 
 _FREE = ('data.path', 'mesh', 'run')  # May change between a run and its resumption.
-_CONFIG = 'config.json'
 
 
 class Snapshot(NamedTuple):
@@ -33,7 +37,8 @@ class Checkpoints:
     """The checkpoints of one workdir, written by one process group at a time.
 
     Steps count through all phases. A checkpoint appears under its name only once it is
-    whole; one damaged later is passed over for the one before it, with a warning.
+    whole, which it becomes while training goes on; one damaged later is passed over for
+    the one before it, with a warning.
 
     Args:
         free: settings that may be others than those the workdir was trained with.
@@ -50,52 +55,56 @@ class Checkpoints:
         keep: int = 2,
         free: Iterable[str] = (),
     ):
-        self.workdir = pathlib.Path(workdir).resolve()
+        self.workdir = paths.folder(workdir)
         self._own = not self.workdir.exists()
         self.workdir.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(self.workdir)
-        try:
+        self._lock = contextlib.ExitStack()
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._lock.close)
+            self._lock.enter_context(_lock(self.workdir))
             _check_config(self.workdir, config, {*_FREE, *free})
-        except UserError:
-            self._lock.close()
-            raise
-        self._config, self._damaged = config, set[int]()
-        self._manager = _manager(self.workdir, keep)
+            undo.pop_all()
+        self._config, self._unfit, self._told = config, set[int](), False
+        self._tables = _Tables(self.workdir)
+        self._manager = runs.manager(self.workdir, keep)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *unused):
-        nothing = not self._manager.all_steps()
-        self._manager.close()
-        if nothing:
-            self._tidy()
-        self._lock.close()
+        with self._lock:
+            nothing = not self._manager.all_steps()
+            self._manager.close()
+            if nothing:
+                self._tidy()
 
     def _tidy(self):
         """A start that failed leaves no folder that looks like a run."""
-        (self.workdir / f'.lock{jax.process_index()}').unlink(missing_ok=True)
+        (self.workdir / _lock_name()).unlink(missing_ok=True)
         folders = [self.workdir / 'checkpoints', *[self.workdir] * self._own]
         with contextlib.suppress(OSError):  # One is not empty.
             for folder in folders:
                 folder.rmdir()
 
     def save(self, step: int, snapshot: Snapshot, meta: dict) -> None:
-        """Write checkpoint `step` unless it is there already, and whole."""
-        if step in self._damaged:
+        """Begin to write checkpoint `step` unless it is there already, and whole."""
+        if step in self._unfit:
             self._manager.delete(step)
-            self._damaged.discard(step)
+            processes.by_first(lambda: runs.unmark(self.workdir, step))
+            self._unfit.discard(step)
         if step in self._manager.all_steps():
             return
-        _write_config(self.workdir, self._config)
+        if not self._told:
+            self._write_config()
+        table = self._tables.save(step, snapshot.labels, self._manager)
+        meta = {**meta, 'config': self._config, 'format': runs.FORMAT, 'tables': table}
         parts = ocp.args.Composite(
-            state=ocp.args.StandardSave(snapshot._asdict()),
-            meta=ocp.args.JsonSave({**meta, 'config': self._config}),
+            state=ocp.args.StandardSave(snapshot._replace(labels={})._asdict()),
+            meta=ocp.args.JsonSave(meta),
         )
         self._manager.save(step, args=parts)
-        self._manager.wait_until_finished()
 
-    def save_aside(self, name: str, snapshot: Snapshot) -> pathlib.Path:
+    def save_aside(self, name: str, snapshot: Snapshot) -> epath.Path:
         """Write a snapshot under a name of its own, never resumed from."""
         path = self.workdir / name
         with ocp.StandardCheckpointer() as writer:
@@ -108,175 +117,136 @@ class Checkpoints:
         Args:
             wanted: function from the stored meta to the Snapshot of
                 `jax.ShapeDtypeStruct` leaves, with shardings, that it must hold.
+
+        Raises:
+            UserError: none can be read, or, with several processes, the newest cannot.
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step in steps:
+            if runs.is_marked(self.workdir, step):
+                self._unfit.add(step)
+                continue
             try:
-                snapshot, meta = _restore(self._manager, step, wanted)
-                if meta.get('unswept'):  # One with its sweep will take its place.
-                    self._damaged.add(step)
-                return snapshot, meta
-            except (ValueError, OSError, KeyError) as error:
-                _damaged(step, self.workdir, error)
-                self._damaged.add(step)
+                return self._restore(step, wanted)
+            except runs.UNREADABLE as error:
+                self._pass_over(step, error)
         if steps:
             raise UserError(
                 f'no checkpoint of {self.workdir} can be read: use a new --workdir'
             )
         return None
 
+    def _restore(self, step, wanted):
+        meta = runs.meta_of(self._manager, step)
+        runs.check_format(meta, self.workdir)
+        target = wanted(meta)
+        state = ocp.args.StandardRestore(target._replace(labels={})._asdict())
+        restored = self._manager.restore(step, args=ocp.args.Composite(state=state))
+        labels = self._tables.restore(meta['tables'], target.labels)
+        if meta.get('unswept'):  # One with its sweep will take its place.
+            self._unfit.add(step)
+        return Snapshot(**{**restored['state'], 'labels': labels}), meta
 
-def load_variables(
-    workdir: str | os.PathLike, step: int | None = None
-) -> tuple[Any, dict]:
-    """Variables of a checkpoint, as numpy, and its meta: for predicting.
+    def _pass_over(self, step, error):
+        """Alone for the one before; several processes would not all choose the same."""
+        runs.damaged(step, self.workdir, error)
+        self._unfit.add(step)
+        if jax.process_count() > 1:
+            runs.mark(self.workdir, step)
+            raise UserError(
+                f'checkpoint {step} of {self.workdir} cannot be read: the same command '
+                'goes on from the one before it'
+            )
 
-    Args:
-        step: through all phases; None: the newest that can be read.
-    """
-    workdir = pathlib.Path(workdir).resolve()
-    if not _any_step(workdir):
-        raise UserError(
-            f'{workdir} holds no checkpoint: train first (kpd train --workdir=...)'
-        )
-    with _manager(workdir, None) as manager:
-        for number in _chosen(manager, workdir, step):
-            try:
-                parts = ocp.args.Composite(
-                    state=ocp.args.StandardRestore(), meta=ocp.args.JsonRestore()
-                )
-                restored = manager.restore(number, args=parts)
-                state = restored['state']['state']
-                meta = {k: v for k, v in restored['meta'].items() if k != 'config'}
-                return jax.device_get(state['variables']), meta
-            except (ValueError, OSError, KeyError) as error:
-                _damaged(number, workdir, error)
-    raise UserError(
-        f'no checkpoint of {workdir} can be read: train again in a new --workdir'
-    )
-
-
-def last_meta(workdir: str | os.PathLike) -> dict | None:
-    """What the newest checkpoint says of itself; None if there is none to be read."""
-    workdir = pathlib.Path(workdir).resolve()
-    if not _any_step(workdir):
-        return None
-    with _manager(workdir, None) as manager:
-        try:
-            return _meta(manager, manager.latest_step())
-        except (ValueError, OSError, KeyError):
-            return None  # Damaged: told when it is resumed from.
+    def _write_config(self):
+        """Beside the checkpoints too, where people look and none must be opened."""
+        text = json.dumps(self._config, indent=1, sort_keys=True)
+        write = lambda: paths.write(self.workdir / runs.CONFIG, text.encode())
+        processes.by_first(write)
+        self._told = True
 
 
-def unfinished(meta: dict) -> str:
-    """Where a run stands that has not come to its end, in words; '' if it has."""
-    planned = meta.get('planned')  # Not known of old checkpoints.
-    if not planned or (meta['number'], meta['step']) >= (len(planned) - 1, planned[-1]):
-        return ''
-    number, of = meta['number'], len(planned)
-    phase = f'phase {meta["phase"]}' + f' ({number + 1} of {of})' * (of > 1)
-    return f'stopped at step {meta["step"]} of {planned[number]} of {phase}'
+class _Tables:
+    """Label tables of a workdir, each under the step at which it was new."""
 
+    def __init__(self, workdir: epath.Path):
+        self._folder = workdir / 'tables'
+        self._last: Tree = {}
+        self._number: int | None = None  # Under which these stand.
+        self._of: dict[int, int | None] = {}  # Which a checkpoint has.
 
-def load_epochs(workdir: str | os.PathLike) -> Iterator[tuple[int, Any]]:
-    """Step through all phases and variables, as training left them at every checkpoint
-    kept of the last phase.
+    def save(self, step: int, labels: Tree, manager: Any) -> int | None:
+        """Step under which the labels stand; whole before this returns."""
+        known = {n: self._named_by(manager, n) for n in manager.all_steps()}
+        if not labels:
+            self._number = None
+        elif not _same(labels, self._last):
+            with ocp.StandardCheckpointer() as writer:
+                writer.save(self._folder / str(step), labels, force=True)
+            self._number = step
+        self._last, self._of = labels, {**known, step: self._number}
+        processes.by_first(self._drop_others)
+        return self._number
 
-    At the end of a phase that keeps its best state these are the last ones, where
-    `load_variables` has the best.
-    """
-    workdir = pathlib.Path(workdir).resolve()
-    phase = load_variables(workdir)[1]['phase']
-    with _manager(workdir, None) as manager:
-        steps = sorted(manager.all_steps())
-    aside = workdir / last_of(phase)
-    for step in steps:
-        variables, meta = load_variables(workdir, step)
-        if step == steps[-1] and aside.is_dir():
+    def restore(self, number: int | None, wanted: Tree) -> Tree:
+        """Labels like those wanted."""
+        labels = {}
+        if number is not None:
             with ocp.StandardCheckpointer() as reader:
-                variables = jax.device_get(reader.restore(aside)['state']['variables'])
-        if meta['phase'] == phase:
-            yield step, variables
+                labels = reader.restore(self._folder / str(number), wanted)
+        self._last, self._number = labels, number
+        return labels
+
+    def _named_by(self, manager, step):
+        if step not in self._of:
+            try:
+                self._of[step] = runs.meta_of(manager, step).get('tables')
+            except runs.UNREADABLE:
+                self._of[step] = None
+        return self._of[step]
+
+    def _drop_others(self):
+        if self._folder.is_dir():
+            for path in self._folder.iterdir():
+                if path.name.isdigit() and int(path.name) not in self._of.values():
+                    path.rmtree()
 
 
-def last_of(phase: str) -> str:
-    """Name of the state a phase ended with, where a better one has replaced it."""
-    return f'last_{phase}'
+def _same(new: Tree, old: Tree) -> bool:
+    new, old = jax.tree.leaves(new), jax.tree.leaves(old)
+    return len(new) == len(old) and all(map(lambda a, b: a is b, new, old))
 
 
-def _chosen(manager, workdir, step):
-    kept = sorted(manager.all_steps(), reverse=True)
-    if step is None:
-        return kept
-    if step not in kept:
-        steps = ', '.join(map(str, sorted(kept)))
-        raise UserError(f'{workdir} keeps no checkpoint of step {step}, only {steps}')
-    return [step]
+def _lock_name() -> str:
+    return f'.lock{jax.process_index()}'
 
 
-def load_config(workdir: str | os.PathLike) -> dict:
-    """The config a workdir was trained with."""
-    path = pathlib.Path(workdir) / _CONFIG
-    try:
-        return json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f'{workdir} is not a workdir: it has no {_CONFIG}') from None
-    except json.JSONDecodeError as error:
-        raise UserError(f'{path} is not readable: {error}') from None
-
-
-def _any_step(workdir):
-    return any(path.name.isdigit() for path in workdir.glob('checkpoints/*'))
-
-
-def _meta(manager, step):
-    only = ocp.args.Composite(meta=ocp.args.JsonRestore())
-    return manager.restore(step, args=only)['meta']
-
-
-def _restore(manager, step, wanted):
-    meta = _meta(manager, step)
-    target = ocp.args.StandardRestore(wanted(meta)._asdict())
-    restored = manager.restore(step, args=ocp.args.Composite(state=target))
-    return Snapshot(**restored['state']), meta
-
-
-def _manager(workdir, keep):
-    options = ocp.CheckpointManagerOptions(
-        max_to_keep=keep, enable_async_checkpointing=False, create=True
-    )
-    return ocp.CheckpointManager(workdir / 'checkpoints', options=options)
-
-
+@contextlib.contextmanager
 def _lock(workdir):
     """Held until the process ends, however it ends; one a process of a multi-host run."""
-    handle = open(workdir / f'.lock{jax.process_index()}', 'w')  # noqa: SIM115
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        handle.close()
-        raise UserError(
-            f'{workdir} is being written by another process: stop it or use a new --workdir'
-        ) from None
-    return handle
+    if paths.is_remote(workdir):  # Buckets have no locks.
+        yield
+        return
+    with open(workdir / _lock_name(), 'w') as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(
+                f'{workdir} is being written by another process: stop it or use a new '
+                '--workdir'
+            ) from None
+        yield
 
 
 def _check_config(workdir, config, free):
-    path = workdir / _CONFIG
-    if path.exists():
+    if (workdir / runs.CONFIG).exists():
         new = json.loads(json.dumps(config))
-        changed = _difference(load_config(workdir), new, free)
+        changed = _difference(runs.load_config(workdir), new, free)
         if changed:
             raise UserError(
                 f'{workdir} was trained with another config ({changed}): '
                 'use a new --workdir, or the old config'
             )
-
-
-def _write_config(workdir, config):
-    """Beside the checkpoints too, where people look and no checkpoint must be opened."""
-    if jax.process_index() == 0:
-        (workdir / _CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True))
 
 
 def _difference(old, new, free: Collection[str], prefix=''):
@@ -291,18 +261,3 @@ def _difference(old, new, free: Collection[str], prefix=''):
         _difference(old.get(key), new.get(key), free, f'{prefix}{key}.') for key in keys
     )
     return next((text for text in found if text), '')
-
-
-def _damaged(step, workdir, error) -> None:
-    """Says so; threads that still read it will find nobody to tell, which is no news."""
-    line = _first_line(error)
-    logging.warning('checkpoint %d of %s cannot be read, trying the one before: %s', step,
-                    workdir, line)  # fmt: skip
-    tell = sys.excepthook
-    sys.excepthook = lambda kind, error, trace: (
-        None if 'Event loop is closed' in str(error) else tell(kind, error, trace)
-    )
-
-
-def _first_line(error):
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -7,15 +7,14 @@ pictures of these rows.
 
 from __future__ import annotations
 
-import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from etils import epath
 
+from kpdiscovery import paths, processes
 from kpdiscovery.data import feeds
 from kpdiscovery.training import sharding
 
@@ -26,7 +25,7 @@ _PICTURES = 'images.npz'
 class LabelFiles:
     """Writes below one workdir; every process takes part, only process 0 writes."""
 
-    def __init__(self, workdir: pathlib.Path, feed: feeds.Feed):
+    def __init__(self, workdir: epath.Path, feed: feeds.Feed):
         self._folder, self._feed, self._pictures = workdir / 'labels', feed, False
         first = lambda table, count: jax.tree.map(
             lambda leaf: _known_to_numpy(leaf[:count]), table
@@ -49,15 +48,9 @@ class LabelFiles:
         self._save(f'{step}.npz', labels, count)
 
     def _save(self, name, table, count):
-        """Under its name only once it is whole."""
         rows = jax.device_get(self._first(dict(table), count))
-        if jax.process_index():
-            return
-        self._folder.mkdir(exist_ok=True)
-        half = self._folder / f'{name}.part'
-        with open(half, 'wb') as file:
-            np.savez_compressed(file, **rows)
-        os.replace(half, self._folder / name)
+        if processes.is_first():
+            paths.write_arrays(self._folder / name, rows)
 
 
 def _known_to_numpy(leaf):

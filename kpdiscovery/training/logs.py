@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-import pathlib
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import tqdm
+from etils import epath
+
+from kpdiscovery import paths, processes
+
+_LINES = 'metrics.jsonl'
 
 
 class Log:
@@ -19,13 +23,17 @@ class Log:
     `metrics.jsonl` has one line a logged step: phase, step, seconds since start,
     images_per_s and every scalar. On a terminal a bar shows the rest of the phase, plain
     lines otherwise. Nothing is written before there is something to log.
+
+    Files in a bucket cannot grow: they are kept in a folder of this machine, from which
+    `send` brings them there.
     """
 
-    def __init__(self, workdir: pathlib.Path):
-        self._active = jax.process_index() == 0
+    def __init__(self, workdir: epath.Path):
+        self._active = processes.is_first()
         self._start = time.monotonic()
         self._bar, self._workdir = None, workdir
         self._lines: Any = None
+        self._here = workdir  # Where files are written as they grow.
 
     def __enter__(self):
         return self
@@ -35,6 +43,9 @@ class Log:
         if self._lines:
             self._lines.close()
             self._board.close()
+            self.send()
+            if self._here != self._workdir:
+                self._here.rmtree()
 
     def phase(self, name: str, steps: int, done: int) -> None:
         """Start of a phase: a new bar."""
@@ -77,8 +88,22 @@ class Log:
     def _open(self):
         import tensorboardX  # Predicting and calling pure functions need none of it.
 
-        self._lines = open(self._workdir / 'metrics.jsonl', 'a')  # noqa: SIM115
-        self._board = tensorboardX.SummaryWriter(str(self._workdir / 'tensorboard'))
+        if paths.is_remote(self._workdir):
+            self._here = epath.Path(tempfile.mkdtemp())
+            if (before := self._workdir / _LINES).exists():
+                before.copy(self._here / _LINES)
+        self._lines = open(self._here / _LINES, 'a')  # noqa: SIM115
+        self._board = tensorboardX.SummaryWriter(str(self._here / 'tensorboard'))
+
+    def send(self) -> None:
+        """To the bucket, what was logged so far; nothing where files grow in place."""
+        if self._lines is None or self._here == self._workdir:
+            return
+        if not self._lines.closed:
+            self._board.flush()
+        for file in filter(epath.Path.is_file, self._here.rglob('*')):
+            there = self._workdir / file.relative_to(self._here)
+            paths.write(there, file.read_bytes())
 
     def say(self, text: str) -> None:
         """A line for the person, without breaking the bar."""

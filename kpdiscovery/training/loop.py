@@ -15,14 +15,10 @@ import jax.numpy as jnp
 
 from kpdiscovery.data import feeds, identity
 from kpdiscovery.training import lengthening, programs, sharding
-from kpdiscovery.training.checkpoints import (
-    Checkpoints,
-    Snapshot,
-    last_meta,
-    last_of,
-)
+from kpdiscovery.training.checkpoints import Checkpoints, Snapshot
 from kpdiscovery.training.label_files import LabelFiles
 from kpdiscovery.training.logs import Log
+from kpdiscovery.training.runs import last_meta, last_of
 from kpdiscovery.training.stopping import Stop
 from kpdiscovery.training.sweeps import Sweeper
 from kpdiscovery.types import Method, Phase, Source, UserError
@@ -301,6 +297,7 @@ class _Run:
             'device': f'{self.feed.sharding.mesh.size} x {jax.devices()[0].device_kind}',
         }
         self.checkpoints.save(self.starts[number] + done, now, meta)
+        self.log.send()
 
     def _finite(self, number, now, scalars):
         """The scalars as floats; a run that has left the numbers ends here."""

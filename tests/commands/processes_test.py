@@ -5,11 +5,9 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 METHODS = (
     'feature_alignment/critters:smoke', 'imm/critters:smoke', 'lmpnet/critters:smoke',

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from kpdiscovery.training import loop, sharding
-from kpdiscovery.training.checkpoints import Checkpoints, load_epochs, load_variables
+from kpdiscovery.training.checkpoints import Checkpoints
+from kpdiscovery.training.runs import load_epochs, load_variables
 from kpdiscovery.types import UserError
 from tests.training.toy import Colors, Toy, config
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import pathlib
 import zipfile
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from kpdiscovery import processes
+from kpdiscovery import paths, processes
 from kpdiscovery.data.joined import Joined, closer, names, plain
 from kpdiscovery.ops import suppression
 from kpdiscovery.types import Source, UserError
@@ -101,10 +100,7 @@ def save(
 ) -> None:
     """Writes an .npz (no pickle); whole or not at all. `detector` says who found them."""
     fields = {n: v for n, v in detections._asdict().items() if v is not None}
-    part = pathlib.Path(f'{path}.{os.getpid()}.part')
-    with open(part, 'wb') as file:
-        np.savez_compressed(file, detector=np.array(detector), **fields)
-    part.replace(path)
+    paths.write_arrays(paths.Path(path), {'detector': np.array(detector), **fields})
 
 
 def load(path: str | os.PathLike, *, rows: int, size: tuple[int, int]) -> Detections:
@@ -196,10 +192,11 @@ def _off_padding(found, valid):
 
 
 def _read(path) -> dict[str, np.ndarray]:
-    if not os.path.isfile(path):
+    path = paths.Path(path)
+    if not path.is_file():
         raise UserError(f'keypoints {path}: there is no such file')
     try:
-        with open(path, 'rb') as raw, np.load(raw, allow_pickle=False) as file:
+        with path.open('rb') as raw, np.load(raw, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile) as error:
         raise UserError(

@@ -1,0 +1,52 @@
+"""Where runs are written: folders of this machine, or of a bucket (gs://BUCKET/RUN)."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+Path = epath.Path
+
+
+def folder(where: str | os.PathLike) -> epath.Path:
+    """The path of a workdir; `~` is the home folder."""
+    path = epath.Path(where)
+    return path if is_remote(path) else path.expanduser().resolve()
+
+
+def is_remote(path: str | os.PathLike) -> bool:
+    """Whether it is in a bucket, where files are written as a whole and never locked."""
+    return '://' in os.fspath(path)
+
+
+def write(path: epath.Path, content: bytes) -> None:
+    """A file, whole or not at all, in a folder that is made if it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if is_remote(path):
+        path.write_bytes(content)
+        return
+    part = path.with_name(f'{path.name}.{os.getpid()}.part')
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    except OSError as error:
+        _without(part)
+        raise OSError(error.errno or errno.EIO, error.strerror, str(path)) from None
+
+
+def write_arrays(path: epath.Path, arrays: dict[str, Any]) -> None:
+    """An .npz file, whole or not at all."""
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    write(path, content.getvalue())
+
+
+def _without(part: epath.Path) -> None:
+    with contextlib.suppress(OSError):  # The first error is the one to tell.
+        part.unlink(missing_ok=True)

@@ -25,6 +25,7 @@ from jax.experimental import multihost_utils
 
 from kpdiscovery.types import UserError
 
+_TOLD_IN_ONE_LINE = (UserError, OSError, KeyboardInterrupt)
 _FAILED, _LEFT = 'kpd/failed', 'kpd/left'
 _POLL, _PATIENCE = 0.5, 10.0  # Seconds.
 _TICKS, _TOLD = itertools.count(), itertools.count()  # The same in every process.
@@ -174,13 +175,13 @@ def _watch(done: threading.Event) -> None:
 
 def _fail(error: BaseException) -> None:
     """Tells the others, and ends; the line of the first that failed is everybody's."""
-    code = 2 if isinstance(error, UserError) else 1
+    code = 2 if isinstance(error, _TOLD_IN_ONE_LINE) else 1
     line = str(error).strip() or type(error).__name__
     mine = json.dumps([jax.process_index(), code, line.splitlines()[0]])
     with contextlib.suppress(Exception):  # Another was first, or process 0 is gone.
         _store().key_value_set(_FAILED, mine)
     number, code, line = json.loads(_get(_FAILED) or mine)
-    if number == jax.process_index() and not isinstance(error, UserError):
+    if number == jax.process_index() and code == 1:
         sys.excepthook(type(error), error, error.__traceback__)
     print(f'kpd: process {number}: {line}', file=sys.stderr)
     _leave(code)

@@ -35,8 +35,9 @@ def two_processes(tmp_path_factory):
     finally:
         for process in running:
             process.kill()
-    assert [process.returncode for process in running] == [0, 0], said
-    return dict(np.load(file))
+    assert file.exists(), said
+    return {**np.load(file), 'end': [(p.returncode, text) for p, text in
+                                     zip(running, said, strict=True)]}  # fmt: skip
 
 
 def _start(*arguments):
@@ -70,8 +71,17 @@ def test_two_processes_stop_together_and_train_as_one(two_processes, tmp_path):
     check_same(part(two_processes, 'train'), worker.train(str(tmp_path)))
 
 
+def test_what_one_process_cannot_read_ends_both_with_one_line(two_processes):
+    for code, said in two_processes['end']:
+        assert code == 2
+        told = [line for line in said.splitlines() if line.startswith('kpd: ')]
+        assert len(told) == 1 and 'Traceback' not in said
+        assert told[0].startswith('kpd: process 1: ')
+        assert 'Input/output error' in told[0] and '.png' in told[0]
+
+
 def part(found, name):
-    pairs = ((key.split('/'), value) for key, value in found.items())
+    pairs = ((key.split('/'), value) for key, value in found.items() if '/' in key)
     return {key: value for (owner, key), value in pairs if owner == name}
 
 

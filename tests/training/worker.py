@@ -1,8 +1,11 @@
-"""What one of two processes does: sweeps with k-means, and a run that is stopped.
+"""What one of two processes does: sweeps with k-means, a run that is stopped, and one
+in which a picture cannot be read.
 
 python -m tests.training.worker ADDRESS PROCESS DEVICES FILE
 """
 
+import argparse
+import errno
 import functools
 import sys
 
@@ -89,11 +92,32 @@ def train(workdir: str, max_seconds: float | None = None) -> dict[str, np.ndarra
     return {'color': np.asarray(run().variables['color'])}
 
 
+class Torn(Colors):
+    """Pictures on a disk that fails after a while."""
+
+    reads = 0
+
+    def __getitem__(self, index):
+        Torn.reads += 1
+        if Torn.reads > 30:
+            raise OSError(errno.EIO, 'Input/output error', f'{index}.png')
+        return super().__getitem__(index)
+
+
 def main(address: str, process: str, devices: str, file: str) -> None:
     jax.config.update('jax_num_cpu_devices', int(devices))
-    jax.config.update('jax_cpu_collectives_implementation', 'gloo')
-    jax.distributed.initialize(address, PROCESSES, int(process))
-    assert len(jax.devices()) == PROCESSES * int(devices)
+    args = argparse.Namespace(
+        coordinator=address, num_processes=PROCESSES, process_id=int(process)
+    )
+    with processes.together(args):
+        assert len(jax.devices()) == PROCESSES * int(devices)
+        _work(process, file)
+        source = Torn() if int(process) else Colors()
+        settings = config(mesh={'data': -1})
+        loop.train(Toy(steps=10_000), settings, source, f'{file}.torn')
+
+
+def _work(process: str, file: str) -> None:
     # Neighbours in the mesh are of different processes, as they may be on a TPU pod.
     mixed = np.array(jax.devices()).reshape(PROCESSES, -1).T.ravel()
     mesh = Mesh(mixed, (sharding.AXIS,), axis_types=(AxisType.Auto,))

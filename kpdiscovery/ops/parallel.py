@@ -27,6 +27,36 @@ def gather_rows(x: jax.Array, axis_name: str | None) -> jax.Array:
     return jax.lax.with_sharding_constraint(x, PartitionSpec())
 
 
+def take_rows(table: Any, rows: jax.Array) -> Any:
+    """`leaf[rows]` of a table split over devices under `jit`: its rows travel, not all of it.
+
+    Every device adds up, in the place of each row asked for, its own and zeros.
+
+    Args:
+        table: leaves `[N, ...]`.
+        rows: `[B, ...]` int32 in [0, N), split like the table.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    sizes = [len(rows), *map(len, jax.tree.leaves(table))]
+    if AXIS not in mesh.auto_axes or any(n % mesh.shape[AXIS] for n in sizes):
+        return jax.tree.map(lambda leaf: leaf[rows], table)
+    spec = PartitionSpec(AXIS)
+    send = lambda table, rows: jax.tree.map(lambda leaf: _send(leaf, rows), table)
+    return jax.shard_map(send, in_specs=spec, out_specs=spec)(table, rows)
+
+
+def _send(block, rows):
+    asked = jax.lax.all_gather(rows, AXIS, tiled=True)
+    asked -= jax.lax.axis_index(AXIS) * len(block)
+    own = (asked >= 0) & (asked < len(block))
+    found = block.astype(jnp.int8) if block.dtype == bool else block
+    found = found[jnp.clip(asked, 0, len(block) - 1)]
+    own = own.reshape(own.shape + (1,) * (found.ndim - own.ndim))
+    found = jnp.where(own, found, jnp.zeros_like(found))
+    mine = jax.lax.psum_scatter(found, AXIS, scatter_dimension=0, tiled=True)
+    return mine.astype(block.dtype)
+
+
 def spread_rows(x: jax.Array) -> jax.Array:
     """`[N, ...]` with its rows split over the devices under `jit`, zeros after the last.
 

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from kpdiscovery.ops import parallel
@@ -32,6 +33,29 @@ def test_rows_are_replicated_under_jit():
     with jax.set_mesh(mesh):
         got = jax.jit(lambda x: parallel.gather_rows(x, None))(x)
     assert got.sharding.is_fully_replicated
+
+
+@pytest.mark.parametrize('shape', [(16,), (8, 3)])
+def test_rows_of_a_table_travel_and_not_the_table(shape, rng):
+    """Neither where the table is small beside what is asked for, nor of other types."""
+    mesh = jax.make_mesh((8,), ('data',), (AxisType.Auto,))
+    split = NamedSharding(mesh, PartitionSpec('data'))
+    number = rng.normal(size=(64, 50)).astype(np.float32)
+    host = {'number': number, 'half': number.astype(jnp.bfloat16),
+            'there': number > 0, 'label': number.astype(np.int32)}  # fmt: skip
+    table, rows = jax.device_put((host, rng.integers(0, 64, shape, np.int32)), split)
+    want = jax.tree.map(lambda leaf: leaf[np.asarray(rows)], host)
+    with jax.set_mesh(mesh):
+        take = jax.jit(parallel.take_rows)
+        got = take(table, rows)
+        text = take.lower(table, rows).compile().as_text()
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+    assert jax.tree.all(jax.tree.map(lambda leaf: leaf.sharding == split, got))
+    assert '[64,' not in text.replace('[64]', '')  # The whole of no table.
+    odd = parallel.take_rows(host, np.arange(3))  # Without devices, or uneven: as ever.
+    jax.tree.map(
+        np.testing.assert_array_equal, odd, jax.tree.map(lambda leaf: leaf[:3], host)
+    )
 
 
 def test_each_device_runs_a_kernel_on_its_rows():

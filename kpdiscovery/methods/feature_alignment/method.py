@@ -178,8 +178,7 @@ class FeatureAlignment(Method):
     def _look(self, state: State, batch: Batch, labels, key):
         """Nothing is learnt in steps: how well the dictionary explains a batch."""
         del key
-        rows = labels['features'][batch['index']]
-        valid = labels['valid'][batch['index']]
+        rows, valid = _seen(labels, batch['index'])
         maps = self._maps(state.variables['parts'], rows, valid)
         surprise = -jnp.log(maps.max(axis=-1))
         loss = reductions.mean_where(surprise, valid)
@@ -197,7 +196,7 @@ class FeatureAlignment(Method):
         pool = labels['neighbours'][index]
         there = pool >= 0
         around = jnp.concatenate([index[:, None], jnp.maximum(pool, 0)], axis=1)
-        rows, valid = labels['features'][around], labels['valid'][around]
+        rows, valid = _seen(labels, around)
         keys = parallel.example_keys(key, index)
 
         def loss(variables):
@@ -225,3 +224,10 @@ class FeatureAlignment(Method):
 
     def _maps(self, layer, features, valid):
         return parts.part_maps(layer['directions'], features, valid, kappa=self.kappa)
+
+
+def _seen(labels, rows):
+    """Features of rows of the table, and which of their cells count."""
+    table = {name: labels[name] for name in ('features', 'valid')}
+    found = parallel.take_rows(table, rows)
+    return found['features'], found['valid']

@@ -28,6 +28,7 @@ from kpdiscovery.types import UserError
 _TOLD_IN_ONE_LINE = (UserError, OSError, KeyboardInterrupt)
 _FAILED, _LEFT = 'kpd/failed', 'kpd/left'
 _POLL, _PATIENCE = 0.5, 10.0  # Seconds.
+_LONG = 24 * 3_600_000  # Milliseconds.
 _TICKS, _TOLD = itertools.count(), itertools.count()  # The same in every process.
 
 
@@ -86,7 +87,17 @@ def told_by_first(find: Callable[[], Any]) -> Any:
     key = f'kpd/told/{next(_TOLD)}'
     if is_first():
         _store().key_value_set(key, json.dumps(find()))
-    return json.loads(_store().blocking_key_value_get(key, 24 * 3_600_000))
+    return json.loads(_store().blocking_key_value_get(key, _LONG))
+
+
+def told_by_all(value: Any) -> list[Any]:
+    """Every process's value (anything that JSON keeps), in every process."""
+    if jax.process_count() == 1:
+        return [value]
+    name = f'kpd/all/{next(_TOLD)}'
+    _store().key_value_set(f'{name}/{jax.process_index()}', json.dumps(value))
+    get = lambda number: _store().blocking_key_value_get(f'{name}/{number}', _LONG)
+    return [json.loads(get(number)) for number in range(jax.process_count())]
 
 
 def wait() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +15,11 @@ from kpdiscovery import cli, config, data, preparation, processes, starts
 from kpdiscovery.training import loop
 
 
+_SIGNALS = ('SIGINT', 'SIGTERM')
+
+
 def main(argv: Sequence[str]) -> int:
+    """0 once trained or when its time is up; 128 and the number of a signal that stopped it."""
     parser = cli.Parser('kpd train', description=__doc__, epilog=_configs())
     parser.add_argument(
         '--config', required=True, help='METHOD/DATA[:VARIANT] or FILE.py'
@@ -54,7 +59,8 @@ def _train(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     )
     if processes.is_first():
         print(_ending(outcome, args.workdir))
-    return 0
+    stopped = outcome.reason.removeprefix('stopped by ')
+    return 128 + signal.Signals[stopped] if stopped in _SIGNALS else 0
 
 
 def _ending(outcome: loop.Outcome, workdir: str) -> str:

@@ -11,9 +11,6 @@ import jax
 
 from kpdiscovery import processes
 
-_OTHER = 'a process was asked to stop'
-
-
 class Stop:
     """Why the loop should end before its last step: time, or a signal.
 
@@ -61,5 +58,11 @@ class Stop:
             if mine and not self._told:
                 processes.stop_all()
                 self._told = True
-            self.said = (mine or _OTHER) if processes.asked_to_stop() else ''
+            self.said = _agreed(mine) if processes.asked_to_stop() else ''
         return self.said
+
+
+def _agreed(mine: str) -> str:
+    """The first reason that a process has; without any it was a signal that jax caught."""
+    given = filter(None, processes.told_by_all(mine))
+    return next(given, f'stopped by {signal.SIGTERM.name}')

@@ -108,8 +108,8 @@ main() {
     '' | --help) usage && exit $((2 * !$#)) ;;
     *) die "no command $command (see --help)" ;;
   esac
-  parse 'name accelerator topology image namespace slices restarts service-account chips
-worker slice' spot "$@"
+  local valued='name accelerator topology image namespace slices restarts'
+  parse "$valued service-account chips worker slice" spot "$@"
   need name
   case $command in
     delete) on_cluster delete jobset "$name" ;;

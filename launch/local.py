@@ -105,15 +105,14 @@ def wait(processes):
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: send(processes, number))
     code, deadline = 0, float('inf')
-    while any(process.poll() is None for process in processes):
-        failed = [p.returncode for p in processes if p.returncode]
-        if failed and not code:
-            code, deadline = failed[0], time.monotonic() + GRACE
+    while None in (codes := [process.poll() for process in processes]):
+        if not code and any(codes):
+            code, deadline = next(filter(None, codes)), time.monotonic() + GRACE
             send(processes, signal.SIGTERM)
         if time.monotonic() > deadline:
             send(processes, signal.SIGKILL)
         time.sleep(0.05)
-    return code or next((p.returncode for p in processes if p.returncode), 0)
+    return code or next(filter(None, codes), 0)
 
 
 def send(processes, number):

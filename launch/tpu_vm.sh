@@ -68,7 +68,7 @@ state() {
 # What hosts do. Not expanded here but there; shells of theirs keep pid and exit code.
 # shellcheck disable=SC2016
 {
-  runs='{ kill -0 "$(cat ~/kpd.pid)"; } 2> /dev/null'
+  runs='[ ! -f ~/kpd.exit ] && { kill -0 "$(cat ~/kpd.pid)"; } 2> /dev/null'
   says="if [ -f ~/kpd.exit ]; then echo kpd: exit \"\$(cat ~/kpd.exit)\"; \
 elif $runs; then echo kpd: running; else echo kpd: idle; fi"
   # Python 3.12 comes with uv: the images have 3.10.

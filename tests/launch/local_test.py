@@ -47,3 +47,12 @@ def test_signals_are_handed_on_and_lines_still_read(number):
         rest = set(running.stdout)
     assert rest == {f'[{i}] {number.name}, a checkpoint\n' for i in range(2)}
     assert running.returncode == 143
+
+
+@pytest.mark.slow  # Most of a minute: both processes compile all of it.
+def test_kpd_train_in_two_processes(tmp_path):
+    train = [sys.executable, '-m', 'kpdiscovery.train', '--config=imm/critters:smoke']
+    words = ['--devices=2', '--', *train, f'--workdir={tmp_path}/run']
+    done = call('local.py', *words, timeout=300)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count(f'trained 2 steps: kpd evaluate --workdir={tmp_path}') == 1

@@ -7,10 +7,16 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 LAUNCH = ROOT / 'launch'
 SLICE = ['--name=kpd-64', '--zone=us-west4-a']
-TRAIN = ['kpd', 'train', '--config=tusk/folder', '--data=my data', "--config.x=it's & $1"]
+TRAIN = [
+    'kpd',
+    'train',
+    '--config=tusk/folder',
+    '--data=my data',
+    "--config.x=it's & $1",
+]
 
 
-def call(script, *words, path=None, **environment):
+def call(script, *words, path=None, timeout=60, **environment):
     """A script of launch/, with programs of `path` before those of the machine."""
     environment = os.environ | {key: str(value) for key, value in environment.items()}
     if path:
@@ -21,7 +27,7 @@ def call(script, *words, path=None, **environment):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=timeout,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kpdiscovery import config
 from tests.launch.scripts import LAUNCH, ROOT, SLICE, call, said
 
 SCRIPTS = sorted(path.name for path in LAUNCH.glob('*.s[hb]*'))
@@ -74,7 +75,9 @@ def readme_commands():
 
 
 def test_the_readme_calls_every_command_of_every_script():
-    called = {(words[0].removeprefix('launch/'), words[1]) for words in readme_commands()}
+    called = {
+        (words[0].removeprefix('launch/'), words[1]) for words in readme_commands()
+    }
     assert {script for script, _ in called} == set(COMMANDS)
     assert {('tpu_vm.sh', 'watch'), ('gke.sh', 'apply'), ('xpk.sh', 'create')} < called
 
@@ -84,3 +87,6 @@ def test_commands_of_the_readme_are_understood(words):
     end = words.index('--') if '--' in words else len(words)
     script = words[0].removeprefix('launch/')
     assert said(script, *words[1:end], '--dry-run', *words[end:])
+    for word in words[end:]:
+        if word.startswith('--config='):
+            assert config.load(word.removeprefix('--config='), [])

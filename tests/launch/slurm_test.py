@@ -29,4 +29,6 @@ def test_sbatch_is_asked_for_a_warning_and_to_queue_again():
     options = re.findall(r'^#SBATCH (--\S+)$', text, re.MULTILINE)
     assert {'--requeue', '--signal=TERM@120', '--open-mode=append'} < set(options)
     before = text[: text.index('#SBATCH --job-name')]
-    assert not re.search(r'^[^#\n]', before, re.MULTILINE)  # Read up to the first command.
+    assert not re.search(
+        r'^[^#\n]', before, re.MULTILINE
+    )  # Read up to the first command.

@@ -46,7 +46,9 @@ def cloud(tmp_path):
 
 
 def on(cloud, *words):
-    return call('tpu_vm.sh', words[0], *SLICE, *words[1:], path=cloud / 'bin', CLOUD=cloud)
+    return call(
+        'tpu_vm.sh', words[0], *SLICE, *words[1:], path=cloud / 'bin', CLOUD=cloud
+    )
 
 
 def ended(cloud, host=0):
@@ -141,7 +143,9 @@ def watch(place, *words):
     return done, [line.replace('queued-resources', 'queue') for line in kept]
 
 
-def test_watch_goes_on_through_preemption_stop_and_crash_until_the_run_has_finished(cloud):
+def test_watch_goes_on_through_preemption_stop_and_crash_until_the_run_has_finished(
+    cloud,
+):
     """Turn 0 is preempted, 1 stopped, 2 crashes, 3 finishes: one new slice, no more."""
     place = cloud(LIFE)
     done, changes = watch(place)

@@ -56,7 +56,10 @@ queue() {
 }
 
 # List, not describe: that one fails alike where nothing is there and where gcloud does.
-listed() { tpus "$1" list --filter="name~(^|/)$name\$" --format="value($2)"; }
+listed() {
+  tpus "$1" list --format="value(name.basename(),$2)" |
+    awk -v name="$name" '$1 == name { print $2 }'
+}
 
 # 'QUEUE:SLICE', each '' where there is none.
 state() {
@@ -85,8 +88,8 @@ progress() { on_all "$says"; }
 stop() { on_all "$stops"; }
 
 status() {
-  listed queued-resources state.state
-  listed tpu-vm state
+  tpus queued-resources list
+  tpus tpu-vm list
   progress
 }
 
@@ -122,7 +125,8 @@ fetch() {
 
 # A slice out of the queue goes with its place there.
 delete() {
-  local queued=${dry_run:-$(listed queued-resources state.state)}
+  local queued
+  queued=${dry_run:-$(listed queued-resources state.state)} || return
   if [[ $queued ]]; then
     tpus queued-resources delete "$name" --force --quiet
   else
@@ -139,7 +143,7 @@ attend() {
     'kpd: exit 0') return ;;
     *running*) return 1 ;;
     *'exit 2'*) die "the run refused to start: $0 tail --name=$name --zone=$zone" ;;
-    'kpd: idle') setup || return 1 ;;
+    *idle*) setup || return 1 ;; # New, or the host has started anew.
     'kpd: exit 143') ;; # Stopped by SIGTERM, with a checkpoint.
     *)
       ((retries-- > 0)) || die "crashed too often: $0 tail --name=$name --zone=$zone" 1

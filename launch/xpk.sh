@@ -22,14 +22,15 @@ workload() {
 }
 
 # XPK restarts by itself after signals (a stop with a checkpoint is 143); 1 is of a host
-# that has lost another. 2, a mistake, fails for good.
+# that has lost another. 2, a mistake, fails for good. XPK hands SIGTERM to the shell that
+# it starts the command in: exec makes that kpd itself.
 create() {
   need type image
   need_command
   workload create --workload="$name" --tpu-type="$type" --num-slices="$slices" \
     --docker-image="$image" --max-restarts="$restarts" --restart-on-exit-codes=1 \
     --termination-grace-period-seconds=300 --env=JAX_PLATFORMS=tpu,cpu \
-    "${env[@]/#/--env=}" --command="$(quoted "${words[@]}")"
+    "${env[@]/#/--env=}" --command="exec $(quoted "${words[@]}")"
 }
 
 main() {

@@ -123,7 +123,7 @@ def test_what_kubectl_would_be_told(words, commands):
      'create --workload=run-1 --tpu-type=v5litepod-64 --num-slices=2 --docker-image=i '
      '--max-restarts=50 --restart-on-exit-codes=1 '
      "--termination-grace-period-seconds=300 --env=JAX_PLATFORMS=tpu,cpu '--env=A=b c' "
-     "'--command=kpd train '\\''a b'\\'''"),
+     "'--command=exec kpd train '\\''a b'\\'''"),
     (['status'], 'list --filter-by-job=run-1'),
     (['delete'], 'delete --workload=run-1'),
 ])  # fmt: skip

@@ -29,3 +29,9 @@ def test_all_that_the_package_is_built_of_is_copied_and_its_extras_are_known():
     assert 'ARG EXTRA=tpu' in TEXT and '".[$EXTRA,vision]"' in TEXT
     python = re.search(r'^FROM python:3\.(\d+)-slim$', TEXT, re.MULTILINE)[1]
     assert project['requires-python'] == '>=3.11' and int(python) >= 12  # jax's newest.
+
+
+def test_hosts_of_a_slice_get_what_the_image_gets():
+    text = (LAUNCH / 'tpu_vm.sh').read_text()
+    packed = re.search(r'tar -C .*? \\\n(.*?) &&$', text, re.MULTILINE | re.DOTALL)[1]
+    assert set(packed.split()) == copied()

@@ -10,14 +10,15 @@ EXPECTED = __file__.replace('tpu_vm_test.py', 'expected/tpu_vm_watch.txt')
 
 # A cloud in $CLOUD: queue and slice hold states, hosts are homes with a kpd of their own.
 GCLOUD = r"""
-cd "$CLOUD"
+cd "$CLOUD" && exec 2>> noise
 printf '%s %s\n' "$3" "$4" | tee -a calls > /dev/null
+if [[ -e down && $4 == list ]]; then rm down; exit 1; fi
 case "$3 $4" in
   'queued-resources create') echo ACTIVE > queue; echo READY > slice; mkdir home.0 home.1 ;;
   'queued-resources delete') rm -r queue slice home.* ;;
   'tpu-vm delete') rm -r slice ;;
-  'queued-resources list') cat queue 2> /dev/null ;;
-  'tpu-vm list') cat slice 2> /dev/null ;;
+  'queued-resources list') echo "other-kpd-64	FAILED"; sed 's/^/kpd-64\t/' queue ;;
+  'tpu-vm list') echo "kpd-64-other	READY"; sed 's/^/kpd-64\t/' slice ;;
   'tpu-vm ssh')
     for word; do case $word in --command=*) command=${word#*=} ;; esac; done
     for home in "$CLOUD"/home.*; do
@@ -128,7 +129,7 @@ turn=$(cat "turn.${HOME##*.}" 2> /dev/null || echo 0)
 echo $((turn + 1)) > "turn.${HOME##*.}"
 case $turn in
   0) if [[ $HOME == *.1 ]]; then echo SUSPENDED > queue; echo PREEMPTED > slice; fi; exit 143 ;;
-  1) exit 143 ;;
+  1) touch down; exit 143 ;;
   2) exit 1 ;;
   *) exit 0 ;;
 esac
@@ -146,14 +147,18 @@ def watch(place, *words):
 def test_watch_goes_on_through_preemption_stop_and_crash_until_the_run_has_finished(
     cloud,
 ):
-    """Turn 0 is preempted, 1 stopped, 2 crashes, 3 finishes: one new slice, no more."""
+    """Turn 0 is preempted, 1 stopped, 2 crashes, 3 finishes: one new slice, no more.
+
+    Nor does gcloud's not answering, in turn 1, mean that there is no slice.
+    """
     place = cloud(LIFE)
     done, changes = watch(place)
     assert done.returncode == 0, done.stderr
-    assert changes == ['queue create', 'tpu-vm scp', 'queue delete'] + [
-        'queue create', 'tpu-vm scp']  # fmt: skip
+    start = ['queue create', 'tpu-vm scp']
+    assert changes == [*start, 'queue delete', *start]
     assert [(place / f'turn.{host}').read_text() for host in range(2)] == ['4\n'] * 2
     assert 'kpd: exit 1: again' in done.stderr
+    assert ' kpd-64 unknown\n' in done.stderr
 
 
 @pytest.mark.parametrize(('code', 'status', 'why'), [

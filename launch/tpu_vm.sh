@@ -7,7 +7,7 @@
 #   setup    this checkout on all hosts: [--weights='efficientnet_lite0 xfeat']
 #   run      on all hosts, detached:     -- kpd train --config=... --workdir=gs://...
 #   tail     what one host says:         [--worker=0]
-#   stop     cleanly, with a checkpoint
+#   stop     cleanly, with a checkpoint; end watch first, or it starts the run again
 #   watch    queue, setup and run, again after every preemption, until the run has finished
 #   fetch    FROM TO: a gs:// folder, or a file of a host, to this machine
 #   delete   the slice and its place in the queue
@@ -102,9 +102,12 @@ setup() {
     on_all "$installs${weights:+; ~/kpd/bin/kpd weights $weights}"
 }
 
+# A number of the command: a slice may have run another before.
+which_run() { quoted "${words[@]}" | cksum | cut -d' ' -f1; }
+
 start() {
   local job start
-  job="trap : TERM; $(quoted "${words[@]}"); echo \$? > ~/kpd.exit"
+  job="trap : TERM; $(quoted "${words[@]}"); echo \$? of $(which_run) > ~/kpd.exit"
   start="env $around $(quoted "${env[@]}" nohup setsid bash -c "$job")"
   on_all "if $runs; then echo kpd: runs already; exit 1; fi; rm -f ~/kpd.exit; \
 $start >> ~/kpd.log 2>&1 < /dev/null & echo \$! > ~/kpd.pid"
@@ -138,16 +141,17 @@ delete() {
 attend() {
   local said
   said=$(progress) || return 1 # Unreachable: its state will soon say why.
-  said=$(grep -o 'kpd: .*' <<< "$said" | sort -u)
+  said=$(grep -o 'kpd: .*' <<< "$said" |
+    sed "s/ of $(which_run)\$/./; s/exit .* of .*/idle/" | sort -u)
   case $said in
-    'kpd: exit 0') return ;;
+    'kpd: exit 0.') return ;;
     *running*) return 1 ;;
-    *'exit 2'*) die "the run refused to start: $0 tail --name=$name --zone=$zone" ;;
-    *idle*) setup || return 1 ;; # New, or the host has started anew.
-    'kpd: exit 143') ;; # Stopped by SIGTERM, with a checkpoint.
+    *'exit 2.'*) die "the run refused to start: $0 tail --name=$name --zone=$zone" ;;
+    *idle*) setup || return 1 ;; # New, started anew, or done with another run.
+    'kpd: exit 143.') ;; # Stopped by SIGTERM, with a checkpoint.
     *)
       ((retries-- > 0)) || die "crashed too often: $0 tail --name=$name --zone=$zone" 1
-      echo "${said//$'\n'/, }: again" >&2
+      echo "${said//$'\n'/ } Again." >&2
       ;;
   esac
   start

@@ -57,7 +57,7 @@ def ended(cloud, host=0):
     file = cloud / f'home.{host}' / 'kpd.exit'
     for _ in range(200):
         if file.exists() and (code := file.read_text()):
-            return int(code)
+            return int(code.split()[0])
         time.sleep(0.02)
     raise AssertionError('the run has not ended')
 
@@ -157,7 +157,7 @@ def test_watch_goes_on_through_preemption_stop_and_crash_until_the_run_has_finis
     start = ['queue create', 'tpu-vm scp']
     assert changes == [*start, 'queue delete', *start]
     assert [(place / f'turn.{host}').read_text() for host in range(2)] == ['4\n'] * 2
-    assert 'kpd: exit 1: again' in done.stderr
+    assert 'kpd: exit 1. Again.' in done.stderr
     assert ' kpd-64 unknown\n' in done.stderr
 
 
@@ -169,6 +169,18 @@ def test_watch_gives_up_where_another_turn_would_not_help(cloud, code, status, w
     done, changes = watch(cloud(f'exit {code}'), '--retries=1')
     assert (done.returncode, why in done.stderr) == (status, True)
     assert changes == ['queue create', 'tpu-vm scp']
+
+
+def test_what_a_slice_has_run_before_is_not_the_run_that_is_watched(cloud):
+    place = cloud('echo "$*" >> "$HOME/told"')
+    assert watch(place)[0].returncode == 0
+    assert (
+        watch(place, '--retries=0')[0].returncode == 0
+    )  # Has finished: nothing to do.
+    options = ['--type=v5litepod-8', '--every=0.1', '--', 'kpd', 'train', '--other']
+    assert on(place, 'watch', *options).returncode == 0
+    told = (place / 'home.1/told').read_text().splitlines()
+    assert told == [' '.join(TRAIN[1:]), 'train --other']
 
 
 def test_delete_takes_a_slice_that_never_was_in_the_queue(cloud):

@@ -19,7 +19,7 @@ extensions = [
     'sphinx.ext.napoleon',
 ]
 root_doc = 'docs/index'
-include_patterns = ['*.md', 'docs/**', 'build/api/**']
+include_patterns = ['*.md', 'docs/**', 'launch/*.md', 'build/api/**']
 exclude_patterns = ['.*', 'build/docs', 'build/api/modules.rst', 'runs']
 html_theme = 'alabaster'
 html_theme_options = {'page_width': '1100px'}

@@ -37,11 +37,14 @@ def test_files_that_contributors_are_sent_to_are_there():
 
 @pytest.mark.parametrize('page', [
     'README.md', 'RESULTS.md', 'CONTRIBUTING.md',
-    *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob('docs/**/*.md')),
+    *sorted(str(path.relative_to(ROOT)) for folder in ('docs', 'launch')
+            for path in ROOT.glob(f'{folder}/**/*.md')),
 ])  # fmt: skip
 def test_links_lead_to_files(page):
     text = (ROOT / page).read_text()
-    links = re.findall(r'\]\(([^)#:]+)|^\[[^]]+\]: ([^#:\s]+)$', text, re.MULTILINE)
+    links = re.findall(
+        r'\]\((?!https:)([^)#:]+)|^\[[^]]+\]: ([^#:\s]+)$', text, re.MULTILINE
+    )
     for link in filter(None, {one or two for one, two in links}):
         assert ((ROOT / page).parent / link).is_file(), f'{page}: {link}'
 

@@ -14,7 +14,6 @@ import jax
 from kpdiscovery import cli, config, data, preparation, processes, starts
 from kpdiscovery.training import loop
 
-
 _SIGNALS = ('SIGINT', 'SIGTERM')
 
 

@@ -11,6 +11,7 @@ import jax
 
 from kpdiscovery import processes
 
+
 class Stop:
     """Why the loop should end before its last step: time, or a signal.
 

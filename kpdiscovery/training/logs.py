@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pathlib
+import shutil
 import sys
 import tempfile
 import time
@@ -33,7 +35,7 @@ class Log:
         self._start = time.monotonic()
         self._bar, self._workdir = None, workdir
         self._lines: Any = None
-        self._here = workdir  # Where files are written as they grow.
+        self._here: Any = workdir  # Where files are written as they grow.
 
     def __enter__(self):
         return self
@@ -45,7 +47,7 @@ class Log:
             self._board.close()
             self.send()
             if self._here != self._workdir:
-                self._here.rmtree()
+                shutil.rmtree(self._here)
 
     def phase(self, name: str, steps: int, done: int) -> None:
         """Start of a phase: a new bar."""
@@ -89,9 +91,9 @@ class Log:
         import tensorboardX  # Predicting and calling pure functions need none of it.
 
         if paths.is_remote(self._workdir):
-            self._here = epath.Path(tempfile.mkdtemp())
+            self._here = pathlib.Path(tempfile.mkdtemp())
             if (before := self._workdir / _LINES).exists():
-                before.copy(self._here / _LINES)
+                (self._here / _LINES).write_bytes(before.read_bytes())
         self._lines = open(self._here / _LINES, 'a')  # noqa: SIM115
         self._board = tensorboardX.SummaryWriter(str(self._here / 'tensorboard'))
 
@@ -101,7 +103,7 @@ class Log:
             return
         if not self._lines.closed:
             self._board.flush()
-        for file in filter(epath.Path.is_file, self._here.rglob('*')):
+        for file in filter(pathlib.Path.is_file, self._here.rglob('*')):
             there = self._workdir / file.relative_to(self._here)
             paths.write(there, file.read_bytes())
 

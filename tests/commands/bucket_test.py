@@ -1,0 +1,60 @@
+"""A workdir in a bucket, of a server of the tests' own that speaks Cloud Storage's API."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+pytest.importorskip('gcsfs')
+pytest.importorskip('gcp_storage_emulator')
+
+# All in one process of its own: what finds the server is read from the environment once.
+RUN = textwrap.dedent("""
+    import logging, os, sys
+    from gcp_storage_emulator.server import create_server
+
+    server = create_server('localhost', 0, in_memory=True, default_bucket='bucket')
+    logging.disable(logging.ERROR)  # It tells every request.
+    server.start()
+    port = server._api._httpd.socket.getsockname()[1]
+    for name in ('STORAGE_EMULATOR_HOST', 'TENSORSTORE_GCS_HTTP_URL'):
+        os.environ[name] = f'http://localhost:{port}'
+
+    from etils import epath
+    from kpdiscovery.training import loop, runs
+    from tests.training.toy import Colors, Toy, config
+
+    sys.excepthook = lambda *error: (sys.__excepthook__(*error), os._exit(1))
+    where = epath.Path('gs://bucket/runs/one')
+    stopped = loop.train(Toy(at_end=True), config(), Colors(), where, max_seconds=0.0)
+    assert not stopped.finished
+    kept = (where / 'metrics.jsonl').read_text()
+    for toy in (Toy(at_end=True), Toy(at_end=True)):  # The second finds all done.
+        outcome = loop.train(toy, config(), Colors(), where)
+        assert outcome.finished, outcome
+    assert (where / 'metrics.jsonl').read_text().startswith(kept)
+    here = loop.train(Toy(at_end=True), config(), Colors(), sys.argv[1])
+    variables, meta = runs.load_variables(where)
+    assert (variables['color'] == here.variables['color']).all()
+    names, want = (
+        sorted(p.name for p in (epath.Path(run) / 'labels').iterdir())
+        for run in (where, sys.argv[1])
+    )
+    assert names == want and want, (names, want)
+    assert any((where / 'tensorboard').iterdir())
+    tables = [p.name for p in (where / 'tables').iterdir()]
+    print('found', runs.last_meta(where)['step'], len(tables), flush=True)
+    os._exit(0)  # The server's threads.
+""")
+
+
+def test_a_run_in_a_bucket_is_the_one_in_a_folder(tmp_path):
+    environment = {**os.environ, 'JAX_NUM_CPU_DEVICES': '1', 'JAX_PLATFORMS': 'cpu'}
+    got = subprocess.run(
+        [sys.executable, '-c', RUN, str(tmp_path)], capture_output=True, text=True,
+        env=environment, timeout=120,
+    )  # fmt: skip
+    assert got.returncode == 0, got.stderr[-3000:]
+    assert got.stdout.split()[-3:-1] == ['found', '6']

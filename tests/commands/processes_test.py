@@ -54,7 +54,7 @@ def ours(text):
 
 
 def lines(workdir):
-    return [json.loads(line) for line in open(workdir / 'metrics.jsonl')]
+    return list(map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines()))
 
 
 def close(got, want, name=''):

@@ -33,6 +33,9 @@ def main(argv: Sequence[str]) -> int:
         help='stop cleanly after this long, counted from when the pictures are read: '
         'compiling is part of it, but one step and a checkpoint are always made',
     )
+    parser.add_argument(
+        '--profile', action='store_true', help='trace steps 10 to 20 (TensorBoard)'
+    )
     processes.add_arguments(parser)
     args, overrides = parser.parse(argv)
     with processes.together(args):
@@ -55,6 +58,7 @@ def _train(args: argparse.Namespace, overrides: Sequence[str]) -> int:
         prepared.source,
         args.workdir,
         max_seconds=args.max_seconds,
+        profile=args.profile,
     )
     if processes.is_first():
         print(_ending(outcome, args.workdir))

@@ -127,7 +127,9 @@ class Phase:
     `init(key, batch, before)` gets the last State of the phase before, None in the
     first. `step(state, batch, labels, key)` returns the next State and named scalars;
     `labels` is the whole table of the last sweep ({} before any), to be gathered by
-    `batch['index']`; `key` is already the step's own.
+    `batch['index']`; `key` is already the step's own. `advise(scalars, share)` is a
+    warning with its remedy for the person, or '', of a step when this share of the phase
+    is done.
     """
 
     name: str
@@ -137,6 +139,7 @@ class Phase:
     sweep: Sweep | None = None
     # The sweep's scalar whose highest value keeps a state; -inf never does.
     keep_best: str | None = None
+    advise: Callable[[Mapping[str, float], float], str] | None = None
 
 
 class Run(NamedTuple):

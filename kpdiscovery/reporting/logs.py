@@ -14,7 +14,10 @@ from kpdiscovery.types import UserError
 
 Curves = dict[str, dict[str, dict[int, float]]]  # Phase, scalar, step.
 Labels = dict[int, dict[str, np.ndarray]]  # Step, field.
-_NOT_SCALARS = ('phase', 'step', 'seconds')
+_NOT_SCALARS = (
+    'compilations', 'compile_seconds', 'phase', 'seconds', 'step', 'step_ms_50',
+    'step_ms_90', 'waiting',
+)  # fmt: skip
 
 
 def read_curves(workdir: str | os.PathLike) -> Curves:

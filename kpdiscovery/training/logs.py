@@ -58,14 +58,24 @@ class Log:
             self._bar = tqdm.tqdm(total=steps, initial=done, desc=name, unit='step')
 
     def scalars(
-        self, step: int, values: Mapping[str, float], *, batch_size: int, total: int
+        self,
+        step: int,
+        values: Mapping[str, float],
+        *,
+        batch_size: int,
+        total: int,
+        lap: Mapping[str, float],
     ):
-        """Scalars of a step: `step` counts in the phase, `total` in the whole run."""
+        """Scalars of a step: `step` counts in the phase, `total` in the whole run.
+
+        `lap` is the clock's.
+        """
         now, (then, before) = time.monotonic(), self._last
         self._last = (now, step)
+        times = {name: value for name, value in lap.items() if name != 'seconds'}
         speed = (step - before) * batch_size / max(now - then, 1e-9)
         row = {'phase': self._name, 'step': step, 'seconds': round(now - self._start, 2),
-               'images_per_s': round(speed, 2), **values}  # fmt: skip
+               'images_per_s': round(speed, 2), **times, **values}  # fmt: skip
         self._record(row, values, total)
         self._show(step, values, speed)
 

@@ -12,16 +12,24 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from kpdiscovery import paths, processes
 from kpdiscovery.data import feeds, identity
-from kpdiscovery.training import lengthening, programs, sharding
+from kpdiscovery.training import lengthening, memory, programs, sharding
 from kpdiscovery.training.checkpoints import Checkpoints, Snapshot
+from kpdiscovery.training.clock import SLOW, Clock
 from kpdiscovery.training.label_files import LabelFiles
 from kpdiscovery.training.logs import Log
+from kpdiscovery.training.profile import Profile
 from kpdiscovery.training.runs import last_meta, last_of
 from kpdiscovery.training.stopping import Stop
 from kpdiscovery.training.sweeps import Sweeper
 from kpdiscovery.types import Method, Phase, Source, UserError
+
+_LONG_ENOUGH = (
+    10.0  # Seconds between two lines of the log, to judge what they wait for.
+)
 
 
 class Outcome(NamedTuple):
@@ -40,12 +48,15 @@ def train(
     workdir: str | os.PathLike,
     *,
     max_seconds: float | None = None,
+    profile: bool = False,
 ) -> Outcome:
     """Train through all phases, or resume where the workdir stands.
 
     Args:
         config: plain dict with `seed`, `data.batch_size`, `phases`, `mesh.data` and
             `run` (`log_every`, `checkpoint_every`: steps; `keep`: checkpoints).
+        profile: trace steps 10 to 20, of the first phase that has them, into
+            WORKDIR/profile, which TensorBoard shows.
         max_seconds: stop cleanly after this long, compiling included, but not before
             the first step; the same call resumes. Ctrl-C and SIGTERM stop cleanly too.
 
@@ -61,9 +72,12 @@ def train(
         _checkpoints(method, config, workdir) as checkpoints,
         Log(checkpoints.workdir) as log,
         Stop(max_seconds) as stop,
+        Clock(log.say) as clock,
+        Profile(checkpoints.workdir if profile else None) as traced,
     ):
         before = functools.partial(phases_of, method)
-        return _Run(phases, before, config, feed, checkpoints, log, stop).run()
+        tools = _Tools(checkpoints, log, stop, clock, traced)
+        return _Run(phases, before, config, feed, tools).run()
 
 
 def _checkpoints(method, config, workdir):
@@ -108,11 +122,22 @@ def _labels_of_others(workdir, changed):
     )
 
 
+class _Tools(NamedTuple):
+    """What is open as long as a run lasts."""
+
+    checkpoints: Checkpoints
+    log: Log
+    stop: Stop
+    clock: Clock
+    profile: Profile
+
+
 class _Run:
-    def __init__(self, phases, before, config, feed, checkpoints, log, stop):
-        self.phases, self.feed, self.log, self.stop = phases, feed, log, stop
+    def __init__(self, phases, before, config, feed, tools):
+        self.phases, self.feed, self.tools = phases, feed, tools
+        self.checkpoints, self.log, self.stop = tools[:3]
         self.before = before  # Phases of an earlier config.
-        self.checkpoints, self.every = checkpoints, config['run']
+        self.every = config['run']
         self.starts = list(itertools.accumulate((p.steps for p in phases), initial=0))
         self.order = feeds.shuffled(len(feed.source), feed.batch_size, config['seed'])
         self.first = feeds.first_batch(feed, self.order)
@@ -126,7 +151,9 @@ class _Run:
                       for number, phase in enumerate(phases)]  # fmt: skip
         self.shapes: dict[int, Snapshot] = {}
         self.sweepers = [p.sweep and Sweeper(p.sweep, feed) for p in phases]
-        self.label_files = LabelFiles(checkpoints.workdir, feed)
+        self.label_files = LabelFiles(self.checkpoints.workdir, feed)
+        self.recent: list[tuple[int, Any]] = []  # Scalars of steps not looked at yet.
+        self.advised: set[str] = set()  # Phases a person was warned of.
         self.start, self.spent = time.monotonic(), 0.0
         self.unswept = False  # Stopped between the last step of a phase and its sweep.
         self._check_shapes()
@@ -211,30 +238,42 @@ class _Run:
         phase, done = self.phases[number], int(now.state.step)
         if done == phase.steps and not self.unswept:
             return now, ''
-        scalars: dict[str, Any] = {}
+        compiled, clock = None, self.tools.clock
         self.log.phase(phase.name, phase.steps, done)
         start, stop = self.starts[number] + done, self.starts[number + 1]
-        for batch in self.feed.stream(self.order, start, stop):
+        for batch in clock.batches(self.feed.stream(self.order, start, stop)):
             reason = self.stop.asked()
             if not reason and phase.sweep and done % phase.sweep.every == 0:
                 now, reason = self._sweep(number, now)
             if reason:
-                return self._leave(number, now, scalars), reason
-            state, scalars = self.steps[number](now.state, batch, now.labels)
+                return self._leave(number, now), reason
+            compiled = compiled or self._compile(number, now, batch)
+            state, scalars = compiled(now.state, batch, now.labels)
             now, done, self.stop.stepped = now._replace(state=state), done + 1, True
+            clock.stepped(scalars)
+            self.tools.profile.stepped()
+            self.recent.append((done, scalars))
             if done < phase.steps:
-                self._keep_books(number, now, done, scalars)
-        return self._end(number, now, scalars)
+                self._keep_books(number, now, done)
+        return self._end(number, now)
 
-    def _end(self, number, now, scalars):
+    def _compile(self, number, now, batch):
+        """The step, with what it will need told before it runs."""
+        start, name = time.monotonic(), self.phases[number].name
+        step = self.steps[number].lower(now.state, batch, now.labels).compile()
+        took = f'{name}: step compiled in {time.monotonic() - start:.1f} s'
+        self.log.say('; '.join(filter(None, [took, memory.forecast(step)])))
+        return step
+
+    def _end(self, number, now):
         """The last sweep and books of a phase."""
         phase = self.phases[number]
         if phase.sweep and phase.sweep.at_end:
             now, reason = self._sweep(number, now)
             self.unswept = bool(reason)
             if reason:
-                return self._leave(number, now, scalars), reason
-        return self._keep_books(number, now, phase.steps, scalars), ''
+                return self._leave(number, now), reason
+        return self._keep_books(number, now, phase.steps), ''
 
     def _sweep(self, number, now):
         """The snapshot with new labels; as it was, with a reason, where it should stop."""
@@ -264,12 +303,13 @@ class _Run:
             )
         return now
 
-    def _keep_books(self, number, now, done, scalars):
+    def _keep_books(self, number, now, done):
         """Log and save where due; at the end of a phase the best state replaces the last."""
         last = done == self.phases[number].steps
         save = last or done % self.every['checkpoint_every'] == 0
-        if save or done % self.every['log_every'] == 0 or done == 1:
-            self._write(number, done, self._finite(number, now, scalars))
+        due = save or done % self.every['log_every'] == 0 or done == 1
+        if due and (values := self._finite(number, now)):
+            self._write(number, done, values)
         # Where no sweep had a scalar above -inf there is no best: the last is kept.
         if last and now.best and jnp.isfinite(now.best['value']):
             name = last_of(self.phases[number].name)
@@ -279,8 +319,8 @@ class _Run:
             self._save(number, now)
         return now
 
-    def _leave(self, number, now, scalars):
-        self._finite(number, now, scalars)
+    def _leave(self, number, now):
+        self._finite(number, now)
         self._save(number, now)
         return now
 
@@ -299,23 +339,53 @@ class _Run:
         self.checkpoints.save(self.starts[number] + done, now, meta)
         self.log.send()
 
-    def _finite(self, number, now, scalars):
-        """The scalars as floats; a run that has left the numbers ends here."""
-        values = {name: float(value) for name, value in jax.device_get(scalars).items()}
-        broken = [name for name, value in values.items() if not math.isfinite(value)]
-        if not broken:
-            return values
+    def _finite(self, number, now):
+        """The last step's scalars as floats; a run that has left the numbers ends here."""
+        looked_at, self.recent = jax.device_get(self.recent), []
+        for done, scalars in looked_at:
+            broken = [name for name, value in scalars.items() if not np.isfinite(value)]
+            if broken:
+                raise UserError(self._save_broken(number, now, done, broken))
+        return {n: float(v) for n, v in looked_at[-1][1].items()} if looked_at else {}
+
+    def _save_broken(self, number, now, done, broken):
+        """The rows and the pictures of the step, and the state that followed; in words."""
+        at = self.starts[number] + done - 1
+        batch = next(iter(self.feed.stream(self.order, at, at + 1)))
+        seen = {
+            'step': np.int32(done),
+            'index': batch['index'],
+            'image': batch['image'],
+        }
+        seen = processes.gather(seen)
         path = self.checkpoints.save_aside('not_finite', now)
-        phase, step = self.phases[number].name, int(now.state.step)
-        raise UserError(
-            f'{", ".join(broken)} is not finite at step {step} of {phase} (looked at every '
-            f'{self.every["log_every"]} steps): state saved in {path}; try a lower learning '
-            'rate, or look at the pictures of the batches before'
+        file = path.with_name('not_finite.npz')
+        processes.by_first(lambda: paths.write_arrays(file, seen))
+        name = self.phases[number].name
+        rows = ', '.join(map(str, seen['index'][:8])) + ', ...' * (
+            len(seen['index']) > 8
+        )
+        return (
+            f'{", ".join(broken)} is not finite at step {done} of {name}, on the pictures '
+            f'{rows}: they are in {file}, the state after it in {path}; try a lower '
+            'learning rate, or look at these pictures'
         )
 
     def _write(self, number, done, values):
-        total = self.starts[number] + done
-        self.log.scalars(done, values, batch_size=self.feed.batch_size, total=total)
+        phase, total = self.phases[number], self.starts[number] + done
+        lap = self.tools.clock.lap()
+        size = self.feed.batch_size
+        self.log.scalars(done, values, batch_size=size, total=total, lap=lap)
+        share = done / phase.steps
+        advice = phase.advise(values, share) if phase.advise else ''
+        if not advice and lap['waiting'] > SLOW and lap['seconds'] > _LONG_ENOUGH:
+            advice = (
+                f'{lap["waiting"]:.0%} of the time steps wait for pictures to be read: '
+                'smaller files, a faster disk, or more cores'
+            )
+        if advice and phase.name not in self.advised:
+            self.advised.add(phase.name)
+            self.log.say(f'warning: {advice}')
 
     def _no_best(self, number, state):
         if not self.phases[number].keep_best:

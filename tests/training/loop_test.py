@@ -13,11 +13,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from kpdiscovery.data import feeds
 from kpdiscovery.training import loop, sharding
 from kpdiscovery.training.checkpoints import Checkpoints
 from kpdiscovery.training.runs import load_epochs, load_variables
 from kpdiscovery.types import UserError
 from tests.training.toy import Colors, Toy, config
+
+TIMES = (
+    'compilations',
+    'compile_seconds',
+    'seconds',
+    'step_ms_50',
+    'step_ms_90',
+    'waiting',
+)
 
 
 def scalars(workdir):
@@ -140,7 +150,7 @@ def test_eight_devices_give_the_losses_of_one(whole, tmp_path):
     one, eight = scalars(whole[1]), scalars(tmp_path)
     assert one.keys() == eight.keys()
     for row in one:
-        numbers = one[row].keys() - {'phase', 'step', 'seconds', 'images_per_s'}
+        numbers = one[row].keys() - {'phase', 'step', 'images_per_s', *TIMES}
         for name in numbers:
             assert one[row][name] == pytest.approx(eight[row][name], abs=1e-6), (
                 row,
@@ -225,6 +235,52 @@ def test_loss_that_is_not_finite_ends_with_a_saved_state(tmp_path):
     with pytest.raises(UserError, match='loss is not finite at step 2 of mean'):
         loop.train(Toy(rate=float('inf')), config(), Colors(), tmp_path)
     assert (tmp_path / 'not_finite').is_dir()
+    with np.load(
+        tmp_path / 'not_finite.npz'
+    ) as kept:  # Of the step, and not of the log.
+        rows = feeds.shuffled(21, 8, config()['seed'])(1)
+        np.testing.assert_array_equal(kept['index'], rows)
+        want = np.stack([Colors()[row % 21]['image'] for row in rows])
+        np.testing.assert_array_equal(kept['image'], want)
+
+
+def test_what_is_not_finite_between_two_lines_of_the_log_is_found(tmp_path):
+    run = {'log_every': 5, 'checkpoint_every': 6}
+    with pytest.raises(
+        UserError, match=r'loss is not finite at step 2 of mean, on the'
+    ):
+        loop.train(Toy(rate=float('inf')), config(run=run), Colors(), tmp_path)
+
+
+def test_a_step_that_worries_is_told_once_a_phase(tmp_path, capsys):
+    seen = []
+
+    def advise(scalars, share):
+        seen.append((sorted(scalars), share))
+        return 'all one colour: more colours' if share > 0.4 else ''
+
+    class Warned(Toy):
+        def phases(self, config):
+            first, *rest = super().phases(config)
+            return (dataclasses.replace(first, advise=advise), *rest)
+
+    loop.train(Warned(steps=4), config(), Colors(), tmp_path)
+    assert [share for _, share in seen] == [0.25, 0.5, 0.75, 1.0]
+    assert seen[0][0] == ['loss']
+    assert capsys.readouterr().err.count('warning: all one colour') == 1
+
+
+def test_steps_are_traced_on_request(tmp_path):
+    loop.train(Toy(steps=12), config(), Colors(), tmp_path, profile=True)
+    assert list((tmp_path / 'profile').rglob('*.xplane.pb'))
+
+
+def test_the_log_has_what_was_compiled_and_waited_for(whole):
+    for row in scalars(whole[1]).values():
+        if 'loss' in row:
+            assert row['compilations'] > 0 and row['compile_seconds'] > 0
+            assert 0 <= row['waiting'] <= 1
+            assert 0 <= row['step_ms_50'] <= row['step_ms_90']
 
 
 def test_nan_picture_is_named(tmp_path):

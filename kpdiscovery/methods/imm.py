@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from kpdiscovery import losses
-from kpdiscovery.methods import learning, optimizers, reconstruction
+from kpdiscovery.methods import advice, learning, optimizers, reconstruction
 from kpdiscovery.methods.options import check_choices
 from kpdiscovery.methods.views import Views, to_first
 from kpdiscovery.models.unet import UNet
@@ -65,7 +65,8 @@ class ImageGeneration(Method):
         update = {'network': optimizers.build(section['optimizer'], section['steps'])}
         init = functools.partial(self._init, update)
         step = functools.partial(self._step, update)
-        return (Phase('train', section['steps'], init, step),)
+        advise = advice.landmarks(self.num_keypoints)
+        return (Phase('train', section['steps'], init, step, advise=advise),)
 
     def predict(self, variables: Any, images: jax.Array) -> Prediction:
         """Keypoint k is landmark k."""

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from kpdiscovery import losses
-from kpdiscovery.methods import classification, learning, optimizers
+from kpdiscovery.methods import advice, classification, learning, optimizers
 from kpdiscovery.methods.feature_alignment import aligning, parts, pools
 from kpdiscovery.methods.feature_alignment.features import GIVEN, Features, of_batch
 from kpdiscovery.methods.options import check_choices
@@ -156,6 +156,7 @@ class FeatureAlignment(Method):
             functools.partial(self._inherit, update),
             functools.partial(self._step, update),
             pools.pool_sweep(self, section['pools_every']),
+            advise=advice.parts,
         )
 
     def _start(self, key, batch: Batch, before: State | None) -> State:

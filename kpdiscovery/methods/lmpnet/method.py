@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.methods import classification, learning
+from kpdiscovery.methods import advice, classification, learning
 from kpdiscovery.methods.classification import Network
 from kpdiscovery.methods.crops import Crops
 from kpdiscovery.methods.lmpnet import keypoints as keypoint_ops
@@ -102,7 +102,8 @@ class LmpNet(Method):
         update = {_NETS[name]: classification.build_optimizer(section)}
         init = functools.partial(self._init, _NETS[name], update)
         step = functools.partial(self._step, _NETS[name], update)
-        return Phase(name, section['steps'], init, step)
+        advise = advice.classes(self.num_classes)
+        return Phase(name, section['steps'], init, step, advise=advise)
 
     def _init(self, name, update, key, batch: Batch, before: State | None) -> State:
         """A fresh net, or pretrained, beside the one of the phase before."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.methods import optimizers, reconstruction
+from kpdiscovery.methods import advice, optimizers, reconstruction
 from kpdiscovery.methods.options import check_choices
 from kpdiscovery.methods.tusk import learning, network
 from kpdiscovery.methods.tusk.prototypes import Clustering, quantize
@@ -148,7 +148,8 @@ class Tusk(Method):
         scheduled = self.exploration or self.cluster_start or self.claim_weight
         planned = section['steps'] if scheduled else 1
         step = functools.partial(learning.step, self, update, planned)
-        return (Phase('train', section['steps'], init, step),)
+        advise = advice.keypoints
+        return (Phase('train', section['steps'], init, step, advise=advise),)
 
     def predict(self, variables: Any, images: jax.Array) -> Prediction:
         """Keypoints (label = prototype), masks and reconstruction of `[B, H, W, 3]`.

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.methods import classification
+from kpdiscovery.methods import advice, classification
 from kpdiscovery.methods.classification import Network
 from kpdiscovery.methods.crops import Crops
 from kpdiscovery.methods.learning import start
@@ -148,6 +148,10 @@ class WeightMapping(Method):
             section['steps'],
             functools.partial(self._init, net, update),
             functools.partial(step, self, update),
+            advise={
+                'classifier': advice.classes(self.num_classes),
+                'map': advice.maps,
+            }.get(net),
             **stopping.while_training(self, section) if net == 'map' else {},
         )
 

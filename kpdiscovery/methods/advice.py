@@ -1,0 +1,81 @@
+"""Warnings with a remedy for phases that are collapsing (`types.Phase.advise`).
+
+Limits are our own choice: no run that came to something was seen beyond them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+Advise = Callable[[Mapping[str, float], float], str]
+
+_YOUNG = 0.25  # Share of a phase in which a network may still know nothing.
+
+
+def landmarks(count: int) -> Advise:
+    """Of `count` landmarks whose `separation` is how many others cover each."""
+
+    def advise(scalars: Mapping[str, float], share: float) -> str:
+        if share < _YOUNG or scalars['separation'] < (count - 1) / 2:
+            return ''
+        return (
+            f'each landmark is covered by {scalars["separation"]:.1f} of the other '
+            f'{count - 1}: they fall together; raise method.separation'
+        )
+
+    return advise
+
+
+def keypoints(scalars: Mapping[str, float], share: float) -> str:
+    """Of keypoints whose mean `confidence` decides what is drawn."""
+    if share < _YOUNG or scalars['confidence'] > 0.01:
+        return ''
+    return (
+        f'the mean confidence of keypoints is {scalars["confidence"]:.2g}: nothing is '
+        'drawn and so nothing learnt; lower the learning rate, or raise '
+        'method.exploration'
+    )
+
+
+def classes(count: int) -> Advise:
+    """Of a classifier with `count` classes."""
+
+    def advise(scalars: Mapping[str, float], share: float) -> str:
+        if share < _YOUNG or scalars['loss'] < 1.2 * math.log(count):
+            return ''
+        return (
+            f'the loss is {scalars["loss"]:.2f}, and {math.log(count):.2f} would be had '
+            f'by guessing among {count} classes: lower the learning rate, or look at the '
+            'labels'
+        )
+
+    return advise
+
+
+def maps(scalars: Mapping[str, float], share: float) -> str:
+    """Of weight maps that cover the share `area` of their pictures."""
+    if share < _YOUNG or 0.01 < scalars['area'] < 0.99:
+        return ''
+    what, mend = ('nothing', 'lower') if scalars['area'] < 0.5 else ('all', 'raise')
+    return (
+        f'the maps show {what} of the pictures (area {scalars["area"]:.3f}): '
+        f'{mend} method.regularizer'
+    )
+
+
+def parts(scalars: Mapping[str, float], share: float) -> str:
+    """Of part maps that are aligned."""
+    if share < _YOUNG:
+        return ''
+    if not 0.01 < scalars['foreground'] < 0.95:
+        return (
+            f'parts cover {scalars["foreground"]:.1%} of the pictures: change '
+            'method.kappa or method.cap'
+        )
+    if scalars['inliers'] < 3:
+        return (
+            f'only {scalars["inliers"]:.1f} matches of a picture and its neighbour agree '
+            'on a transform: raise method.matches or method.tolerance'
+        )
+    return ''

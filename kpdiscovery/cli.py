@@ -64,7 +64,7 @@ def run(
     logging.basicConfig(
         level=logging.WARNING, format='%(levelname)s: %(message)s', force=True
     )
-    logging.getLogger('absl').setLevel(logging.ERROR)
+    logging.getLogger('absl').setLevel(logging.CRITICAL)  # It raises what it tells.
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
     try:
         return command(sys.argv[1:] if argv is None else argv) or 0

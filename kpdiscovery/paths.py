@@ -13,6 +13,8 @@ from etils import epath
 
 Path = epath.Path
 
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+
 
 def folder(where: str | os.PathLike) -> epath.Path:
     """The path of a workdir; `~` is the home folder."""
@@ -45,6 +47,15 @@ def write_arrays(path: epath.Path, arrays: dict[str, Any]) -> None:
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
     write(path, content.getvalue())
+
+
+def trouble(error: Exception) -> str | None:
+    """What is wrong with the disk, in words, whoever of those that write there says it."""
+    for number in _OF_THE_DISK:
+        text = os.strerror(number)
+        if getattr(error, 'errno', None) == number or text in str(error):
+            return text
+    return None
 
 
 def _without(part: epath.Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 import shutil
@@ -44,7 +45,8 @@ class Log:
         self.close_bar()
         if self._lines:
             self._lines.close()
-            self._board.close()
+            with contextlib.suppress(OSError):  # Of a disk that is full: told already.
+                self._board.close()
             self.send()
             if self._here != self._workdir:
                 shutil.rmtree(self._here)
@@ -95,24 +97,21 @@ class Log:
         self._lines.write(json.dumps(row) + '\n')
         self._lines.flush()
         for key, value in values.items():
-            self._board.add_scalar(f'{self._name}/{key}', value, total)
+            self._board.add(f'{self._name}/{key}', value, total)
+        self._board.flush()
 
     def _open(self):
-        import tensorboardX  # Predicting and calling pure functions need none of it.
-
         if paths.is_remote(self._workdir):
             self._here = pathlib.Path(tempfile.mkdtemp())
             if (before := self._workdir / _LINES).exists():
                 (self._here / _LINES).write_bytes(before.read_bytes())
         self._lines = open(self._here / _LINES, 'a')  # noqa: SIM115
-        self._board = tensorboardX.SummaryWriter(str(self._here / 'tensorboard'))
+        self._board = _Board(self._here / 'tensorboard')
 
     def send(self) -> None:
         """To the bucket, what was logged so far; nothing where files grow in place."""
         if self._lines is None or self._here == self._workdir:
             return
-        if not self._lines.closed:
-            self._board.flush()
         for file in filter(pathlib.Path.is_file, self._here.rglob('*')):
             there = self._workdir / file.relative_to(self._here)
             paths.write(there, file.read_bytes())
@@ -136,3 +135,25 @@ class Log:
         left = self._steps - step
         self.say(f'{self._name} {step}/{self._steps} loss {loss:.4g} '
                  f'{speed:.1f} images/s, {left} steps left')  # fmt: skip
+
+
+class _Board:
+    """Scalars for TensorBoard; written at once, so that no thread fails by itself."""
+
+    def __init__(self, folder: Any):
+        from tensorboardX.event_file_writer import (
+            EventsWriter,  # Only training needs it.
+        )
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self._events = EventsWriter(str(folder / 'events'))
+        self.flush, self.close = self._events.flush, self._events.close
+
+    def add(self, name: str, value: float, step: int) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.summary import scalar
+
+        now = time.time()
+        self._events.write_event(
+            Event(wall_time=now, step=step, summary=scalar(name, value))
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import math
@@ -68,6 +69,7 @@ def train(
     phases = phases_of(method, config)  # Mistakes are told before anything is written.
     feed = feeds.Feed(source, config['data']['batch_size'], sharding.by_rows(mesh))
     with (
+        _told_in_one_line(workdir),
         jax.set_mesh(mesh),
         _checkpoints(method, config, workdir) as checkpoints,
         Log(checkpoints.workdir) as log,
@@ -78,6 +80,24 @@ def train(
         before = functools.partial(phases_of, method)
         tools = _Tools(checkpoints, log, stop, clock, traced)
         return _Run(phases, before, config, feed, tools).run()
+
+
+@contextlib.contextmanager
+def _told_in_one_line(workdir):
+    """Errors that are of the machine, and that a person can mend."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if memory.is_full(error):
+            raise UserError(memory.too_large(error)) from None
+        raise
+    except (OSError, ValueError) as error:
+        if (line := paths.trouble(error)) is None:
+            raise
+        raise UserError(
+            f'{workdir} cannot be written ({line}): the same command goes on from the '
+            'last checkpoint once this is mended'
+        ) from None
 
 
 def _checkpoints(method, config, workdir):

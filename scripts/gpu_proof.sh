@@ -24,9 +24,7 @@ part() {  # name, seconds, command...
 
 part tests 240 "$PYTHON" -m pytest -q -p no:cacheprovider -m gpu tests/gpu_test.py
 for name in ${ONLY:-kmeans_step kmeans neighbours warp leaky_max_pool contrastive sliced_wasserstein pairwise_js steps}; do
-    against=()
-    [ "$name" = pairwise_js ] || against=(--against=installed)
-    part "$name.jsonl" 120 "$PYTHON" -m kpdiscovery.bench "$name" --json --repeats="$REPEATS" "${against[@]}"
+    part "$name.jsonl" 120 "$PYTHON" -m kpdiscovery.bench "$name" --json --repeats="$REPEATS" --against=installed
 done
 part claims 240 "$PYTHON" scripts/gpu_claims.py "$OUT"
 cat "$OUT/claims"

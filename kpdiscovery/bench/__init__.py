@@ -2,7 +2,7 @@
 
 Cases of one comparison are timed in turn in one run, so that ratios survive a noisy
 machine. A benchmark is a module with `options(parser)`, which adds its own options, and
-`cases(args)`, which yields what `comparison` times; or `rows(args)`, if it times itself.
+`cases(args)`, which yields what `comparison` times.
 `kpd bench all` runs every one with its own settings, against the peers that are installed.
 """
 
@@ -18,16 +18,15 @@ from kpdiscovery.bench import (
     contrastive,
     kmeans,
     neighbours,
-    pairwise_js,
     sliced_wasserstein,
     steps,
-    tusk_step,
     warp,
 )
 from kpdiscovery.compiled import tpu
 from kpdiscovery.types import UserError
 from pallas_kernels.kmeans_step import bench as kmeans_step
 from pallas_kernels.leaky_max_pool import bench as leaky_max_pool
+from pallas_kernels.pairwise_js import bench as pairwise_js
 
 BENCHMARKS: dict[str, Any] = {
     'contrastive': contrastive,
@@ -38,7 +37,6 @@ BENCHMARKS: dict[str, Any] = {
     'pairwise_js': pairwise_js,
     'sliced_wasserstein': sliced_wasserstein,
     'steps': steps,
-    'tusk_step': tusk_step,
     'warp': warp,
 }
 
@@ -58,17 +56,12 @@ def _rows(args) -> Iterator[dict[str, Any]]:
     if args.name == 'all':
         for name in BENCHMARKS:
             own = _parser().parse([name, f'--repeats={args.repeats}'])[0]
-            if hasattr(own, 'against'):
-                own.against = 'installed'
+            own.against = 'installed'
             yield from _rows(own)
-        return
-    module = BENCHMARKS[args.name]
-    if hasattr(module, 'rows'):
-        yield from module.rows(args)
         return
     if args.topology:
         tpu.prepare()
-    for case in module.cases(args):
+    for case in BENCHMARKS[args.name].cases(args):
         yield from comparison.rows(args, args.name, case)
 
 

@@ -53,17 +53,8 @@ def connected_components(mask: jax.Array, *, diagonal: bool = True) -> jax.Array
         ValueError: `mask` is not bool, or has fewer than two axes.
     """
     _check(mask)
-    roots = jnp.vectorize(
-        functools.partial(_by_roots, diagonal=diagonal), signature='(h,w)->(h,w)'
-    )
-
-    def runs(mask):  # A picture at a time: libtpu takes minutes for programs of many.
-        each = functools.partial(_by_runs, diagonal=diagonal)
-        flat = mask.reshape(-1, *mask.shape[-2:])
-        one_by_one = functools.partial(jax.lax.map, each)
-        return parallel.by_rows(one_by_one, flat).reshape(mask.shape)
-
-    return jax.lax.platform_dependent(mask, tpu=runs, default=roots)
+    regions = _regions(mask if diagonal else ~mask)
+    return jnp.where(mask, regions, -1)
 
 
 def fill_holes(mask: jax.Array) -> jax.Array:
@@ -73,10 +64,7 @@ def fill_holes(mask: jax.Array) -> jax.Array:
     becomes part of what is around it.
     """
     _check(mask)
-    lead = [(0, 0)] * (mask.ndim - 2)
-    ground = jnp.pad(~mask, [*lead, (1, 1), (1, 1)], constant_values=True)
-    # The margin is one component with the first pixel of all: label 0.
-    return connected_components(ground, diagonal=False)[..., 1:-1, 1:-1] != 0
+    return _regions(_with_margin(mask))[..., 1:-1, 1:-1] != 0
 
 
 def largest_box(mask: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -95,9 +83,9 @@ def largest_box(mask: jax.Array) -> tuple[jax.Array, jax.Array]:
         ValueError: `mask` is not bool, or has fewer than two axes.
     """
     _check(mask)
-    filled = fill_holes(mask)
-    find = jnp.vectorize(_largest_box, signature='(h,w)->(4),()')
-    return find(connected_components(filled))
+    mask = _with_margin(mask)
+    find = jnp.vectorize(_largest_box, signature='(h,w),(h,w)->(4),()')
+    return find(mask, _regions(mask))
 
 
 def concentration(maps: jax.Array, *, fraction: float = 0.1) -> jax.Array:
@@ -133,52 +121,71 @@ def weight_share(weights: jax.Array, box: jax.Array, valid: jax.Array) -> jax.Ar
     return jnp.where(valid, share / jnp.where(valid, total, 1), 0)
 
 
-def _by_roots(mask: jax.Array, *, diagonal: bool) -> jax.Array:
+def _with_margin(mask: jax.Array) -> jax.Array:
+    """All ground that reaches the edge is one region around it, of label 0."""
+    return jnp.pad(mask, [(0, 0)] * (mask.ndim - 2) + [(1, 1), (1, 1)])
+
+
+def _regions(mask: jax.Array) -> jax.Array:
+    """The first pixel of each pixel's region, `[..., H, W]` int32: the mask's components
+    with 8 neighbours and the ground's with 4, labelled at once."""
+    roots = jnp.vectorize(_by_roots, signature='(h,w)->(h,w)')
+
+    def runs(mask):  # A picture at a time: libtpu takes minutes for programs of many.
+        flat = mask.reshape(-1, *mask.shape[-2:])
+        one_by_one = functools.partial(jax.lax.map, _by_runs)
+        return parallel.by_rows(one_by_one, flat).reshape(mask.shape)
+
+    return jax.lax.platform_dependent(mask, tpu=runs, default=roots)
+
+
+def _by_roots(mask: jax.Array) -> jax.Array:
     """Every pixel takes the least label around it and hands it to its root (the pixel its
     label names), then labels follow roots; some log2(pixels) rounds do.
     """
-    none = mask.size  # More than any label, so that it never is the least.
-    place = jnp.arange(none, dtype=jnp.int32).reshape(mask.shape)
 
     def again(carry):
         label, _ = carry
-        near = jnp.where(mask, _least_in_windows(label, none, diagonal), none)
-        flat, lower = label.ravel(), near.ravel()
-        flat = jnp.minimum(flat.at[flat].min(lower, mode='drop'), lower)
+        flat, lower = label.ravel(), _least_in_windows(label, mask).ravel()
+        flat = jnp.minimum(flat.at[flat].min(lower), lower)
         for _ in range(2):
-            flat = flat.at[flat].get(mode='fill', fill_value=none)
+            flat = flat[flat]
         new = flat.reshape(mask.shape)
         return new, (new != label).any()
 
-    start = jnp.where(mask, place, none), mask.any()
-    label, _ = jax.lax.while_loop(lambda carry: carry[1], again, start)
-    return jnp.where(mask, label, -1)
+    return jax.lax.while_loop(lambda carry: carry[1], again, _start(mask))[0]
 
 
-def _least_in_windows(label, none, diagonal):
-    """The least of each pixel and its neighbours, `[H, W]`."""
+def _start(mask):
+    """Every pixel a region of its own; both vary over devices as the mask does."""
+    place = jnp.arange(mask.size, dtype=jnp.int32).reshape(mask.shape)
+    return place + 0 * mask, (mask | ~mask).any()
+
+
+def _least_in_windows(label, mask):
+    """The least of each pixel and its neighbours in its region, `[H, W]`."""
+    none = label.size
     least = lambda x, window: jax.lax.reduce_window(
         x, jnp.int32(none), jax.lax.min, window, (1, 1), 'SAME'
     )
-    across = least(label, (1, 3))
-    if diagonal:
-        return least(across, (3, 1))
-    return jnp.minimum(across, least(label, (3, 1)))
+    around = least(least(jnp.where(mask, label, none), (1, 3)), (3, 1))
+    ground = jnp.where(mask, none, label)
+    beside = jnp.minimum(least(ground, (1, 3)), least(ground, (3, 1)))
+    return jnp.where(mask, around, beside)
 
 
-def _by_runs(mask: jax.Array, *, diagonal: bool) -> jax.Array:
-    """The least label spreads along whole rows and columns of a component at a time: as
+def _by_runs(mask: jax.Array) -> jax.Array:
+    """The least label spreads along whole rows and columns of a region at a time: as
     many rounds as the way to its farthest pixel has turns, and one.
 
     A TPU writes single numbers one by one, which roots need; a CPU does not mind.
     """
-    none = mask.shape[-2] * mask.shape[-1]
-    place = jnp.arange(none, dtype=jnp.int32).reshape(mask.shape[-2:])
+    none = mask.size  # More than any label, so that it never is the least.
     runs = [(axis, _runs(mask, axis)) for axis in (-1, -2)]
 
     def again(carry):
         old, _ = carry
-        new = jnp.where(mask, _least_around(old, none), none) if diagonal else old
+        new = jnp.where(mask, _least_around(jnp.where(mask, old, none), none), old)
         for axis, levels in runs:
             for level, joined in enumerate(levels):
                 # Fused, each level would compute those before it three times.
@@ -187,15 +194,13 @@ def _by_runs(mask: jax.Array, *, diagonal: bool) -> jax.Array:
                 )
         return new, (new != old).any()
 
-    place = jnp.broadcast_to(place, mask.shape)
-    start = jnp.where(mask, place, none), mask.any()
-    label, _ = jax.lax.while_loop(lambda carry: carry[1], again, start)
-    return jnp.where(mask, label, -1)
+    return jax.lax.while_loop(lambda carry: carry[1], again, _start(mask))[0]
 
 
 def _runs(mask, axis):
-    """Whether all from the pixel 1, 2, 4, ... before it to each pixel are in the mask."""
-    joined, step, levels = mask & _shifted(mask, axis, 1, False), 1, []
+    """Whether all from the pixel 1, 2, 4, ... before it to each pixel are of one kind."""
+    first = ~_shifted(jnp.ones_like(mask), axis, 1, False)
+    joined, step, levels = (mask == _shifted(mask, axis, 1, False)) & ~first, 1, []
     while step < mask.shape[axis]:
         levels.append(joined)
         joined = joined & _shifted(joined, axis, step, False)
@@ -225,29 +230,39 @@ def _shifted(x, axis, step, fill):
     return jax.lax.pad(x, jnp.asarray(fill, x.dtype), padding)
 
 
-def _areas(labels: jax.Array) -> jax.Array:
+def _areas(mask: jax.Array, regions: jax.Array) -> jax.Array:
     """Area of each component's outer contour at its first pixel, -1 elsewhere.
 
-    Of labels `[H, W]` of a mask without holes, in pixels: a block of h x w of them has
-    (h - 1)(w - 1), a line 0.
+    Of a mask `[H, W]` with a margin, in pixels: a block of h x w of them has
+    (h - 1)(w - 1), a line 0. Holes are filled without being visited: their first pixels
+    come after that of the component around them, so their labels are larger, and those
+    of the ground outside are smaller. What lies in a hole away from the component is
+    found from the edges of the squares that touch it, as the sum of x dy along them.
     """
-    square = lambda op, x: jax.lax.reduce_window(
-        x, jnp.int32(-1 if op is jax.lax.max else 0), op, (2, 2), (1, 1), 'VALID'
-    )
-    corners = square(jax.lax.add, (labels >= 0).astype(jnp.int32))
-    owner = square(jax.lax.max, labels)  # Three of four always are one component.
-    halves = jnp.maximum(corners - 2, 0)
-    total = jnp.zeros(labels.size, jnp.int32).at[owner].add(halves, mode='drop')
-    place = jnp.arange(labels.size).reshape(labels.shape)
-    return jnp.where(labels == place, total.reshape(labels.shape) / 2, -1.0)
+    h, w = mask.shape
+    corners = lambda x: [
+        x[i : h - 1 + i, j : w - 1 + j] for i in (0, 1) for j in (0, 1)
+    ]
+    # A square's pixels of the mask touch, so that they are of one component.
+    owner = functools.reduce(jnp.maximum, corners(jnp.where(mask, regions, -1)))
+    inside = sum((label >= owner).astype(jnp.int32) for label in corners(regions))
+    holes = [label > owner for label in corners(regions)]
+    x = jnp.arange(w - 1)[None]
+    halves = jnp.maximum(inside - 2, 0)
+    halves += 2 * x * (holes[0] & holes[2]) - 2 * (x + 1) * (holes[1] & holes[3])
+    halves = jnp.where(owner >= 0, halves, 0)
+    total = jnp.zeros(mask.size, jnp.int32).at[owner].add(halves)
+    first = mask & (regions == jnp.arange(mask.size).reshape(mask.shape))
+    return jnp.where(first, total.reshape(mask.shape) / 2, -1.0)
 
 
-def _largest_box(labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-    areas = _areas(labels).ravel()
+def _largest_box(mask: jax.Array, regions: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Of a mask with a margin; what stands in a hole is smaller than what is around."""
+    areas = _areas(mask, regions).ravel()
     best = areas.size - 1 - jnp.argmax(areas[::-1])  # The last of equals.
-    here = labels == best
+    here = mask & (regions == best)
     (x0, x1), (y0, y1) = (_extent(here.any(axis=axis)) for axis in (0, 1))
-    box = jnp.stack([x0 - 0.5, y0 - 0.5, x1 + 0.5, y1 + 0.5]).astype(jnp.float32)
+    box = jnp.stack([x0 - 1.5, y0 - 1.5, x1 - 0.5, y1 - 0.5]).astype(jnp.float32)
     valid = here.any()
     return jnp.where(valid, box, 0), valid
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from kpdiscovery.ops import blocks, vectors
 
 _GROUP = 8  # Rows whose minimum is looked at first.
+_PIECES = 16  # XLA for CPUs runs operations side by side where there are more than 8.
 
 
 class _Way(NamedTuple):
@@ -27,6 +28,7 @@ class _Way(NamedTuple):
     others: int  # That they are compared with.
     # `[queries, others]` distances and k -> fewer, the k least among them.
     sift: Callable[[jax.Array, int], jax.Array]
+    top: Callable[..., Any] = jax.lax.top_k  # Or what does the same.
 
 
 class _Rows(NamedTuple):
@@ -118,15 +120,16 @@ def _merge(queries, best, shard, *, recall, block):
         on_tpu = _Way(
             1024, 262144, functools.partial(_most_of_the_least, recall=recall)
         )
-    elsewhere = _Way(512, 16384, _by_groups)
+    in_pieces = functools.partial(_by_groups, top=_top_in_pieces)
+    ways = {
+        'tpu': on_tpu,
+        'cpu': _Way(512, 32768, in_pieces, _top_in_pieces),
+        'default': _Way(512, 16384, _by_groups),
+    }
     if block is not None:
-        on_tpu, elsewhere = (
-            way._replace(queries=block, others=block) for way in (on_tpu, elsewhere)
-        )
-    return jax.lax.platform_dependent(
-        queries, best, shard, tpu=functools.partial(_search, on_tpu),
-        default=functools.partial(_search, elsewhere),
-    )  # fmt: skip
+        ways = {p: w._replace(queries=block, others=block) for p, w in ways.items()}
+    search = {p: functools.partial(_search, way) for p, way in ways.items()}
+    return jax.lax.platform_dependent(queries, best, shard, **search)
 
 
 def _search(way, queries, best, shard):
@@ -135,7 +138,7 @@ def _search(way, queries, best, shard):
 
     def visit_queries(i, best):
         (mine, old), start, fresh = blocks.cut((queries, best), i, size)
-        near = functools.partial(_merge_tile, way.sift, mine, shard, others)
+        near = functools.partial(_merge_tile, way, mine, shard, others)
         new = jax.lax.fori_loop(0, blocks.count(len(shard.x), others), near, old)
         return blocks.put(best, jnp.where(fresh[:, None], new, old), start)
 
@@ -143,15 +146,15 @@ def _search(way, queries, best, shard):
     return jax.lax.fori_loop(0, many, visit_queries, best)
 
 
-def _merge_tile(sift, mine, shard, others, i, best):
+def _merge_tile(way, mine, shard, others, i, best):
     other, _, fresh = blocks.cut(shard, i, others)
     squares = vectors.squared_distances(mine.x, other.x)
     counts = (fresh & (other.number >= 0))[None] & (
         mine.number[:, None] != other.number[None]
     )
     k = best.shape[1]
-    near = sift(jnp.where(counts, squares, jnp.inf), k)
-    return -jax.lax.top_k(-jnp.concatenate([best, near], axis=1), k)[0]
+    near = way.sift(jnp.where(counts, squares, jnp.inf), k)
+    return -way.top(-jnp.concatenate([best, near], axis=1), k)[0]
 
 
 def _most_of_the_least(far, k, *, recall):
@@ -160,13 +163,21 @@ def _most_of_the_least(far, k, *, recall):
     return jax.lax.approx_min_k(far, k, recall_target=recall)[0]
 
 
-def _by_groups(far, k):
+def _by_groups(far, k, top=jax.lax.top_k):
     """All of the k groups with the least minima, and the rows left over."""
     rows, many = far.shape
     groups = many // _GROUP
     if groups <= k:
         return far
     split = far[:, : groups * _GROUP].reshape(rows, _GROUP, groups)
-    least = jax.lax.top_k(-split.min(axis=1), k)[1]
+    least = top(-split.min(axis=1), k)[1]
     near = jnp.take_along_axis(split, least[:, None], axis=2).reshape(rows, -1)
     return jnp.concatenate([near, far[:, groups * _GROUP :]], axis=1)
+
+
+def _top_in_pieces(x, k):
+    """`top_k` of some rows at a time: one runs on one thread."""
+    found = [
+        jax.lax.top_k(rows, k) for rows in jnp.array_split(x, min(_PIECES, len(x)))
+    ]
+    return [jnp.concatenate(parts) for parts in zip(*found, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 
 from pallas_kernels import calls
 from pallas_kernels.pairwise_js import mosaic_tpu, reference
@@ -19,6 +20,7 @@ def pairwise_js(
     """Divergences of all pairs, summed over cells: see `reference.pairwise_js`.
 
     Args:
+        p, q, own_p, own_q: float32 or bfloat16; computed in float32.
         implementation: as `calls.dispatch`.
 
     Raises:
@@ -31,5 +33,5 @@ def pairwise_js(
         raise ValueError(f'wanted [A, P, C], [B, P, C], [A, P], [B, P], got {shapes}')
     return calls.dispatch(
         implementation, reference.pairwise_js, mosaic_tpu.pairwise_js,
-        p, q, own_p, own_q,
+        *(x.astype(jnp.float32) for x in (p, q, own_p, own_q)),
     )  # fmt: skip

@@ -1,35 +1,29 @@
-"""The benchmark of pairwise divergences: its rows, its peer, its peak."""
+"""The benchmark of pairwise divergences times the same search in every form."""
 
-import json
+import importlib.util
 
-import pytest
+import jax
+import numpy as np
 
 from kpdiscovery import bench
-
-TINY = ['pairwise_js', '--cells=3', '--channels=5', '--repeats=1', '--neighbours=4']
-
-
-def rows(capsys, *arguments):
-    assert bench.main([*TINY, '--json', *arguments]) == 0
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+from pallas_kernels.pairwise_js import bench as pairwise_js
 
 
-def test_a_row_a_case_and_the_peer_finds_the_same(capsys):
-    got = rows(capsys, '--pictures=6,11')
-    assert [row['case'] for row in got] == ['n6_p3_c5', 'n11_p3_c5']
-    for row, pairs in zip(got, (15, 55), strict=True):
-        rate = 1e3 * pairs / row['median_ms']
-        assert row['pairs_per_s'] == pytest.approx(rate, rel=0.1)
-        assert row['ratio'] == pytest.approx(
-            row['peer_median_ms'] / row['median_ms'], rel=0.1
-        )
-        assert row['largest_difference'] < 1e-5 and row['peer'] == 'rows'
-        share = row['pairs_per_s'] * 15 / row['peak_per_s']
-        assert row['peak_share'] == pytest.approx(share, abs=1e-4)
+def test_all_forms_find_the_same():
+    case = pairwise_js.case('tiny', (18, 3, 5), compiled=False)
+    assert (case.case, case.count) == ('tiny_n18_p3_c5', 153)
+    found, rows = (jax.jit(form)(*case.arguments) for form in case.ours.values())
+    assert found.shape == (18, 15) and found.min() > 1e-3
+    np.testing.assert_allclose(rows, found, atol=2e-6)
+    if importlib.util.find_spec('torch'):
+        peer = case.peers['torch']()()
+        assert case.compare(found, peer)['largest_difference'] < 2e-6
 
 
-def test_alone_and_as_a_table(capsys):
-    (row,) = rows(capsys, '--pictures=6', '--alone', '--clock=cpu')
-    assert 'peer' not in row and row['clock'] == 'cpu'
-    bench.main([*TINY, '--pictures=6', '--alone'])
-    assert 'pairs/s' in capsys.readouterr().out
+def test_the_large_search_is_only_compiled():
+    few, all_ = (
+        list(pairwise_js.cases(bench._parser().parse(['pairwise_js', *more])[0]))
+        for more in ([], ['--topology=v5e:2x2'])
+    )
+    assert [case.count for case in few] == [2016, 8128]
+    assert all_[-1].arguments[0].shape[0] == 20_000

@@ -7,12 +7,11 @@ from kpdiscovery.types import UserError
 @pytest.mark.parametrize(
     'arguments, message',
     [
-        (['tusk_step', '--only=demmo'], "no case 'demmo'.*demo"),
-        (['tusk_step', '--only=mnist_hard'], '--data=FILE'),
+        (['steps', '--only=tuks'], "no step 'tuks'.*tusk"),
         (['kmeans', '--rows=-1'], '--rows must be at least 1, got -1'),
         (['kmeans', '--clusters=3,0'], '--clusters must be at least 1, got 0'),
         (['neighbours', '--neighbours=0'], '--neighbours must be at least 1'),
-        (['tusk_step', '--config.seed=1'], 'takes no --config'),
+        (['steps', '--config.seed=1'], 'takes no --config'),
         (['kmean'], "invalid choice: 'kmean'"),
         (['kmeans', '--rows=many'], '--rows: invalid'),
         (['kmeans', '--against=sklearn'], 'choose from'),

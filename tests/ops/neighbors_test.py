@@ -33,6 +33,15 @@ def test_groups_hold_the_nearest():
     np.testing.assert_allclose(got, oracle(x, 9), atol=1e-4)
 
 
+def test_cpus_choose_in_pieces():
+    """More than the eight operations that XLA runs one after another."""
+    search = jax.jit(functools.partial(nearest_distances, k=9)).trace(points(403))
+    pieces = lambda platform: (
+        search.lower(lowering_platforms=(platform,)).as_text().count('chlo.top_k')
+    )
+    assert pieces('cpu') > 8 > pieces('cuda')
+
+
 def test_by_hand():
     """0, 1, 3 on a line; equal rows are neighbours at distance 0, a row of itself not."""
     x = jnp.array([[0.0], [1], [3], [3]])

@@ -22,7 +22,12 @@ def base(**sections) -> ml_collections.ConfigDict:
     plain = {
         'seed': 0,
         'mesh': {'data': -1},  # -1: all devices.
-        'run': {'log_every': 50, 'checkpoint_every': 1000, 'keep': 2},
+        'run': {
+            'log_every': 50,
+            'checkpoint_every': 1000,
+            'keep': 2,
+            'compilation_cache': '',  # A folder: programs compiled once are kept there.
+        },
         'evaluation': {'fit': 0, 'test': 500, 'batch_size': 50},
         'data': {'path': '', 'resize': 'stretch', 'landmarks': '', 'options': {}},
     }

@@ -52,6 +52,8 @@ def _train(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     if processes.is_first():
         lines = filter(None, [summary(settings, prepared), start.line])
         print(*lines, sep='\n', flush=True)
+    if cache := settings.run.get('compilation_cache', ''):
+        jax.config.update('jax_compilation_cache_dir', cache)
     outcome = loop.train(
         prepared.method,
         settings.to_dict(),

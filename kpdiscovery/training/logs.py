@@ -44,9 +44,9 @@ class Log:
     def __exit__(self, *unused):
         self.close_bar()
         if self._lines:
-            self._lines.close()
-            with contextlib.suppress(OSError):  # Of a disk that is full: told already.
-                self._board.close()
+            for file in (self._lines, self._board):
+                with contextlib.suppress(OSError):  # Of a full disk: told already.
+                    file.close()
             self.send()
             if self._here != self._workdir:
                 shutil.rmtree(self._here)

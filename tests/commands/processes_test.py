@@ -14,6 +14,10 @@ METHODS = (
     'self_training/critters:scratch,smoke', 'superpoint/shapes:smoke', 'tusk/tetrominoes:smoke',
     'weight_map/critters:smoke',
 )  # fmt: skip
+TIMES = (
+    'compilations', 'compile_seconds', 'images_per_s', 'seconds', 'step_ms_50',
+    'step_ms_90', 'waiting',
+)  # fmt: skip
 # Where rounding decides which matches or cells are the best, or (RMSProp) the direction of
 # the first step: what two processes sum in another order leads elsewhere.
 CHAOTIC_PHASES = {('feature_alignment', 'align')}
@@ -73,7 +77,7 @@ def close(got, want, within=1e-5, name=''):
 
 
 def without_times(line):
-    return {k: v for k, v in line.items() if k not in ('seconds', 'images_per_s')}
+    return {k: v for k, v in line.items() if k not in TIMES}
 
 
 @pytest.mark.slow

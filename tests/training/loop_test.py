@@ -329,6 +329,58 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(whole, copied, caplog):
     np.testing.assert_array_equal(resumed.variables['color'], color)
 
 
+def rewrite_meta(workdir, step, **changes):
+    path = workdir / 'checkpoints' / str(step) / 'meta' / 'metadata'
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize('number, age', [(1, 'an older'), (99, 'a newer')])
+def test_a_workdir_of_another_version_says_so(copied, number, age):
+    """It can be predicted from all the same."""
+    rewrite_meta(copied, 12, format=number)
+    with pytest.raises(
+        UserError, match=f'written by {age} kpdiscovery .*format {number}'
+    ):
+        loop.train(Toy(), config(), Colors(), copied)
+    assert load_variables(copied)[1]['number'] == 1
+
+
+def test_tables_are_written_when_they_change(tmp_path):
+    """Sweeps before steps 0, 2 and 4 of the second phase; a checkpoint after each step."""
+    run = {'checkpoint_every': 1, 'keep': 3}
+    loop.train(Toy(), config(run=run), Colors(), tmp_path)
+    kept = sorted(int(path.name) for path in (tmp_path / 'tables').iterdir())
+    assert kept == [9, 11]  # Of checkpoints 10, 11 and 12; that of step 7 is gone.
+
+
+@pytest.mark.parametrize('damaged', ['checkpoints/12', 'tables'])
+def test_damage_in_a_table_is_damage(whole, copied, damaged, caplog):
+    for path in (copied / damaged).rglob('*'):
+        if path.is_file() and path.stat().st_size and 'meta' not in path.parts:
+            os.truncate(path, path.stat().st_size // 2)
+    got = loop.train(Toy(), config(), Colors(), copied)
+    assert got.finished and 'cannot be read' in caplog.text
+    np.testing.assert_array_equal(got.variables['color'], whole[0].variables['color'])
+
+
+def test_a_disk_that_is_full_is_told_in_one_line(tmp_path):
+    full = tmp_path / 'metrics.jsonl'
+    full.symlink_to('/dev/full')
+    with pytest.raises(UserError, match='cannot be written .No space left on device.'):
+        loop.train(Toy(), config(), Colors(), tmp_path)
+    full.unlink()
+    assert loop.train(Toy(), config(), Colors(), tmp_path).finished
+
+
+def test_a_step_that_does_not_fit_says_what_to_do(tmp_path):
+    class Large(Toy):
+        def _step(self, *args):
+            raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: out of memory')
+
+    with pytest.raises(UserError, match='does not fit .*out of memory.*smaller'):
+        loop.train(Large(), config(), Colors(), tmp_path)
+
+
 def test_no_checkpoint_left(copied):
     for path in (copied / 'checkpoints').rglob('*'):
         if path.is_file():

@@ -1,6 +1,7 @@
 """Sweeps with k-means and runs are the same on one device, on eight, in two processes."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -9,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kpdiscovery.training import sharding
+from kpdiscovery.training import loop, sharding
 from tests.training import worker
+from tests.training.toy import Colors, Toy, config
 
 ROOT = Path(__file__).parents[2]
 QUICK = {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': '--xla_cpu_use_fusion_emitters=false'}
@@ -36,7 +38,7 @@ def two_processes(tmp_path_factory):
         for process in running:
             process.kill()
     assert file.exists(), said
-    return {**np.load(file), 'end': [(p.returncode, text) for p, text in
+    return {**np.load(file), 'workdir': f'{file}.run', 'end': [(p.returncode, text) for p, text in
                                      zip(running, said, strict=True)]}  # fmt: skip
 
 
@@ -69,6 +71,20 @@ def test_two_processes_find_what_one_device_finds(alone, two_processes, name):
 def test_two_processes_stop_together_and_train_as_one(two_processes, tmp_path):
     """One of them ran out of time at once, the other had no limit."""
     check_same(part(two_processes, 'train'), worker.train(str(tmp_path)))
+
+
+@pytest.mark.parametrize('devices, left', [(1, [6]), (4, [6, 9]), (8, [6, 9, 12])])
+def test_other_devices_go_on_where_two_processes_stood(
+    two_processes, tmp_path, devices, left
+):
+    """From what they have saved in the middle of the run, and at its end."""
+    workdir = shutil.copytree(two_processes['workdir'], tmp_path / 'run')
+    for path in (workdir / 'checkpoints').iterdir():
+        if path.name.isdigit() and int(path.name) not in left:
+            shutil.rmtree(path)
+    settings = config(mesh={'data': devices})
+    got = loop.train(Toy(), settings, Colors(), workdir).variables
+    check_same({'color': np.asarray(got['color'])}, part(two_processes, 'train'))
 
 
 def test_what_one_process_cannot_read_ends_both_with_one_line(two_processes):

@@ -7,7 +7,7 @@ import pytest
 
 from kpdiscovery import cli
 
-SMOKE = '--config=weight_map/critters:smoke'
+SMOKE = '--config=feature_alignment/critters:smoke'
 needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec('libtpu') is None, reason='libtpu is not installed'
 )
@@ -24,31 +24,30 @@ def ask(capsys, *argv):
 @pytest.mark.tpu_aot
 @needs_libtpu
 def test_figures_and_a_verdict(capsys):
-    asked = SMOKE, '--topology=v5e:2x2', '--only=classify/step,*/labels'
-    code, out, _ = ask(capsys, *asked)
+    asked = '--topology=v5e:2x2', '--only=dictionary/step,align/labels'
+    code, out, _ = ask(capsys, SMOKE, *asked)
     assert code == 0
-    assert out[0] == (
-        'weight_map/critters:smoke on v5e:2x2: 4 chips, batches of 8, 24 pictures'
-    )
+    start = 'feature_alignment/critters:smoke on v5e:2x2: 4 chips, batches of 8, '
+    assert out[0] == f'{start}24 pictures'
     text = '\n'.join(out)
-    assert 'classify step: fits: ' in text and 'localize labels: fits: ' in text
-    assert 'all-reduce x ' in text and 'models/resnet.py:' in text
+    assert 'dictionary step: fits: ' in text and 'align labels: fits: ' in text
+    assert 'all-reduce x ' in text and 'feature_alignment/method.py:' in text
     assert 'of memory used again' in text and 'DONATION FAILED' not in text
-    assert out[-2].startswith('fits: at most ') and 'in classify step' in out[-2]
+    assert out[-2].startswith('fits: at most ') and 'in dictionary step' in out[-2]
 
 
 @pytest.mark.tpu_aot
 @needs_libtpu
 def test_a_line_of_json_a_program_and_topology(capsys):
-    asked = SMOKE, '--only=localize/reduce', '--json'
+    asked = SMOKE, '--only=dictionary/step', '--json'
     code, out, _ = ask(capsys, *asked, '--topology=v5e:2x2,v5e:2x4')
     rows = [json.loads(line) for line in out]
     assert code == 0 and [row['chips'] for row in rows] == [4, 8]
     for row in rows:
         assert row['fits'] and row['needed'] < row['memory'] == 15.75 * 2**30
-        assert row['reused'] >= row['to_reuse'] > 0 and row['aliases'] > 100
+        assert row['reused'] >= row['to_reuse'] > 0 and row['aliases'] > 10
         assert row['collectives']['all-reduce']['times'] >= 1
-        assert (row['phase'], row['part'], row['rows']) == ('localize', 'reduce', 24)
+        assert (row['phase'], row['part'], row['rows']) == ('dictionary', 'step', 24)
 
 
 @needs_libtpu

@@ -19,7 +19,7 @@ _UNPRICED = (
     'custom-call', 'dynamic-gather', 'gather', 'reduce-window', 'scatter',
     'select-and-scatter', 'sort', 'topk',
 )  # fmt: skip
-_NO_TIME = 'custom_call_target="AllocateBuffer"'
+_NO_TIME = ('AllocateBuffer', 'ConcatBitcast')  # Custom calls.
 _TOO_LARGE = re.compile(r'\(([\d.]+)([KMG])\) exceeds available HBM')
 _UNITS = {'K': 2**10, 'M': 2**20, 'G': 2**30}
 _LINES = 30  # Of ours, those with the most time.
@@ -107,14 +107,15 @@ def _work(compiled, topology) -> Row:
     }  # fmt: skip
 
 
-def _is_unpriced(operation: hlo.Operation) -> bool:
-    dear = operation.opcode in _UNPRICED and _NO_TIME not in operation.text
-    return dear and not operation.cycles
-
-
 def _kind(operation: hlo.Operation) -> str:
+    """Its opcode, of a custom call what is called."""
     found = re.search(r'custom_call_target="([^"]*)"', operation.text)
-    return f'{operation.opcode} {found[1]}' if found else operation.opcode
+    return found[1] if found else operation.opcode
+
+
+def _is_unpriced(operation: hlo.Operation) -> bool:
+    dear = operation.opcode in _UNPRICED and _kind(operation) not in _NO_TIME
+    return dear and not operation.cycles
 
 
 def largest_batch(first: Row, second: Row, sizes: tuple[int, int], chips: int) -> int:

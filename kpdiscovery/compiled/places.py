@@ -22,7 +22,7 @@ def reader(text: str) -> Callable[[str], str]:
     known: dict[int, str] = {0: ''}
 
     def place(number: int) -> str:
-        lines = []
+        lines: list[str] = []
         while number in frames and len(lines) < _DEPTH:
             where, above = frames[number]
             file, line = locations[where]

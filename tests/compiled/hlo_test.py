@@ -72,7 +72,10 @@ def test_a_loop_of_unknown_length_counts_once():
     assert bundles.count(endless) == 1 + 4 * (1 + 1 + 3 + 2) + 1
 
 
-COLLECTIVES = """HloModule jit_f, input_output_alias={ {0}: (3, {}, may-alias), {2}: (5, {1}, must-alias) }, x={}
+ALIASES = '{ {0}: (3, {}, may-alias), {2}: (5, {1}, must-alias) }'
+COLLECTIVES = (
+    f'HloModule jit_f, input_output_alias={ALIASES}, layout={{}}'
+    """
 
 ENTRY %main.5 (x: f32[8]) -> f32[8] {
   %all-reduce.1 = (f32[4]{0:T(128)S(1)}, bf16[2,3]{1,0}) all-reduce(%a, %b), to_apply=%add
@@ -82,6 +85,7 @@ ENTRY %main.5 (x: f32[8]) -> f32[8] {
   ROOT %plain = f32[8]{0} add(%a, %all-reduce.2)
 }
 """
+)
 
 
 def test_collectives_by_kind_and_bytes():

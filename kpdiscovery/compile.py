@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
         data.point_to(settings.data, args.data)
     seen = pictures.look(settings, rows=args.rows)
     for topology in _topologies(args.topology):
-        _report(args, settings, seen, topology)
+        _report(args, settings, seen, topology, overrides)
     return 0
 
 
@@ -59,11 +59,11 @@ def _topologies(given: Sequence[str]) -> list[str]:
     return named
 
 
-def _report(args, settings, seen: pictures.Pictures, topology: str) -> None:
+def _report(args, settings, seen: pictures.Pictures, topology: str, overrides) -> None:
     chips = tpu.chips(topology)
     run = {
         'config': settings.run.config, 'topology': topology, 'chips': chips.size,
-        'batch_size': settings.data.batch_size, 'rows': seen.rows,
+        'batch_size': settings.data.batch_size, 'rows': seen.rows, 'settings': overrides,
     }  # fmt: skip
     if not args.json:
         print(_head(run), *(f'assumed: {line}' for line in seen.assumed), sep='\n')

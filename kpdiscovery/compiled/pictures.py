@@ -53,7 +53,7 @@ def look(settings: Any, *, rows: int = 0) -> Pictures:
         found = _known_rows(settings)
         assumed.append(f'the pictures are not here: {_told(fields)}')
         if not rows:
-            assumed.append(f'{found} rows: else --rows=N')
+            assumed.append(f'{found:,} rows: else --rows=N')
     else:
         class_labels.prepare(source, settings, kind)
         fields, found = _row(source), len(source)

@@ -22,6 +22,8 @@ def lines(row: Row) -> Iterator[str]:
     yield f'  {_work(row)}'
     if row['to_reuse']:
         yield f'  {_donated(row)}'
+    if batch := row.get('largest_batch'):
+        yield f'  batches of up to {batch:,} fit, by a line through two'
     if unpriced := row.get('unpriced'):
         yield f'  without a price: {_first(unpriced)}'
     if collectives := row.get('collectives'):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 
 import pytest
 
@@ -25,7 +26,7 @@ def ask(capsys, *argv):
 @needs_libtpu
 def test_figures_and_a_verdict(capsys):
     asked = '--topology=v5e:2x2', '--only=dictionary/step,align/labels'
-    code, out, _ = ask(capsys, SMOKE, *asked)
+    code, out, _ = ask(capsys, SMOKE, '--largest_batch', *asked)
     assert code == 0
     start = 'feature_alignment/critters:smoke on v5e:2x2: 4 chips, batches of 8, '
     assert out[0] == f'{start}24 pictures'
@@ -33,6 +34,8 @@ def test_figures_and_a_verdict(capsys):
     assert 'dictionary step: fits: ' in text and 'align labels: fits: ' in text
     assert 'all-reduce x ' in text and 'feature_alignment/method.py:' in text
     assert 'of memory used again' in text and 'DONATION FAILED' not in text
+    (batch,) = re.findall(r'batches of up to ([\d,]+) fit', text)
+    assert int(batch.replace(',', '')) % 4 == 0 and len(batch) > 3
     assert out[-2].startswith('fits: at most ') and 'in dictionary step' in out[-2]
 
 

@@ -37,7 +37,7 @@ def test_pictures_that_are_not_here_have_the_papers_number():
         'image': ((256, 256, 3), 'uint8'), 'label': ((), 'int32'),
     }  # fmt: skip
     assert seen.rows == 5_994 and len(seen.assumed) == 2
-    assert 'label int32' in seen.assumed[0] and '5994' in seen.assumed[1]
+    assert 'label int32' in seen.assumed[0] and '5,994' in seen.assumed[1]
 
 
 @pytest.mark.parametrize('given, rows', [({}, 2_000), ({'rows': 77}, 77)])

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import jax
-from jax.sharding import AxisType, Mesh
 
 from kpdiscovery import cli, config, data, methods, starts
 from kpdiscovery.compiled import costs, phases, pictures, printing, tpu
@@ -40,6 +37,8 @@ def main(argv: Sequence[str]) -> int:
     )  # fmt: skip
     parser.add_argument('--json', action='store_true', help='a line a program')
     args, overrides = parser.parse(argv)
+    if args.rows < 0:
+        raise UserError(f'--rows={args.rows} must not be negative')
     # Arrays stay here even if there is a TPU, and times are those of compiling.
     jax.config.update('jax_platforms', 'cpu')
     jax.config.update('jax_enable_compilation_cache', False)
@@ -68,7 +67,8 @@ def _report(args, settings, seen: pictures.Pictures, topology: str, overrides) -
     if not args.json:
         print(_head(run), *(f'assumed: {line}' for line in seen.assumed), sep='\n')
     rows = []
-    for row in _rows(settings, seen, topology, args.only.split(',')):
+    asked = args.only.split(',')
+    for row in _rows(settings, seen, topology, asked, settings.data.batch_size):
         if args.largest_batch and row['part'] == 'step':
             row['largest_batch'] = _largest(settings, seen, topology, row)
         rows.append(row)
@@ -89,13 +89,15 @@ def _head(run) -> str:
     )
 
 
-def _rows(settings, seen, topology, only: Sequence[str]) -> Iterator[costs.Row]:
+def _rows(
+    settings, seen, topology, only: Sequence[str], batch_size: int
+) -> Iterator[costs.Row]:
     """A row for each program that is asked for."""
-    mesh = Mesh(tpu.chips(topology), (sharding.AXIS,), axis_types=(AxisType.Auto,))
+    mesh = sharding.mesh_of(tpu.chips(topology))
     method = methods.build(settings.method)
     found = phases.programs_of(
         loop.phases_of(method, settings.to_dict()), mesh, seen.fields,
-        batch_size=settings.data.batch_size, rows=seen.rows, seed=settings.seed,
+        batch_size=batch_size, rows=seen.rows, seed=settings.seed,
     )  # fmt: skip
     for program in found:
         if _asked(program, only):
@@ -112,17 +114,9 @@ def _largest(settings, seen, topology, row) -> int:
     of twice the size where half does not divide."""
     size, chips = settings.data.batch_size, tpu.chips(topology).size
     other = 2 * size if size % (2 * chips) else size // 2
-    with _with_batch(settings, other) as changed:
-        (second,) = _rows(changed, seen, topology, [f'{row["phase"]}/step'])
+    only = [f'{row["phase"]}/step']
+    (second,) = _rows(settings, seen, topology, only, other)
     return costs.largest_batch(row, second, (size, other), chips)
-
-
-@contextlib.contextmanager
-def _with_batch(settings: Any, size: int) -> Iterator[Any]:
-    before = settings.data.batch_size
-    settings.data.batch_size = size
-    yield settings
-    settings.data.batch_size = before
 
 
 if __name__ == '__main__':

@@ -58,6 +58,7 @@ def test_a_line_of_json_a_program_and_topology(capsys):
     (['--topology=v9x:2x2'], 'known are v5e, v5p, v6e'),
     (['--topology=v5e:3x5'], "no topology 'v5e:3x5'"),
     (['--topology=,'], '--topology=v5e:4x4'),
+    (['--topology=v5e:2x2', '--rows=-1'], 'must not be negative'),
     (['--topology=v5e:4x4'], '--config.data.batch_size=16'),
     (['--topology=v5e:2x2', '--only=train/step'], '--only=train/step is no part'),
     (['--topology=v5e:2x2', '--data=/nowhere'], '/nowhere'),

@@ -93,7 +93,7 @@ def _rows(
     settings, seen, topology, only: Sequence[str], batch_size: int
 ) -> Iterator[costs.Row]:
     """A row for each program that is asked for."""
-    mesh = sharding.mesh_of(tpu.chips(topology))
+    mesh = sharding.mesh_of(list(tpu.chips(topology)))
     method = methods.build(settings.method)
     found = phases.programs_of(
         loop.phases_of(method, settings.to_dict()), mesh, seen.fields,

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 _TABLES = ('FileNames', 'FunctionNames', 'FileLocations', 'StackFrames')
 _OURS = re.compile(r'.*/(?:kpdiscovery|pallas_kernels)/([\w/]+\.py)$')
-_DEPTH = 2  # Lines of ours that are named, the innermost first.
+_DEPTH = 2  # Files of ours of which a line is named, the innermost first.
 
 
 def reader(text: str) -> Callable[[str], str]:
-    """Function from an operation's text to, say, 'models/conv.py:61 < models/unet.py:66'.
+    """Function from an operation's text to, say, 'models/conv.py:47 < models/unet.py:63'.
 
     '' where no line of ours led to it.
 
@@ -22,14 +22,15 @@ def reader(text: str) -> Callable[[str], str]:
     known: dict[int, str] = {0: ''}
 
     def place(number: int) -> str:
-        lines: list[str] = []
+        lines: list[tuple[str, int]] = []
         while number in frames and len(lines) < _DEPTH:
             where, above = frames[number]
             file, line = locations[where]
-            if found := _OURS.match(files[file]):
-                lines.append(f'{found[1]}:{line}')
+            found = _OURS.match(files[file])
+            if found and found[1] not in dict(lines):  # Of each file the innermost.
+                lines.append((found[1], line))
             number = above
-        return ' < '.join(lines)
+        return ' < '.join(f'{file}:{line}' for file, line in lines)
 
     def read(operation: str) -> str:
         found = re.search(r'stack_frame_id=(\d+)', operation)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Every method at its paper's size, compiled for TPUs that are not here: writes
-# launch/COMPILED.md. Two hours on two cores; one process at a time may use libtpu.
+# launch/COMPILED.md. By estimate two hours on two cores.
 #
 #     launch/compiled_table.sh [ROWS.jsonl]
 #
@@ -35,7 +35,7 @@ What the compiler of TPUs says of every method at its paper's size, without any 
 - ms: cycles that the compiler expects at an assumed clock of 1.5 GHz (v5e), loops multiplied out. It
   leaves out what it does not price: gathers, scatters, sorts and windows are counted beside.
 - MB between chips: results of all-reduces, all-gathers, permutes, of one run of the program.
-- compiling: seconds of one processor, tracing left out.
+- compiling: seconds of processors, tracing left out; more on a machine that is busy.
 
 HEAD
     python -m kpdiscovery.compiled.table "$rows"

@@ -27,8 +27,9 @@ compile --topology=v5e:2x2,v5e:4x4 --config=self_training/mafl
     cat <<'HEAD'
 # Compiled for
 
-What the compiler of TPUs says of every method at its paper's size, without any TPU
-(`kpd compile`): nothing here was run. Made by `launch/compiled_table.sh`.
+What the compiler of TPUs says of methods at their papers' sizes, without any TPU
+(`kpd compile`): nothing here was run. Made by `launch/compiled_table.sh`; what has no row was not
+compiled yet.
 
 - GB a chip: the most that a program holds at a time, its code and what training keeps beside
   included; a v5e lets it have 16.9 GB (15.75 GiB), a v5p 102.8, a v6e 33.5.

@@ -6,6 +6,7 @@ gathers, scatters, sorts and kernels it leaves at none.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -17,6 +18,13 @@ _CALLS = re.compile(
     r'(?:to_apply|calls|body|true_computation|false_computation)=%?([\w.\-]+)'
 )
 _BRANCHES = re.compile(r'branch_computations=\{([^}]*)\}')
+_SHAPE = re.compile(r'\b([a-z]+\d*)\[([\d,]*)\]')
+_BYTES = {'pred': 1, 's4': 0.5, 'u4': 0.5, 's8': 1, 'u8': 1, 's16': 2, 'u16': 2,
+          'bf16': 2, 'f16': 2, 's64': 8, 'u64': 8, 'f64': 8}  # fmt: skip
+_COLLECTIVES = (
+    'all-reduce', 'all-gather', 'all-to-all', 'collective-permute', 'reduce-scatter',
+    'collective-broadcast', 'ragged-all-to-all',
+)  # fmt: skip
 _FREE = ('parameter', 'constant', 'tuple', 'get-tuple-element', 'bitcast')
 
 
@@ -34,6 +42,33 @@ def operations(text: str) -> Iterator[Operation]:
     """All operations that a run reaches, those inside fusions left out."""
     computations, entry = _computations(text)
     yield from _visit(computations, entry, 1)
+
+
+def collectives(text: str) -> dict[str, tuple[int, int]]:
+    """Kind -> (how often a run does it, bytes of all that comes out of them)."""
+    found: dict[str, tuple[int, int]] = {}
+    for operation in operations(text):
+        # Of the asynchronous ones the end has the result alone.
+        kind = operation.opcode.removesuffix('-done')
+        if kind in _COLLECTIVES:
+            times, size = found.get(kind, (0, 0))
+            size += operation.times * _result_bytes(operation.text)
+            found[kind] = times + operation.times, size
+    return found
+
+
+def aliases(text: str) -> int:
+    """Outputs whose memory is that of an argument."""
+    head = text.partition('\n')[0]
+    return len(re.findall(r'\(\d+, \{[\d, ]*\}, (?:may|must)-alias\)', head))
+
+
+def _result_bytes(line: str) -> int:
+    """Of an operation's result: what stands between its name and its opcode."""
+    result = re.sub(r'\{[^{}]*\}', '', line.partition(' = ')[2])
+    result = result[: found.start()] if (found := _OPCODE.search(result)) else result
+    return int(sum(math.prod(map(int, filter(None, axes.split(',')))) * _BYTES.get(kind, 4)
+                   for kind, axes in _SHAPE.findall(result)))  # fmt: skip
 
 
 def _computations(text) -> tuple[dict[str, list[str]], str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import collections
 import functools
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -27,6 +28,9 @@ from kpdiscovery.types import UserError
 
 CLOCK_HZ = {'v5e': 1.5e9, 'v5p': 1.75e9, 'v6e': 1.75e9}  # Assumed: none is published.
 BYTES_PER_S = {'v5e': 819e9, 'v5p': 2765e9, 'v6e': 1640e9}  # Of a chip, as published.
+HBM_BYTES = {  # That the compiler lets a program have.
+    'v5e': 15.75 * 2**30, 'v5p': 95.73 * 2**30, 'v6e': 31.24 * 2**30,
+}  # fmt: skip
 _ENVIRONMENT = {
     'TPU_SKIP_MDS_QUERY': '1',
     'TPU_ACCELERATOR_TYPE': 'v5litepod-8',
@@ -52,6 +56,14 @@ def chips(topology: str) -> np.ndarray:
     Raises:
         UserError: libtpu is not installed, or knows no such topology.
     """
+    if importlib.util.find_spec('libtpu') is None:
+        raise UserError(
+            f'compiling for {topology} needs libtpu: pip install libtpu (no TPU needed)'
+        )
+    if topology.partition(':')[0] not in HBM_BYTES:
+        raise UserError(
+            f'no topology {topology!r}: known are {", ".join(HBM_BYTES)}, say v5e:2x4'
+        )
     os.environ.update(_ENVIRONMENT)
     from jax.experimental import topologies
 
@@ -59,8 +71,7 @@ def chips(topology: str) -> np.ndarray:
         found = topologies.get_topology_desc(platform='tpu', topology_name=topology)
     except (RuntimeError, ValueError, NotImplementedError) as error:
         raise UserError(
-            f'no topology {topology!r} (such as v5e:2x4): {str(error).splitlines()[0]}; '
-            'without libtpu: pip install libtpu'
+            f'no topology {topology!r} (such as v5e:2x4): {str(error).splitlines()[0]}'
         ) from error
     return np.array(found.devices)
 

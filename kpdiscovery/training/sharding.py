@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -25,7 +26,12 @@ def make_mesh(count: int = -1) -> Mesh:
         raise UserError(
             f'mesh.data is {count}, but several processes take all {len(devices)} devices'
         )
-    return jax.make_mesh((count,), (AXIS,), (AxisType.Auto,), devices=devices[:count])
+    return mesh_of(devices[:count])
+
+
+def mesh_of(devices: Sequence[Any]) -> Mesh:
+    """Mesh of all of some devices, along their links."""
+    return jax.make_mesh((len(devices),), (AXIS,), (AxisType.Auto,), devices=devices)
 
 
 def replicated(mesh: Any) -> NamedSharding:

@@ -70,3 +70,29 @@ def test_bundles_of_nested_loops():
 def test_a_loop_of_unknown_length_counts_once():
     endless = SCHEDULE.replace('19 /* loop exit test */', '%s8')
     assert bundles.count(endless) == 1 + 4 * (1 + 1 + 3 + 2) + 1
+
+
+ALIASES = '{ {0}: (3, {}, may-alias), {2}: (5, {1}, must-alias) }'
+COLLECTIVES = (
+    f'HloModule jit_f, input_output_alias={ALIASES}, layout={{}}'
+    """
+
+ENTRY %main.5 (x: f32[8]) -> f32[8] {
+  %all-reduce.1 = (f32[4]{0:T(128)S(1)}, bf16[2,3]{1,0}) all-reduce(%a, %b), to_apply=%add
+  %all-reduce.2 = f32[10]{0} all-reduce(%a), to_apply=%add
+  %start = (f32[8]{0}, f32[32]{0}) all-gather-start(%a), dimensions={0}
+  %done = f32[32]{0} all-gather-done(%start)
+  ROOT %plain = f32[8]{0} add(%a, %all-reduce.2)
+}
+"""
+)
+
+
+def test_collectives_by_kind_and_bytes():
+    assert hlo.collectives(COLLECTIVES) == {
+        'all-reduce': (2, 4 * 4 + 2 * 6 + 4 * 10), 'all-gather': (1, 4 * 32),
+    }  # fmt: skip
+
+
+def test_outputs_in_the_memory_of_arguments():
+    assert hlo.aliases(COLLECTIVES) == 2 and hlo.aliases(TEXT) == 0

@@ -194,7 +194,7 @@ class FeatureAlignment(Method):
     def _step(self, update, state: State, batch: Batch, labels, key: jax.Array):
         """One step on the pictures of a batch, each with its pool."""
         index = batch['index']
-        pool = labels['neighbours'][index]
+        pool = parallel.take_rows(labels['neighbours'], index)
         there = pool >= 0
         around = jnp.concatenate([index[:, None], jnp.maximum(pool, 0)], axis=1)
         rows, valid = _seen(labels, around)

@@ -114,7 +114,8 @@ def make_views(method, rules, key, batch, labels) -> LabelledViews:
     Where the batch has temporal pairs, the second view is of the later picture.
     """
     images = image_ops.as_float(batch['image'])
-    rows = {name: labels[name][batch['index']] for name in ('xy', 'label', 'mirror')}
+    table = {name: labels[name] for name in ('xy', 'label', 'mirror')}
+    rows = parallel.take_rows(table, batch['index'])
     first = {**rows, 'image': images, 'picture': batch['index']}
     second = _later_view(batch, first) if 'flow' in batch else first
     both = jax.tree.map(lambda *ab: jnp.stack(ab, axis=1), first, second)

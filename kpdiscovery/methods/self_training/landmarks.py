@@ -63,7 +63,8 @@ def landmark_maps(method, variables, images: jax.Array) -> jax.Array:
 def make_views(method, flip, key, batch, labels):
     """Views `[B, H, W, 3]`, target maps `[B, h, w, K]` and labelled channels `[B, K]`."""
     names = ('xy', 'landmark', 'mirror_landmark', 'score')
-    rows = {name: labels[name][batch['index']] for name in names}
+    table = {name: labels[name] for name in names}
+    rows = parallel.take_rows(table, batch['index'])
     keys = parallel.example_keys(key, batch['index'])
     view = functools.partial(labelled_view, method.landmark_augmentation, flip)
     images, cells, label = jax.vmap(view)(

@@ -39,7 +39,8 @@ def init_landmarks(method, update, key, batch: Batch, before: State | None) -> S
 
 def step_locate(method, update, state: State, batch: Batch, labels: Tree, key):
     """One step of the detector on one view of each picture ([mallis-thesis], section 4.2.2)."""
-    rows = {name: labels[name][batch['index']] for name in ('xy', 'label')}
+    table = {name: labels[name] for name in ('xy', 'label')}
+    rows = parallel.take_rows(table, batch['index'])
     keys = parallel.example_keys(key, batch['index'])
     view = functools.partial(labelled_view, method.augmentation, True)
     # A point is a point in the mirror, too: nothing tells them apart here.

@@ -153,7 +153,8 @@ def reduce(rows, state: State, key: jax.Array) -> SweepResult:
 def _points(batch, labels):
     """Pseudo-labels where there are any, else the source's truth."""
     if 'xy' in labels:
-        xy, score = (labels[name][batch['index']] for name in ('xy', 'score'))
+        table = labels['xy'], labels['score']
+        xy, score = parallel.take_rows(table, batch['index'])
         return xy, score > 0
     if 'keypoints' not in batch:
         raise ValueError(

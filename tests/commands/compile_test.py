@@ -53,6 +53,26 @@ def test_a_line_of_json_a_program_and_topology(capsys):
         assert (row['phase'], row['part'], row['rows']) == ('dictionary', 'step', 24)
 
 
+@pytest.mark.slow
+@pytest.mark.tpu_aot
+@needs_libtpu
+@pytest.mark.parametrize('config, step', [
+    ('feature_alignment/critters:smoke', 'align'),
+    ('self_training/critters:scratch,smoke', 'correspond'),
+    ('self_training/critters:scratch,smoke', 'landmarks'),
+])  # fmt: skip
+def test_no_step_moves_a_table_of_labels(capsys, config, step):
+    """However many pictures there are, chips exchange the same few bytes."""
+    found = []
+    for rows in (8_000, 80_000):
+        asked = f'--config={config}', f'--only={step}*/step', f'--rows={rows}', '--json'
+        code, out, _ = ask(capsys, *asked, '--topology=v5e:2x4')
+        (row,) = map(json.loads, out)
+        assert code == 0
+        found.append({kind: each['bytes'] for kind, each in row['collectives'].items()})
+    assert found[0] == found[1] and found[0]['all-reduce'] > 0  # Of gradients.
+
+
 @needs_libtpu
 @pytest.mark.parametrize('options, mend', [
     (['--topology=v9x:2x2'], 'known are v5e, v5p, v6e'),

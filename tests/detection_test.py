@@ -1,6 +1,7 @@
 """`data.keypoints`: found once for the training split, kept in the workdir."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,7 +10,8 @@ from kpdiscovery import cli, config, data, detection, methods, transfer
 from kpdiscovery.data.files.folder import Folder
 from kpdiscovery.data.joined import Joined, detections
 from kpdiscovery.models import weights, xfeat
-from kpdiscovery.types import UserError
+from kpdiscovery.training import checkpoints
+from kpdiscovery.types import State, UserError
 
 
 def finder(images):
@@ -170,8 +172,11 @@ def test_a_workdir_is_a_detector_and_its_file_the_same_one(corners, tmp_path, rn
 
 
 def test_a_workdir_of_another_method_is_no_detector(tmp_path):
-    argv = ['train', '--config=tusk/tetrominoes:smoke', f'--workdir={tmp_path}']
-    assert cli.main(argv) == 0
+    settings = config.load('tusk/tetrominoes:smoke').to_dict()
+    state = State(jnp.zeros((), jnp.int32), {'net': jnp.zeros(1)}, {})
+    with checkpoints.Checkpoints(tmp_path, settings) as kept:
+        meta = {'number': 0, 'phase': 'train', 'step': 1}
+        kept.save(1, checkpoints.Snapshot(state, {}, {}), meta)
     with pytest.raises(UserError, match='is of method tusk, wanted superpoint'):
         detection.detector(str(tmp_path), 9)
 

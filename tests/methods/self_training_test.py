@@ -246,7 +246,9 @@ def compiled():
     return build
 
 
-@pytest.mark.parametrize('odd', ['empty', 'one_color', 'one_image', 'equal', 'nan'])
+@pytest.mark.parametrize('odd', [
+    'empty', 'one_color', 'one_image', 'equal', pytest.param('nan', marks=pytest.mark.slow),
+])  # fmt: skip
 @pytest.mark.parametrize('chapter', [*OLDER, 'ch6'])
 def test_odd_data_trains_to_an_end(odd, chapter, rng, compiled):
     spots = Spots(length=8)

@@ -9,7 +9,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from kpdiscovery import config, data, methods
 
-pytestmark = pytest.mark.tpu_aot
+pytestmark = [pytest.mark.tpu_aot, pytest.mark.slow]
 
 
 V5E, V6E = 'v5e:2x4', 'v6e:2x4'
@@ -55,9 +55,7 @@ def _count(dims):
     return total
 
 
-@pytest.mark.parametrize('topology', [
-    V5E, pytest.param(V6E, marks=pytest.mark.slow),
-])  # fmt: skip
+@pytest.mark.parametrize('topology', [V5E, V6E])
 def test_step_compiles_and_donates(compiled, topology):
     step, state = compiled(topology)
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pathlib
+import tempfile
 from typing import Any
 
 from kpdiscovery import inference, paths, processes
@@ -35,7 +37,7 @@ def _take(section: Any, file: WeightFile, workdir: paths.Path) -> None:
         section = section[name]
     tree, options = _of_run(file)
     path = workdir / f'{file.field}.safetensors'
-    processes.by_first(lambda: weights.save(path, tree))
+    processes.by_first(lambda: _save(path, tree))
     section.update({**options, last: str(path)})
 
 
@@ -49,3 +51,14 @@ def _of_run(file: WeightFile) -> Any:
         return file.of_run(Run(section.name, section.to_dict(), trained.variables))
     except UserError as error:
         raise UserError(f'{where}: {error}') from None
+
+
+def _save(path: paths.Path, tree: Any) -> None:
+    """Through a folder of this machine where the workdir is in a bucket."""
+    if not paths.is_remote(path):
+        weights.save(path, tree)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        here = pathlib.Path(folder) / path.name
+        weights.save(here, tree)
+        paths.write(path, here.read_bytes())

@@ -94,12 +94,15 @@ def present(name: str) -> bool:
 
 
 def located(weights: str | os.PathLike) -> str | os.PathLike:
-    """The file that a network's name stands for; any other path as it is.
+    """The file that a network's name stands for, or a copy here of one in a bucket; any
+    other path as it is.
 
     Raises:
         UserError: there is none yet, or it is not the one that was published.
     """
     name = str(weights)
+    if '://' in name:
+        return _fetched(name)
     if name not in NETWORKS:
         return weights
     if not present(name):
@@ -107,6 +110,24 @@ def located(weights: str | os.PathLike) -> str | os.PathLike:
     if not sound(name):
         raise UserError(f'{path(name)} is damaged: {how_to_get(name)}')
     return path(name)
+
+
+def _fetched(name: str) -> str | os.PathLike:
+    """A copy in the cache, by name, size and time; the name itself if there is no such."""
+    from etils import epath  # Here: models import without it.
+
+    there = epath.Path(name)
+    if not there.exists():
+        return name
+    told = there.stat()
+    digest = hashlib.sha256(f'{name} {told.length} {told.mtime}'.encode()).hexdigest()
+    copy = folder() / 'buckets' / digest[:16] / there.name
+    if not copy.is_file():
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        part = copy.with_name(f'{copy.name}.{os.getpid()}.part')
+        part.write_bytes(there.read_bytes())
+        part.replace(copy)
+    return copy
 
 
 def sound(name: str) -> bool:

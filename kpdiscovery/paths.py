@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import io
+import json
 import os
+import pathlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -42,11 +47,72 @@ def write(path: epath.Path, content: bytes) -> None:
         raise OSError(error.errno or errno.EIO, error.strerror, str(path)) from None
 
 
+def read_json(path: epath.Path) -> dict[str, Any]:
+    """The object in a JSON file; ValueError where there is none in it."""
+    try:
+        found = json.loads(path.read_text())
+    except RecursionError:  # Thousands of brackets.
+        raise ValueError('nested too deeply') from None
+    if not isinstance(found, dict):
+        raise ValueError(f'a {type(found).__name__}, wanted an object')
+    return found
+
+
 def write_arrays(path: epath.Path, arrays: dict[str, Any]) -> None:
     """An .npz file, whole or not at all."""
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
     write(path, content.getvalue())
+
+
+def cache() -> pathlib.Path:
+    """Where this user keeps what can be had again."""
+    folder = pathlib.Path(os.environ.get('XDG_CACHE_HOME', ''))
+    if not folder.is_absolute():  # The standard: such are to be ignored.
+        folder = pathlib.Path.home() / '.cache'
+    return folder / 'kpdiscovery'
+
+
+def local(where: str | os.PathLike) -> str | os.PathLike:
+    """A path; of a file or folder in a bucket that of a copy here, brought up to date.
+
+    Pictures are read by their rows, in another order each time: better from here.
+    """
+    if not is_remote(where) or not (there := epath.Path(where)).exists():
+        return where
+    name = hashlib.sha256(os.fspath(where).rstrip('/').encode()).hexdigest()[:16]
+    copy = cache() / 'buckets' / name / there.name
+    files = dict(_files(there, pathlib.Path()))
+    for old in [path for path in copy.rglob('*') if path.is_file()]:
+        if old.relative_to(copy) not in files:
+            old.unlink()
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda own: _renew(files[own], copy / own), files))
+    return copy
+
+
+def _files(there, own) -> Iterator[tuple[pathlib.Path, epath.Path]]:
+    if not there.is_dir():
+        yield own, there
+        return
+    for inner in there.iterdir():
+        yield from _files(inner, own / inner.name)
+
+
+def _renew(there, copy):
+    told = there.stat()
+    if copy.is_file() and _told(copy) == (told.length, int(told.mtime)):
+        return
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    part = copy.with_name(f'{copy.name}.{os.getpid()}.part')
+    part.write_bytes(there.read_bytes())
+    os.utime(part, (told.mtime, told.mtime))
+    part.replace(copy)
+
+
+def _told(file):
+    found = file.stat()
+    return found.st_size, int(found.st_mtime)
 
 
 def trouble(error: Exception) -> str | None:

@@ -19,7 +19,7 @@ BELOW = {  # Room -> rooms it may import, itself included.
     'types': {'types'},
     'ops': {'ops', 'types'},
     'losses': {'losses', 'ops', 'types'},
-    'models': {'models', 'ops', 'types'},
+    'models': {'models', 'ops', 'paths', 'types'},
     'methods': {'methods', 'losses', 'models', 'ops', 'types'},
     'paths': {'paths', 'types'},
     'processes': {'processes', 'types'},

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from kpdiscovery import paths
 from kpdiscovery.data.sources import SOURCES
 from kpdiscovery.types import Source, UserError
 
@@ -25,6 +26,7 @@ def build(data: Mapping[str, Any], *, split: str) -> Source:
         )
     if split not in SPLITS:
         raise UserError(f'split must be one of {SPLITS}, got {split!r}')
+    data = {**data, 'path': paths.local(data['path']) if data.get('path') else ''}
     try:
         source = SOURCES[data['source']](split, data)
     except (TypeError, ValueError) as error:  # An option or value it does not have.

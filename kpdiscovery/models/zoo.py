@@ -12,6 +12,7 @@ import os
 import pathlib
 from typing import NamedTuple
 
+from kpdiscovery import paths
 from kpdiscovery.types import UserError
 
 _TORCHVISION = 'https://download.pytorch.org/models/'
@@ -77,10 +78,7 @@ NETWORKS = {
 
 def folder() -> pathlib.Path:
     """Where the files are kept, of this user."""
-    cache = pathlib.Path(os.environ.get('XDG_CACHE_HOME', ''))
-    if not cache.is_absolute():  # The standard: such are to be ignored.
-        cache = pathlib.Path.home() / '.cache'
-    return cache / 'kpdiscovery' / 'weights'
+    return paths.cache() / 'weights'
 
 
 def path(name: str) -> pathlib.Path:
@@ -102,7 +100,7 @@ def located(weights: str | os.PathLike) -> str | os.PathLike:
     """
     name = str(weights)
     if '://' in name:
-        return _fetched(name)
+        return paths.local(name)
     if name not in NETWORKS:
         return weights
     if not present(name):
@@ -110,24 +108,6 @@ def located(weights: str | os.PathLike) -> str | os.PathLike:
     if not sound(name):
         raise UserError(f'{path(name)} is damaged: {how_to_get(name)}')
     return path(name)
-
-
-def _fetched(name: str) -> str | os.PathLike:
-    """A copy in the cache, by name, size and time; the name itself if there is no such."""
-    from etils import epath  # Here: models import without it.
-
-    there = epath.Path(name)
-    if not there.exists():
-        return name
-    told = there.stat()
-    digest = hashlib.sha256(f'{name} {told.length} {told.mtime}'.encode()).hexdigest()
-    copy = folder() / 'buckets' / digest[:16] / there.name
-    if not copy.is_file():
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        part = copy.with_name(f'{copy.name}.{os.getpid()}.part')
-        part.write_bytes(there.read_bytes())
-        part.replace(copy)
-    return copy
 
 
 def sound(name: str) -> bool:

@@ -12,7 +12,7 @@ pytest.importorskip('gcp_storage_emulator')
 
 # All in one process of its own: what finds the server is read from the environment once.
 RUN = textwrap.dedent("""
-    import logging, os, pathlib, sys, time
+    import io, logging, os, pathlib, sys, time
     from gcp_storage_emulator.server import create_server
 
     server = create_server('localhost', 0, in_memory=True, default_bucket='bucket')
@@ -46,16 +46,29 @@ RUN = textwrap.dedent("""
     assert any((where / 'tensorboard').iterdir())
 
     import jax.numpy as jnp
-    from kpdiscovery import transfer
-    from kpdiscovery.models import weights, zoo
+    from kpdiscovery import data, paths, transfer
+    from kpdiscovery.models import weights
+    from PIL import Image
 
-    zoo.folder = lambda: pathlib.Path(sys.argv[1]) / 'cache'
-    tree = {'w': jnp.arange(3.0)}
+    paths.cache = lambda: pathlib.Path(sys.argv[1]) / 'cache'
     for scale in (1.0, 2.0):  # Another file under the same name is another copy.
-        transfer._save(where / 'net.safetensors', {'w': scale * tree['w']})
+        transfer._save(where / 'net.safetensors', {'w': scale * jnp.arange(3.0)})
         got = weights.load(str(where / 'net.safetensors'), None, {'w': jnp.zeros(3)})
-        assert (got['w'] == scale * tree['w']).all(), got
+        assert (got['w'] == scale * jnp.arange(3.0)).all(), got
         time.sleep(1.1)
+
+    pictures, settings = where / 'pictures', {
+        'source': 'folder', 'path': str(where / 'pictures'), 'size': 8,
+        'resize': 'stretch', 'options': {},
+    }
+    for names in (('a/1.png', 'b/2.png'), ('a/1.png', 'c.png')):
+        for name in names:
+            content = io.BytesIO()
+            Image.new('RGB', (8, 8), (len(name), 0, 0)).save(content, 'PNG')
+            paths.write(pictures / name, content.getvalue())
+        source = data.build(settings, split='train')
+        assert source.files == names and source[1]['image'][0, 0, 0] == len(names[1])
+        (pictures / 'b' / '2.png').unlink(missing_ok=True)
     tables = [p.name for p in (where / 'tables').iterdir()]
     print('found', runs.last_meta(where)['step'], len(tables), flush=True)
     os._exit(0)  # The server's threads.

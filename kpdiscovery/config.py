@@ -162,9 +162,9 @@ def _parse(text, old):
         return expand(text)
     try:
         value = ast.literal_eval({'true': 'True', 'false': 'False'}.get(text, text))
-    except (ValueError, SyntaxError):
-        value = expand(text)
-    return float(value) if isinstance(old, float) and type(value) is int else value
+        return float(value) if isinstance(old, float) and type(value) is int else value
+    except (ValueError, SyntaxError, TypeError, ArithmeticError, MemoryError, RecursionError):
+        return expand(text)
 
 
 def expand(value):

@@ -7,7 +7,7 @@ optimiser's keywords where it is built (`loop.phases_of`).
 from __future__ import annotations
 
 import fnmatch
-import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +15,9 @@ from kpdiscovery.data.resize import HOW
 from kpdiscovery.data.sources import SOURCES
 from kpdiscovery.metrics import LANDMARK_SETS
 from kpdiscovery.types import UserError
+
+
+_LARGEST = sys.float_info.max
 
 
 class Check(NamedTuple):
@@ -30,7 +33,7 @@ def _whole(least: int, also: str = '') -> Check:
 
 
 def _number(least: float, *, above: bool = False) -> Check:
-    number = lambda value: type(value) in (int, float) and math.isfinite(value)
+    number = lambda value: type(value) in (int, float) and abs(value) <= _LARGEST
     fits = lambda value: number(value) and (value > least if above else value >= least)
     return Check(f'a number {"above" if above else "from"} {least}', fits)
 

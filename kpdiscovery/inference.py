@@ -15,13 +15,17 @@ import ml_collections
 import numpy as np
 
 from kpdiscovery import config as config_lib
-from kpdiscovery import methods, processes
+from kpdiscovery import methods, paths, processes
 from kpdiscovery.data import feeds, identity
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops import parallel, warps
 from kpdiscovery.training import loop, runs, sharding
 from kpdiscovery.types import Prediction, Source, Split, UserError, Warped
 
+_SETTINGS = (  # Of a config, which those who get it rely on.
+    'seed', 'data.source', 'data.size', 'evaluation.batch_size', 'evaluation.fit',
+    'evaluation.test', 'method.name', 'phases',
+)  # fmt: skip
 _SEEN = ('image', 'features', 'features_valid')  # What is predicted from.
 _TURN, _SCALE, _SHIFT = 20.0, 0.1, 0.05  # Of warped copies: degrees, shares.
 _HEAVY = ('reconstruction', 'descriptors')
@@ -49,12 +53,27 @@ def load(
     Args:
         step: of a checkpoint that was kept (`run.keep`); None: the last.
     """
-    config = ml_collections.ConfigDict(runs.load_config(workdir))
+    config = _config(workdir)
     variables, meta = runs.load_variables(workdir, step)
     config_lib.override(config, overrides)
     if step is None and (state := runs.unfinished(meta)):
         logging.warning('%s %s: not a finished run, kpd train goes on', workdir, state)
     return Trained(methods.build(config.method), variables, config, meta)
+
+
+def _config(workdir):
+    """The config of a run, with all that is asked of every one."""
+    where, whole = f'{paths.folder(workdir) / runs.CONFIG} is damaged', runs.load_config(workdir)
+    for path in _SETTINGS:
+        place: Any = whole
+        for name in path.split('.'):
+            place = place.get(name) if isinstance(place, dict) else None
+        if place is None:
+            raise UserError(f'{where}: there is no {path}')
+    try:
+        return ml_collections.ConfigDict(whole)
+    except (TypeError, ValueError, AttributeError) as error:  # Keys that are none.
+        raise UserError(f'{where}: {error}') from None
 
 
 def untrained(config: ml_collections.ConfigDict, source: Source) -> Trained:

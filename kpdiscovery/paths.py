@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import json
 import os
 from typing import Any
 
@@ -40,6 +41,17 @@ def write(path: epath.Path, content: bytes) -> None:
     except OSError as error:
         _without(part)
         raise OSError(error.errno or errno.EIO, error.strerror, str(path)) from None
+
+
+def read_json(path: epath.Path) -> dict[str, Any]:
+    """The object in a JSON file; ValueError where there is none in it."""
+    try:
+        found = json.loads(path.read_text())
+    except RecursionError:  # Thousands of brackets.
+        raise ValueError('nested too deeply') from None
+    if not isinstance(found, dict):
+        raise ValueError(f'a {type(found).__name__}, wanted an object')
+    return found
 
 
 def write_arrays(path: epath.Path, arrays: dict[str, Any]) -> None:

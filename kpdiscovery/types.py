@@ -48,8 +48,17 @@ class UserError(Exception):
     """A mistake of the user, or of their files: one line naming mistake and mend.
 
     Commands print it and exit with code 2; library code raises it only where the cause
-    is outside the program (files, configs, checkpoints), ValueError elsewhere.
+    is outside the program (files, configs, checkpoints), ValueError elsewhere. It may
+    repeat what a file says: line breaks and what a terminal would obey are shown as
+    escapes, and the middle of what has no end is left out.
     """
+
+    def __init__(self, line: str):
+        if len(line) > 2000:
+            line = f'{line[:1500]} [...] {line[-400:]}'
+        super().__init__(
+            ''.join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+        )
 
 
 @flax.struct.dataclass

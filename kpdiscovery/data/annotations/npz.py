@@ -26,7 +26,6 @@ import dataclasses
 import os
 import posixpath
 import unicodedata
-import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,10 +33,15 @@ import numpy as np
 
 from kpdiscovery.data import resize
 from kpdiscovery.data.annotations.fitting import fit_boxes, fit_keypoints, fit_parts
+from kpdiscovery.data.files import npy
 from kpdiscovery.types import Row, UserError
 
 _WHOLE = ('label', 'box_image', 'part_image', 'part_label')
 _NUMBERS = ('keypoints', 'landmarks', 'visible', 'boxes', 'part_boxes')
+_FAR = 1e9  # Pixels from where no picture reaches: sums of larger ones lose a pixel or all.
+# Places for boxes that a table of all pictures may have for each box that is given: all
+# boxes of a large set in one picture would make it grow without limit.
+_MOST_PLACES, _FREE_PLACES = 100, 1 << 23
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,24 +105,17 @@ def read_annotations(path: Any, found: Sequence[str]) -> Annotations:
         split=_texts(_optional(path, arrays, ('split',), order)),
         groups=_optional(path, arrays, ('identity', 'video'), order),
         videos=_optional(path, arrays, ('video',), order),
-        class_names=tuple(arrays.get('class_names', np.array([])).tolist()),
-        keypoint_names=tuple(arrays.get('keypoint_names', np.array([])).tolist()),
+        class_names=_names(path, arrays, 'class_names'),
+        keypoint_names=_names(path, arrays, 'keypoint_names'),
         masks=_masks(path, arrays, order),
     )
 
 
 def _load(path):
     try:
-        with open(path, 'rb') as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        AttributeError,
-        TypeError,
-        zipfile.BadZipFile,
-    ) as e:
+        with open(path, 'rb') as file:
+            arrays = npy.arrays(file)
+    except npy.BROKEN as e:
         raise UserError(f'{path}: not an .npz of plain arrays ({e})') from e
     if 'files' not in arrays:
         there = ', '.join(sorted(arrays)) or 'nothing'
@@ -167,11 +164,18 @@ def _check_kind(path, name, values):
     number = values.dtype.kind in 'iufb'
     if name in _NUMBERS and not number:
         raise UserError(f'{path}: {name!r} must hold numbers, got {values.dtype}')
-    if name in _WHOLE and not (number and (values == np.round(values)).all()):
+    if name in _NUMBERS and (np.abs(values.astype(np.float64)) > _FAR).any():
+        raise UserError(f'{path}: {name!r} must hold pixels, of at most {_FAR:g}')
+    if name in _WHOLE and not (number and _whole(values).all()):
         raise UserError(
             f'{path}: {name!r} must hold whole numbers from 0, got {values.dtype}; names '
             "of classes belong into 'class_names'"
         )
+
+
+def _whole(values):
+    values = values.astype(np.float64)
+    return (values == np.round(values)) & (np.abs(values) < 2**31)
 
 
 def _optional(path, arrays, names, order):
@@ -182,15 +186,27 @@ def _optional(path, arrays, names, order):
 
 
 def _texts(values):
+    if values is not None and values.dtype.kind == 'S':
+        values = np.char.decode(values, 'utf-8', 'replace')
     return None if values is None else values.astype(str)
+
+
+def _names(path, arrays, name):
+    if name not in arrays:
+        return ()
+    return tuple(_texts(_array(path, arrays, name, (None,))).tolist())
 
 
 def _masks(path, arrays, order):
     names = _optional(path, arrays, ('masks',), order)
     if names is None:
         return None
-    names = (str(name).replace('\\', '/') for name in names)
-    return tuple(posixpath.normpath(name) if name else '' for name in names)
+    names = [str(name).replace('\\', '/') for name in names]
+    names = [posixpath.normpath(name) if name else '' for name in names]
+    outside = [name for name in names if name.startswith(('/', '../')) or name == '..']
+    if outside:
+        raise UserError(f'{path}: masks must be below the folder, got {outside[0]}')
+    return tuple(names)
 
 
 def _points(path, arrays, count):
@@ -250,7 +266,10 @@ def _packed(path, arrays, name, image_name, count):
     for box, row in enumerate(image):
         places[box] = filled[row]
         filled[row] += 1
-    packed = np.full((count, max(1, int(filled.max())), 4), -1, np.float32)
+    most = max(1, int(filled.max()))
+    if count * most > _FREE_PLACES + _MOST_PLACES * len(boxes):
+        raise UserError(f'{path}: {most} of {len(boxes)} {name!r} are of one picture')
+    packed = np.full((count, most, 4), -1, np.float32)
     packed[image, places] = boxes - 0.5
     return packed, image, places
 

@@ -6,11 +6,11 @@ import gzip
 import math
 import pathlib
 import struct
-import zipfile
 import zlib
 
 import numpy as np
 
+from kpdiscovery.data.files import npy
 from kpdiscovery.types import UserError
 
 _NPZ_NAMES = (('{}_images', '{}_labels'), ('x_{}', 'y_{}'))  # The second is Keras'.
@@ -45,7 +45,7 @@ def load_digits(path: str | None, split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _checked(images, labels, *, where):
-    n = len(images)
+    n = images.size // 28**2
     if n == 0 or images.shape != (n, 28, 28) or labels.shape != (n,):
         shapes = f'{images.shape} and {labels.shape}'
         raise UserError(
@@ -63,17 +63,17 @@ def _checked(images, labels, *, where):
 
 def _read_npz(file, split):
     try:
-        with file.open('rb') as raw, np.load(raw, allow_pickle=False) as arrays:
-            for names in _NPZ_NAMES:
-                images, labels = (name.format(split) for name in names)
-                if images in arrays and labels in arrays:
-                    return arrays[images], arrays[labels]
-            found = ', '.join(arrays) or 'nothing'
-    except (ValueError, EOFError, OSError, TypeError, zipfile.BadZipFile) as error:
-        # TypeError: np.load hands a plain array behind this suffix on as it is.
+        with file.open('rb') as raw:
+            arrays = npy.arrays(raw)
+    except npy.BROKEN as error:
         raise UserError(
             f'{file} is not a readable .npz of plain arrays: {error}'
         ) from None
+    for names in _NPZ_NAMES:
+        images, labels = (name.format(split) for name in names)
+        if images in arrays and labels in arrays:
+            return arrays[images], arrays[labels]
+    found = ', '.join(arrays) or 'nothing'
     raise UserError(f'{file} lacks {split}_images and {split}_labels; it has {found}')
 
 
@@ -96,19 +96,28 @@ def _find(folder, name):
 
 
 def _idx_array(file, rank):
-    try:
-        data = file.read_bytes()
-        data = gzip.decompress(data) if data[:2] == b'\x1f\x8b' else data
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f'{file} is damaged, fetch it again: {error}') from None
     header = 4 + 4 * rank
-    if len(data) < header or data[:4] != bytes((0, 0, 8, rank)):
-        raise UserError(f'{file} is not an IDX file of uint8 with {rank} axes')
-    shape = struct.unpack(f'>{rank}I', data[4:header])
-    if len(data) - header != math.prod(shape):
-        sizes = f'{math.prod(shape)} bytes announced, {len(data) - header} there'
+    try:
+        with _unzipped(file) as stream:
+            head = stream.read(header)
+            if len(head) < header or head[:4] != bytes((0, 0, 8, rank)):
+                raise UserError(f'{file} is not an IDX file of uint8 with {rank} axes')
+            shape = struct.unpack(f'>{rank}I', head[4:])
+            npy.check_growth(math.prod(shape), file.stat().st_size)
+            data = stream.read(math.prod(shape) + 1)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise UserError(f'{file} is damaged, fetch it again: {error}') from None
+    if len(data) != math.prod(shape):
+        there = 'more' if len(data) > math.prod(shape) else len(data)
+        sizes = f'{math.prod(shape)} bytes announced, {there} there'
         raise UserError(f'{file} is damaged, fetch it again: {sizes}')
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def _unzipped(file):
+    with file.open('rb') as stream:
+        zipped = stream.read(2) == b'\x1f\x8b'
+    return gzip.open(file) if zipped else file.open('rb')
 
 
 def _read_tfds(split):

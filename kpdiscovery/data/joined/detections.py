@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import zipfile
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from kpdiscovery import paths, processes
+from kpdiscovery.data.files import npy
 from kpdiscovery.data.joined import Joined, closer, names, plain
 from kpdiscovery.ops import suppression
 from kpdiscovery.types import Source, UserError
@@ -196,9 +196,9 @@ def _read(path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise UserError(f'keypoints {path}: there is no such file')
     try:
-        with path.open('rb') as raw, np.load(raw, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+        with path.open('rb') as file:
+            return npy.arrays(file)
+    except npy.BROKEN as error:
         raise UserError(
             f'keypoints {path}: not an .npz file of plain arrays ({error})'
         ) from error

@@ -123,7 +123,8 @@ class Records:
     def read(self, row: int) -> np.ndarray:
         """`[h, w, D]` as it is stored."""
         try:
-            return npy.read(io.BytesIO(self._records[row]))
+            record = self._records[row]
+            return npy.read(io.BytesIO(record), len(record))
         except npy.BROKEN as error:
             _broken(self.path, f'record {row} is not what numpy.save writes', error)
 
@@ -187,7 +188,7 @@ def _check_npz(path, archive) -> npy.Header:
     if 'features' not in names:
         there = ', '.join(names) or 'none'
         raise UserError(f"features {path}: no array 'features', there are: {there}")
-    with archive.open('features.npy') as file:
+    with npy.opened(path, archive, 'features.npy') as file:
         header = npy.header(file)
     _check(path, 'features', header.shape, header.dtype, '[N, h, w, D]')
     return header

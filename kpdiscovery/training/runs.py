@@ -18,7 +18,15 @@ from kpdiscovery.types import UserError
 
 FORMAT = 2  # 1 had the labels in the same file as the state.
 CONFIG = 'config.json'
-UNREADABLE = (ValueError, OSError, KeyError)  # Of a checkpoint that is damaged.
+UNREADABLE = (  # What a checkpoint that is damaged may raise.
+    ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError,
+)  # fmt: skip
+_META = {  # What each checkpoint says of itself, and what old ones do not say yet.
+    'phase': str, 'number': int, 'step': int, 'seconds': float,
+}  # fmt: skip
+_MORE = {
+    'planned': list, 'data': dict, 'config': dict, 'format': int, 'device': str,
+}  # fmt: skip
 
 
 def load_variables(
@@ -114,9 +122,21 @@ def manager(workdir: epath.Path, keep: int | None) -> Any:
 
 
 def meta_of(kept: Any, step: int) -> dict:
-    """What a checkpoint says of itself."""
+    """What a checkpoint says of itself; one of `UNREADABLE` if that is damaged."""
     only = ocp.args.Composite(meta=ocp.args.JsonRestore())
-    return kept.restore(step, args=only)['meta']
+    try:
+        meta = kept.restore(step, args=only)['meta']
+    except RecursionError:
+        raise ValueError('nested too deeply') from None
+    for name, kind in {**_META, **_MORE}.items():
+        if (name in meta or name in _META) and not isinstance(meta.get(name), kind):
+            raise ValueError(f'{name} is {meta.get(name)!r}')
+    planned = meta.get('planned', [])
+    if planned and not (
+        meta['number'] in range(len(planned)) and {*map(type, planned)} == {int}
+    ):
+        raise ValueError(f'planned is {planned!r}')
+    return meta
 
 
 def check_format(meta: dict, workdir: str | os.PathLike) -> None:

@@ -111,7 +111,8 @@ class TfdsSource:
         if 'label' not in self.truth or len(self) > _MOST_LABELS:
             return None
         encoded = self._encoded()
-        return np.array([encoded[int(row)]['label'] for row in self._rows], np.int32)
+        read = lambda row: _example(encoded, int(row))['label']
+        return np.array([read(row) for row in self._rows], np.int32)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -123,7 +124,7 @@ class TfdsSource:
         return other
 
     def __getitem__(self, index: int) -> Row:
-        example = self._examples[int(self._rows[index])]
+        example = _example(self._examples, int(self._rows[index]))
         image, frame = resize_lib.fit_image(
             example['image'], self.size, self._how, method=self._method
         )
@@ -155,7 +156,7 @@ def _builder(name, data_dir):
         return tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
         raise UserError(f'TFDS has no data set {name!r}') from error
-    except (ValueError, AssertionError) as error:  # An unknown version or config.
+    except Exception as error:  # An unknown version, or damaged files: any type at all.
         raise UserError(f'{name}: {_first_line(error)}') from error
 
 
@@ -165,9 +166,17 @@ def _examples(builder, name, split, **options):
         len(examples)  # Opens the files.
     except (KeyError, NotImplementedError) as error:  # No files, or in another format.
         raise UserError(_how_to_prepare(name, builder)) from error
-    except (ValueError, AssertionError, OSError) as error:
+    except Exception as error:  # No such split, or damaged files: any type at all.
         raise UserError(f'{name}, split {split!r}: {_first_line(error)}') from error
     return examples
+
+
+def _example(examples, row):
+    """One of them; UserError if it is damaged."""
+    try:
+        return examples[row]
+    except Exception as error:  # Records, formats, pictures: any type at all.
+        raise UserError(f'record {row} cannot be read: {_first_line(error)}') from error
 
 
 def _how_to_prepare(name, builder):
@@ -181,7 +190,8 @@ def _how_to_prepare(name, builder):
 
 
 def _first_line(error):
-    return str(error).strip('\'" ').split('\n')[0]
+    line = str(error).strip('\'" ').split('\n')[0]
+    return line or type(error).__name__
 
 
 def _truth(name, features, fields, trimap):
@@ -221,7 +231,8 @@ def _encoded(name, data_dir, split):
 
 
 def _kept(encoded, name, split, keep):
-    rows = np.flatnonzero([keep(encoded[i]) for i in range(len(encoded))])
+    kept = [keep(_example(encoded, i)) for i in range(len(encoded))]
+    rows = np.flatnonzero(kept)
     _log.info('%s, split %s: kept %d of %d', name, split, len(rows), len(encoded))
     if not len(rows):
         raise UserError(f'{name}: keep={keep} leaves nothing of split {split!r}')

@@ -1,0 +1,90 @@
+"""Checkpoints of which a file is damaged, gone or another's."""
+
+import json
+import logging
+import shutil
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kpdiscovery.training import runs
+from kpdiscovery.training.checkpoints import Checkpoints, Snapshot
+from kpdiscovery.types import State
+from tests.fuzz import mutations
+from tests.fuzz.checks import cases, survives
+
+CONFIG = {'method': {'name': 'toy'}, 'seed': 0}
+META = {'phase': 'mean', 'number': 0, 'step': 3, 'seconds': 1.0, 'planned': [6]}
+
+
+def snapshot():
+    variables = {'color': jnp.arange(3.0), 'net': {'kernel': jnp.ones((4, 5))}}
+    state = State(jnp.int32(3), variables, {'color': (jnp.zeros(3),)})
+    return Snapshot(state, {'bright': jnp.arange(8)}, {})
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+    """A workdir with two checkpoints."""
+    root = tmp_path_factory.mktemp('whole') / 'run'
+    with Checkpoints(root, CONFIG) as kept:
+        for step in (3, 6):
+            kept.save(step, snapshot(), {**META, 'step': step})
+    return root
+
+
+@pytest.fixture(scope='module')
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp('place')
+
+
+def files(root):
+    return sorted(path.relative_to(root) for path in root.rglob('*') if path.is_file())
+
+
+WAYS = st.one_of(mutations.EDITS, st.sampled_from(['gone', 'empty', 'folder', 'json', 'all']))
+
+
+@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
+@given(number=st.integers(0, 200), way=WAYS, text=mutations.forged_json(META))
+@cases(0.03)
+def test_checkpoints(whole, place, number, way, text):
+    root = place / 'run'
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(whole, root)
+    found = files(root)
+    _spoil(root, root / found[number % len(found)], way, text)
+    tell = sys.excepthook
+    loaded = survives(lambda: runs.load_variables(root), place)
+    if loaded is not None:
+        assert loaded[0]['net']['kernel'].shape == (4, 5)
+    survives(lambda: runs.last_meta(root), place)
+    survives(lambda: _resume(root), place)
+    sys.excepthook = tell
+
+
+def _resume(root):
+    with Checkpoints(root, CONFIG) as kept:
+        return kept.latest(lambda meta: jax.eval_shape(snapshot))
+
+
+def _spoil(root, path, way, text):
+    data = path.read_bytes()
+    if way in ('gone', 'folder', 'all'):
+        path.unlink()
+    if way == 'folder':
+        path.mkdir()
+    elif way == 'all':
+        for one in files(root / 'checkpoints'):
+            (root / 'checkpoints' / one).write_bytes(b'')
+    elif way == 'empty':
+        path.write_bytes(b'')
+    elif way == 'json':
+        path.write_text(text, errors='replace')
+    elif way != 'gone':
+        path.write_bytes(mutations.edited(data, way))

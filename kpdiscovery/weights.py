@@ -23,8 +23,7 @@ from kpdiscovery.data.files import npy
 from kpdiscovery.models import zoo
 from kpdiscovery.types import UserError
 
-
-_MOST, _MOST_IN_WHEEL = 1 << 30, 1 << 27  # Bytes that are read as a whole.
+_MOST, _MOST_IN_WHEEL = 1 << 30, 1 << 26  # Bytes that are read as a whole.
 
 
 def main(argv: Sequence[str]) -> int:

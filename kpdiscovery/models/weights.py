@@ -21,6 +21,7 @@ from flax import traverse_util
 from kpdiscovery.models import torch_files, vgg, zoo
 from kpdiscovery.types import Tree, UserError
 
+_LONGEST, _MOST = 256, 1000  # Letters of a name, and names, for the nearest to be told.
 _FLOATS = ('F16', 'BF16', 'F32', 'F64')  # As safetensors names them.
 
 
@@ -208,7 +209,8 @@ def _safetensors(path: str | os.PathLike, safe: bool) -> Any:
 
 
 def _check_keys(path, keys: Sequence[str], entries: Table) -> None:
-    missing = [(n, e.key) for n, e in entries.items() if e.key not in keys]
+    there = set(keys)
+    missing = [(n, e.key) for n, e in entries.items() if e.key not in there]
     if not missing:
         return
     name, key = missing[0]
@@ -265,5 +267,7 @@ def _log_unused(path, keys: Sequence[str], entries: Table) -> None:
 
 
 def _nearest(name: str, names) -> str:
-    matches = difflib.get_close_matches(name, list(names), n=1, cutoff=0.0)
+    # To compare names takes time by their lengths, and a file may have any.
+    few = [near for near in names if len(near) <= _LONGEST][:_MOST]
+    matches = difflib.get_close_matches(name, few, n=1, cutoff=0.0)
     return repr(matches[0]) if matches else 'nothing'

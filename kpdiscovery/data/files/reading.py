@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import os
 import threading
 import warnings
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
+from kpdiscovery.data.files import npy
 from kpdiscovery.types import UserError
 
 _log = logging.getLogger(__name__)
@@ -98,7 +100,7 @@ def decode(path, kind, convert, megapixels=MEGAPIXELS, least=0):
         with _open(path) as image:
             size, deep = image.size, _is_deep(image)
             _shrink(image, megapixels, least)
-            _limit(image.size, megapixels)
+            _limit(image, megapixels, os.path.getsize(path))
             image.load()
             original = size[::-1] if _upright(image) else size
             return convert(image), original, deep
@@ -158,8 +160,10 @@ def _shrink(image, megapixels, least):
         image.draft(image.mode, (w // factor, h // factor))
 
 
-def _limit(size, megapixels):
-    got = size[0] * size[1] / 1e6
+def _limit(image, megapixels, stored):
+    pixels = math.prod(image.size)
+    npy.check_growth(pixels * len(image.getbands()), stored)
+    got = pixels / 1e6
     if got > megapixels:
         raise ValueError(
             f'it has {got:.4g} megapixels, of at most {megapixels}: '

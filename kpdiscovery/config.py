@@ -163,7 +163,14 @@ def _parse(text, old):
     try:
         value = ast.literal_eval({'true': 'True', 'false': 'False'}.get(text, text))
         return float(value) if isinstance(old, float) and type(value) is int else value
-    except (ValueError, SyntaxError, TypeError, ArithmeticError, MemoryError, RecursionError):
+    except (
+        ValueError,
+        SyntaxError,
+        TypeError,
+        ArithmeticError,
+        MemoryError,
+        RecursionError,
+    ):
         return expand(text)
 
 

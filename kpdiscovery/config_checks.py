@@ -16,7 +16,6 @@ from kpdiscovery.data.sources import SOURCES
 from kpdiscovery.metrics import LANDMARK_SETS
 from kpdiscovery.types import UserError
 
-
 _LARGEST = sys.float_info.max
 
 

@@ -56,9 +56,7 @@ class UserError(Exception):
     def __init__(self, line: str):
         if len(line) > 2000:
             line = f'{line[:1500]} [...] {line[-400:]}'
-        super().__init__(
-            ''.join(c if c.isprintable() else repr(c)[1:-1] for c in line)
-        )
+        super().__init__(''.join(c if c.isprintable() else repr(c)[1:-1] for c in line))
 
 
 @flax.struct.dataclass

@@ -122,6 +122,10 @@ def _lines(workdir):
             line = json.loads(text)
         except (ValueError, RecursionError):  # Cut short when the run was killed.
             continue
-        if isinstance(line, dict) and _is_number(line.get('step')):
-            if isinstance(line.get('phase'), str):
-                yield line
+        if _is_line(line):
+            yield line
+
+
+def _is_line(found):
+    named = isinstance(found, dict) and isinstance(found.get('phase'), str)
+    return named and _is_number(found.get('step'))

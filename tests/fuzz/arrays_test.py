@@ -75,7 +75,9 @@ def test_annotations(place, data, split):
     source = survives(lambda: folder.Folder(place, size=4, split=split), place)
     if source is not None:
         rows = survives(lambda: [source[i] for i in range(len(source))], place)
-        assert all(path.resolve().is_relative_to(place.resolve()) for path in source.paths)
+        assert all(
+            path.resolve().is_relative_to(place.resolve()) for path in source.paths
+        )
         if 'keypoints' in source.truth:
             assert all(np.isfinite(row['keypoints']).all() for row in rows)
         if 'boxes' in source.truth:
@@ -125,4 +127,6 @@ def test_features(place, data):
     survives(lambda: feature_files.width(path), place)
     found = survives(lambda: feature_files.load(path), place)
     if found is not None:
-        survives(lambda: [(found.read(i), found.valid(i)) for i in range(len(found))], place)
+        survives(
+            lambda: [(found.read(i), found.valid(i)) for i in range(len(found))], place
+        )

@@ -1,13 +1,10 @@
 """Checkpoints of which a file is damaged, gone or another's."""
 
-import json
-import logging
 import shutil
 import sys
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,7 +44,9 @@ def files(root):
     return sorted(path.relative_to(root) for path in root.rglob('*') if path.is_file())
 
 
-WAYS = st.one_of(mutations.EDITS, st.sampled_from(['gone', 'empty', 'folder', 'json', 'all']))
+WAYS = st.one_of(
+    mutations.EDITS, st.sampled_from(['gone', 'empty', 'folder', 'json', 'all'])
+)
 
 
 @pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')

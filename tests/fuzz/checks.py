@@ -28,19 +28,20 @@ def cases(share: float):
         database=None,
         deadline=None,
         suppress_health_check=list(hypothesis.HealthCheck),
-        phases=[hypothesis.Phase.generate] + [hypothesis.Phase.shrink] * ('KPD_NOSHRINK' not in os.environ),
+        phases=[hypothesis.Phase.generate]
+        + [hypothesis.Phase.shrink] * ('KPD_NOSHRINK' not in os.environ),
     )
 
 
-def survives(read, folder, *errors):
-    """`read()` gives something, or one of `errors` (a UserError) of one readable line.
+def survives(read, folder):
+    """`read()` gives something, or a UserError of one readable line.
 
     It writes nothing outside `folder` and takes little memory and time.
     """
     with limited(), no_writing(folder):
         try:
             return read()
-        except errors or UserError as error:
+        except UserError as error:
             check_line(str(error))
     return None
 
@@ -109,5 +110,3 @@ sys.addaudithook(_hook)
 def tree(folder) -> set[str]:
     """All there is below a folder."""
     return {str(path) for path in pathlib.Path(folder).rglob('*')}
-
-

@@ -2,13 +2,11 @@
 
 import functools
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kpdiscovery.configs import variants
 
 from kpdiscovery import config
-from kpdiscovery.configs import variants
-from kpdiscovery.types import UserError
 from tests.fuzz import mutations
 from tests.fuzz.checks import cases, survives
 

@@ -13,10 +13,33 @@ from typing import NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-_NUMBERS = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 1 << 40, (1 << 63) - 1)
+_NUMBERS = (
+    0,
+    1,
+    0x7F,
+    0xFF,
+    0x7FFF,
+    0xFFFF,
+    0x7FFFFFFF,
+    0xFFFFFFFF,
+    1 << 40,
+    (1 << 63) - 1,
+)
 NAMES = ('../outside', '/etc/passwd', '..\\outside', 'a/../../b', '', 'x' * 5000,
          'nul\0', 'two\nlines', '\x1b[2J', '\u202e', '²', 'CON', '~')  # fmt: skip
-DTYPES = ('|O', '<U4', '<U99999999', '<f8', '<i8', '|V0', '|S0', '<M8[ns]', '<c16', '>f2', '?')
+DTYPES = (
+    '|O',
+    '<U4',
+    '<U99999999',
+    '<f8',
+    '<i8',
+    '|V0',
+    '|S0',
+    '<M8[ns]',
+    '<c16',
+    '>f2',
+    '?',
+)
 SHAPES = ('(1000000000000,)', '(4294967296, 4294967296)', '(-1, 3)', '()', '(0,)',
           '(99999999999999999999,)', '(1,' * 40, '(True,)', '(2.5,)', '[3]')  # fmt: skip
 
@@ -126,8 +149,8 @@ def forged_npz(arrays) -> st.SearchStrategy[bytes]:
     """An archive with one member damaged, of another type, renamed or left out."""
     names = st.sampled_from(list(arrays))
     swap = lambda name, new, kind: npz({**arrays, name: new}, kind)
-    member = lambda change: lambda name, how, kind: swap(
-        name, change(npy(arrays[name]), how), kind
+    member = lambda change: (
+        lambda name, how, kind: swap(name, change(npy(arrays[name]), how), kind)
     )
     others = lambda name: {n: v for n, v in arrays.items() if n != name}
     return st.one_of(
@@ -135,7 +158,9 @@ def forged_npz(arrays) -> st.SearchStrategy[bytes]:
         st.builds(swap, names, hostile_arrays(), _PACKING),
         st.builds(swap, names, hostile_arrays(), _PACKING),
         st.builds(member(edited), names, EDITS, _PACKING),
-        st.builds(member(lambda data, how: reheaded(data, *how)), names, _HEADS, _PACKING),
+        st.builds(
+            member(lambda data, how: reheaded(data, *how)), names, _HEADS, _PACKING
+        ),
         st.builds(swap, names, st.binary(max_size=9), _PACKING),
         st.builds(
             lambda name, new: npz({**others(name), new: arrays[name]}),
@@ -154,7 +179,13 @@ def hostile_arrays() -> st.SearchStrategy[np.ndarray]:
 
 def _values():
     floats = [np.nan, np.inf, -np.inf, 1e300, -1e300, 0.5, -1.0, 3.0]
-    whole = [np.int64(2**63 - 1), np.int64(-(2**63)), np.uint64(2**64 - 1), np.int8(-1), 7]
+    whole = [
+        np.int64(2**63 - 1),
+        np.int64(-(2**63)),
+        np.uint64(2**64 - 1),
+        np.int8(-1),
+        7,
+    ]
     return [
         *map(np.float64, floats), *map(np.float32, floats[:3]), *whole,
         np.float16(2), np.bool_(True), np.complex128(1j), np.datetime64('NaT'),
@@ -180,7 +211,9 @@ def forged_json(value) -> st.SearchStrategy[str]:
             st.sampled_from(spots),
             st.sampled_from([*VALUES, ...]),
         ),
-        damaged([json.dumps(value).encode()]).map(lambda d: d.decode('utf-8', 'replace')),
+        damaged([json.dumps(value).encode()]).map(
+            lambda d: d.decode('utf-8', 'replace')
+        ),
     )
 
 

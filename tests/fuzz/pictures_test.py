@@ -89,4 +89,7 @@ def test_a_folder(tmp_path_factory, data):
         (place / f'{number}.png').write_bytes(content)
     found = survives(lambda: folder.Folder(place, size=8, resize='pad'), place)
     if found is not None:
-        assert all(row['image'].shape == (8, 8, 3) for row in map(found.__getitem__, range(len(found))))
+        assert all(
+            row['image'].shape == (8, 8, 3)
+            for row in map(found.__getitem__, range(len(found)))
+        )

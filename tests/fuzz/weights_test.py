@@ -48,7 +48,9 @@ FILES = st.one_of(
     mutations.damaged([SAFE]),
     mutations.forged_json(HEAD).map(_with_head),
     mutations.damaged(TORCH),
-    st.builds(lambda edits: archive(mutations.edited(PICKLE, edits), BEHIND), mutations.EDITS),
+    st.builds(
+        lambda edits: archive(mutations.edited(PICKLE, edits), BEHIND), mutations.EDITS
+    ),
 )
 
 

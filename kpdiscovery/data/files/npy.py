@@ -56,7 +56,9 @@ def header(file: IO[bytes]) -> Header:
 def read(file: IO[bytes], size: int) -> np.ndarray:
     """The array that a file of `size` bytes is, never a pickle; one of `BROKEN` if none."""
     shape, _, dtype = header(file)
-    wanted = math.prod(shape) * max(dtype.itemsize, 1)  # '<U0' has elements of no bytes.
+    wanted = math.prod(shape) * max(
+        dtype.itemsize, 1
+    )  # '<U0' has elements of no bytes.
     if not dtype.hasobject and wanted != size - file.tell():
         raise ValueError(f'{size - file.tell()} bytes of values, announced {wanted}')
     file.seek(0)

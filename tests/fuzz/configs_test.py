@@ -14,8 +14,12 @@ NAMES = ('tusk/tetrominoes:smoke', 'lmpnet/folder', 'self_training/critters:cpu'
 
 
 @functools.cache
+def whole():
+    return config.load(NAMES[0])
+
+
 def keys():
-    paths = variants.leaves(config.load(NAMES[0]))
+    paths = variants.leaves(whole())
     return [*map('.'.join, paths), 'data.options.x', 'data', 'method', 'phases']
 
 
@@ -36,7 +40,7 @@ def test_settings(tmp_path_factory, key, word, other):
     settings = [f'{key}={word}', other]
     place = tmp_path_factory.getbasetemp()
     for given_settings in (settings[:1], settings[1:]):
-        made = config.load(NAMES[0])
+        made = whole().copy_and_resolve_references()
         survives(lambda: config.override(made, given_settings), place)  # noqa: B023
 
 

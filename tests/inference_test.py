@@ -1,6 +1,7 @@
 """Predictions of warped copies."""
 
 import dataclasses
+import json
 from typing import ClassVar
 
 import jax.numpy as jnp
@@ -8,10 +9,11 @@ import ml_collections
 import numpy as np
 import pytest
 
-from kpdiscovery import inference, metrics
+from kpdiscovery import config, inference, metrics
 from kpdiscovery.data import identity
 from kpdiscovery.ops import coordinates
-from kpdiscovery.types import Keypoints, Prediction
+from kpdiscovery.training import runs
+from kpdiscovery.types import Keypoints, Prediction, UserError
 
 CONFIG = ml_collections.ConfigDict({'data': {}})
 
@@ -78,3 +80,21 @@ def test_other_pictures_than_those_of_the_training_are_told(caplog):
     before['content'] = 'other'
     inference.tell_other_pictures(trained, Spots())
     assert 'not those of the training (other content)' in caplog.text
+
+
+@pytest.mark.parametrize(
+    ('path', 'value', 'said'),
+    [
+        ('seed', None, 'there is no seed'),
+        ('data', [], 'there is no data.source'),
+        ('method', {}, 'there is no method.name'),
+        ('a.b', 1, 'config.json is damaged'),
+        ('method', {'name': 'tusk', 'views': []}, 'method.views must be a section'),
+    ],
+)
+def test_a_damaged_config_is_told(tmp_path, monkeypatch, path, value, said):
+    monkeypatch.setattr(runs, 'load_variables', lambda *_: ({}, {}))
+    whole = json.loads(config.load('tusk/tetrominoes:smoke').to_json())
+    (tmp_path / 'config.json').write_text(json.dumps({**whole, path: value}))
+    with pytest.raises(UserError, match=said):
+        inference.load(tmp_path)

@@ -35,8 +35,10 @@ def build(config: Any) -> Method:
     options, kind = dict(config.items()), named(config.get('name'))
     del options['name']
     for field, section in kind.sections.items():
-        if options.get(field) is not None:
-            options[field] = _fill(section, field, dict(options[field].items()))
+        if (given := options.get(field)) is not None:
+            if not hasattr(given, 'items'):
+                raise UserError(f'method.{field} must be a section, got {given!r}')
+            options[field] = _fill(section, field, dict(given.items()))
     return _fill(kind, 'method', options)
 
 

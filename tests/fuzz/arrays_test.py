@@ -68,7 +68,7 @@ def place(tmp_path_factory):
     data=mutations.forged_npz(ANNOTATIONS),
     split=st.sampled_from(['all', 'train', 'test', 'validation']),
 )
-@cases(0.12)
+@cases(0.10)
 def test_annotations(place, data, split):
     path = place / 'annotations.npz'
     path.write_bytes(data)
@@ -85,7 +85,7 @@ def test_annotations(place, data, split):
 
 
 @given(data=mutations.forged_npz(DIGITS))
-@cases(0.06)
+@cases(0.05)
 def test_digits(place, data):
     path = place / 'mnist.npz'
     path.write_bytes(data)
@@ -101,7 +101,7 @@ IDX = [_idx(DIGITS['train_images']), gzip.compress(_idx(DIGITS['train_images']))
 
 
 @given(data=mutations.damaged(IDX))
-@cases(0.04)
+@cases(0.03)
 def test_idx_files(place, data):
     (place / 'train-images-idx3-ubyte').write_bytes(data)
     (place / 'train-labels-idx1-ubyte').write_bytes(_idx(np.arange(3, dtype=np.uint8)))
@@ -109,7 +109,7 @@ def test_idx_files(place, data):
 
 
 @given(data=mutations.forged_npz(POINTS))
-@cases(0.08)
+@cases(0.07)
 def test_points_found_beforehand(place, data):
     path = place / 'points.npz'
     path.write_bytes(data)
@@ -120,7 +120,7 @@ def test_points_found_beforehand(place, data):
 
 
 @given(data=mutations.forged_npz(FEATURES))
-@cases(0.08)
+@cases(0.06)
 def test_features(place, data):
     path = place / 'train.npz'
     path.write_bytes(data)

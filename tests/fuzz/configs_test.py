@@ -35,7 +35,7 @@ WORDS = st.one_of(
 
 
 @given(key=st.sampled_from(keys()), word=WORDS, other=WORDS)
-@cases(0.06)
+@cases(0.05)
 def test_settings(tmp_path_factory, key, word, other):
     settings = [f'{key}={word}', other]
     place = tmp_path_factory.getbasetemp()
@@ -45,7 +45,7 @@ def test_settings(tmp_path_factory, key, word, other):
 
 
 @given(name=st.sampled_from(NAMES), part=WORDS, place=st.integers(0, 30))
-@cases(0.03)
+@cases(0.02)
 def test_names(tmp_path_factory, name, part, place):
     for text in (part, name[:place] + part, name + part):
         survives(lambda: config.load(text), tmp_path_factory.getbasetemp())  # noqa: B023

@@ -62,7 +62,7 @@ def place(tmp_path_factory):
     end=st.sampled_from(reading.suffixes()),
     contrast=st.sampled_from(reading.CONTRASTS),
 )
-@cases(0.17)
+@cases(0.16)
 def test_a_picture(place, data, end, contrast):
     path = place / f'p{end}'
     path.write_bytes(data)
@@ -72,7 +72,7 @@ def test_a_picture(place, data, end, contrast):
 
 
 @given(data=mutations.damaged(samples()))
-@cases(0.06)
+@cases(0.05)
 def test_a_mask(place, data):
     path = place / 'mask'
     path.write_bytes(data)

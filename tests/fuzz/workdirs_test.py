@@ -49,7 +49,7 @@ def test_config(place, text):
 
 
 @given(text=mutations.forged_json(METRICS))
-@cases(0.04)
+@cases(0.03)
 def test_figures(place, text):
     (place / 'metrics.json').write_text(text, errors='replace')
     found = survives(lambda: logs.read_metrics(place), place)
@@ -58,7 +58,7 @@ def test_figures(place, text):
 
 
 @given(texts=st.lists(mutations.forged_json(LINE), min_size=1, max_size=3))
-@cases(0.04)
+@cases(0.03)
 def test_logged_lines(place, texts):
     lines = [json.dumps(LINE), *texts, json.dumps({**LINE, 'step': 20})]
     (place / 'metrics.jsonl').write_text('\n'.join(lines), errors='replace')

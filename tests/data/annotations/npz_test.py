@@ -1,3 +1,5 @@
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -179,6 +181,15 @@ def test_names_compare_after_normalisation(tmp_path):
         ),
         ({'keypoints': [[['x', 'y']]] * 2}, "'keypoints' must hold numbers"),
         ({'label': np.array([{}, {}])}, 'not an .npz of plain arrays'),
+        ({'label': [0, 2**40]}, "'label' must hold whole numbers"),
+        ({'label': [0, np.inf]}, "'label' must hold whole numbers"),
+        ({'keypoints': np.full((2, 1, 2), 1e300)}, "'keypoints' must hold pixels"),
+        ({'boxes': [[0, 0, np.inf, 1]] * 2}, "'boxes' must hold pixels"),
+        ({'class_names': np.array(3)}, r"'class_names' must be .any"),
+        ({'masks': ['../a.png', '']}, 'masks must be below the folder'),
+        ({'masks': ['', 'x/../../a.png']}, 'masks must be below the folder'),
+        ({'masks': ['', '/etc/a.png']}, 'masks must be below the folder'),
+        ({'masks': ['', '..\\a.png']}, 'masks must be below the folder'),
     ],
 )
 def test_wrong_files_are_user_errors(tmp_path, arrays, message):
@@ -202,6 +213,25 @@ def test_what_is_no_archive_is_a_user_error(tmp_path):
     np.savez(path, names=FOUND)
     with pytest.raises(UserError, match=r"needs an array 'files'.*has names"):
         npz.read_annotations(path, FOUND)
+
+
+def test_members_that_are_no_arrays(tmp_path):
+    path = write(tmp_path, files=FOUND)
+    with zipfile.ZipFile(path, 'a') as archive:
+        archive.writestr('README', 'not read')
+    assert npz.read_annotations(path, FOUND).files == tuple(FOUND)
+    with zipfile.ZipFile(path, 'a') as archive:
+        archive.writestr('label.npy', 'no array')
+    with pytest.raises(UserError, match='not an .npz of plain arrays'):
+        npz.read_annotations(path, FOUND)
+
+
+def test_names_may_be_bytes(tmp_path):
+    notes = read(
+        tmp_path, split=[b'train', 'ö'.encode()], class_names=[b'\xff', b'owl']
+    )
+    assert notes.split.tolist() == ['train', 'ö']
+    assert notes.class_names == ('\ufffd', 'owl')
 
 
 def test_whole_numbers_may_be_floats_and_splits_numbers(tmp_path):

@@ -34,7 +34,8 @@ _MAX_PICKLE = 1 << 24  # Bytes; a network needs about 150 a tensor.
 _MAX_NAME = 256
 _WRAPPERS = ('state_dict', 'model', 'model_state_dict')
 _DAMAGED = (ValueError, LookupError, TypeError, OverflowError, EOFError, OSError,
-            NotImplementedError, struct.error, zipfile.BadZipFile)  # fmt: skip
+            NotImplementedError, struct.error, zipfile.BadZipFile,
+            Warning)  # fmt: skip  # Where they are errors: of escapes in names.
 _Parsed = tuple[Any, dict[str, int]]  # The object, and where storages begin.
 
 

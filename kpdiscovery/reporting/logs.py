@@ -46,7 +46,7 @@ def read_metrics(workdir: str | os.PathLike) -> dict[str, Any] | None:
         return _checked(paths.read_json(path))
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise UserError(
             f'{path} cannot be read ({error}): run kpd evaluate again'
         ) from None

@@ -111,7 +111,7 @@ def load_config(workdir: str | os.PathLike) -> dict:
         return paths.read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f'{workdir} is not a workdir: it has no {CONFIG}') from None
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise UserError(f'{path} is not readable: {error}') from None
 
 

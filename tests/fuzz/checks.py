@@ -28,8 +28,7 @@ def cases(share: float):
         database=None,
         deadline=None,
         suppress_health_check=list(hypothesis.HealthCheck),
-        phases=[hypothesis.Phase.generate]
-        + [hypothesis.Phase.shrink] * ('KPD_NOSHRINK' not in os.environ),
+        phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
     )
 
 

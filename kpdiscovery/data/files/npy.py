@@ -11,6 +11,7 @@ import math
 import os
 import pathlib
 import struct
+import sys
 import tokenize
 import zipfile
 import zlib
@@ -26,6 +27,9 @@ BROKEN = (  # What reading damaged or foreign bytes as arrays may raise.
 # Bytes that a compressed file of n bytes may become: what is more is a bomb, which deflate
 # lets grow to a thousand times its size.
 _FREE, _GROWTH = 1 << 27, 100
+
+
+_CODE = np.dtype(np.uint32)  # Of a letter.
 
 
 class Header(NamedTuple):
@@ -62,7 +66,14 @@ def read(file: IO[bytes], size: int) -> np.ndarray:
     if not dtype.hasobject and wanted != size - file.tell():
         raise ValueError(f'{size - file.tell()} bytes of values, announced {wanted}')
     file.seek(0)
-    return np.lib.format.read_array(file, allow_pickle=False)
+    found = np.lib.format.read_array(file, allow_pickle=False)
+    if dtype.kind == 'U':
+        codes = np.frombuffer(found.tobytes(), _CODE.newbyteorder(dtype.byteorder))
+        if (
+            codes.max(initial=0) > sys.maxunicode
+        ):  # Python makes strings of them all the same.
+            raise ValueError('text with letters that are none')
+    return found
 
 
 def arrays(file: IO[bytes]) -> dict[str, np.ndarray]:
@@ -105,7 +116,7 @@ def member(path: pathlib.Path, archive: zipfile.ZipFile, name: str) -> np.ndarra
         shape, fortran, dtype = header(file)
         at = file.tell()
     size = math.prod(shape) * dtype.itemsize
-    if info.compress_type != zipfile.ZIP_STORED or dtype.hasobject or not size:
+    if info.compress_type != zipfile.ZIP_STORED or dtype.kind in 'OUV' or not size:
         return _member(archive, info)
     if info.file_size != at + size:
         raise ValueError(f'{name} has {info.file_size} bytes, wanted {at + size}')

@@ -226,6 +226,16 @@ def test_members_that_are_no_arrays(tmp_path):
         npz.read_annotations(path, FOUND)
 
 
+def test_letters_that_are_none(tmp_path):
+    path = write(tmp_path, files=FOUND)
+    with zipfile.ZipFile(path) as archive:
+        data = archive.read('files.npy').replace(b'0\0\0\0', b'0\0\0\2')
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr('files.npy', data)
+    with pytest.raises(UserError, match='not an .npz of plain arrays'):
+        npz.read_annotations(path, FOUND)
+
+
 def test_names_may_be_bytes(tmp_path):
     notes = read(
         tmp_path, split=[b'train', 'ö'.encode()], class_names=[b'\xff', b'owl']

@@ -269,7 +269,8 @@ def _on_disk(root, name):
     """A name below `root` as the disk spells it, '' if there is no such file."""
     # A Mac spells accents with two code points, others with one.
     forms = (name, *(unicodedata.normalize(form, name) for form in ('NFC', 'NFD')))
-    return next((form for form in forms if form and (root / form).is_file()), '')
+    there = lambda form: os.path.isfile(root / form)  # Of a name that is too long too.
+    return next((form for form in forms if form and there(form)), '')
 
 
 def _check_size(name, mask, file, frame):

@@ -106,6 +106,7 @@ def test_a_mask_that_cannot_be_read_is_not_skipped(folder):
     ('masks', 'message'),
     [
         (['', 'masks/no.png', 'x.png'], '2 of 3 masks are not.*masks/no.png, x.png'),
+        (['', 'x' * 5000, '\0x'], '2 of 3 masks are not in the folder'),
         (['masks/bird/1.png'], r"'masks' must be \[3\], got \[1\]"),
         (np.zeros((3, 60, 100)), r"'masks' must be \[3\], got \[3, 60, 100\]"),
     ],

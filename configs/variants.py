@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import ml_collections
+from kpdiscovery.configs.pods import PODS
 
 SIZES = ('cpu', 'demo', 'smoke')
+LAST = (*SIZES, *PODS)  # What they cut down or multiply the others have chosen.
 
 
 def base(**sections) -> ml_collections.ConfigDict:
@@ -56,32 +58,44 @@ def apply(config, arg: str, variants: Mapping[str, Callable]):
 
     Sizes come last, since they cut down what the others have chosen: batch, steps and
     networks are theirs. What another variant has switched off (0, False, None, '') stays
-    off, so that an ablation is one at every size.
+    off, so that an ablation is one at every size. Every config has the pods too, which
+    come last as well, and are those of the paper's size: not of a smaller one.
 
     Args:
         config: of which the functions change what they are about.
         variants: {name: function}; a config module's `VARIANTS`.
 
     Raises:
-        ValueError: an unknown variant, or one after a size.
+        ValueError: an unknown variant, one after a size or a pod, or a pod with either.
     """
     names = [name for name in arg.split(',') if name]
-    for before, after in itertools.pairwise(names):
-        if before in SIZES and after not in SIZES:
+    known = {**PODS, **variants}
+    for name in names:
+        if name not in known:
             raise ValueError(
-                f'{before!r} comes after {after!r}: write :{after},{before}'
+                f'no variant {name!r}; there are: {", ".join(sorted(known))}'
             )
+    _check_order(names)
     plain = leaves(config)
     for name in names:
-        if name not in variants:
-            raise ValueError(
-                f'no variant {name!r}; there are: {", ".join(sorted(variants))}'
-            )
         before = leaves(config)
-        variants[name](config)
+        known[name](config)
         if name in SIZES:
             _keep_off(config, before, plain)
     return config
+
+
+def _check_order(names) -> None:
+    last = [name for name in names if name in LAST]
+    if len(last) > 1 and set(last) & set(PODS):
+        raise ValueError(
+            f'{last[0]!r} and {last[1]!r} exclude each other: pods are for full size'
+        )
+    for before, after in itertools.pairwise(names):
+        if before in LAST and after not in LAST:
+            raise ValueError(
+                f'{before!r} comes after {after!r}: write :{after},{before}'
+            )
 
 
 def leaves(config) -> dict[tuple[str, ...], Any]:

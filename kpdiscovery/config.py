@@ -16,6 +16,8 @@ from types import ModuleType
 import ml_collections
 
 from kpdiscovery import config_checks, methods
+from kpdiscovery.configs.pods import PODS
+from kpdiscovery.methods import optimizers
 from kpdiscovery.types import UserError
 
 
@@ -78,12 +80,13 @@ def names() -> tuple[str, ...]:
 
 
 def variants(name: str) -> dict[str, Callable]:
-    """What may follow the colon of a config, {name: function}: its module's `VARIANTS`.
+    """What may follow the colon of a config, {name: function}: its module's `VARIANTS`
+    and the pods.
 
     Raises:
         UserError: no such config.
     """
-    return dict(getattr(_module(name), 'VARIANTS', {}))
+    return {**PODS, **getattr(_module(name), 'VARIANTS', {})}
 
 
 def _module(name: str) -> ModuleType:
@@ -140,10 +143,8 @@ def _override(config, setting: str) -> None:
     for depth, key in enumerate([*parents, last]):
         if path.startswith('data.options.') and depth == 2:
             break  # What a source takes is the source's to say.
-        if not isinstance(section, ml_collections.ConfigDict) or key not in section:
-            known = (
-                list(section) if isinstance(section, ml_collections.ConfigDict) else []
-            )
+        known = _known(section)
+        if key not in known:
             prefix = ''.join(f'{parent}.' for parent in parents[:depth])
             raise UserError(f'unknown config key {path}{nearest(key, known, prefix)}')
         section = section[key] if depth < len(parents) else section
@@ -154,6 +155,14 @@ def _override(config, setting: str) -> None:
         raise UserError(f'config key {path} is of type {wanted}, got {text!r}')
     with section.unlocked(), section.ignore_type():
         section[last] = value
+
+
+def _known(section) -> list[str]:
+    """What may be set in a section: what it has, and any optimiser can do."""
+    if not isinstance(section, ml_collections.ConfigDict):
+        return []
+    optimizer = {'name', 'lr'} <= set(section)
+    return [*section, *(optimizers.OPTIONAL if optimizer else ())]
 
 
 def _parse(text, old):

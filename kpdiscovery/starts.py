@@ -70,9 +70,9 @@ def networks(settings: Any) -> Sequence[str]:
 
 
 def _with(base: str, variant: str, start: str) -> str:
-    """The config's name with one more variant, which sizes come after."""
+    """The config's name with one more variant, which sizes and pods come after."""
     given = [name for name in variant.split(',') if name]
-    others = [name for name in given if name not in variants.SIZES]
+    others = [name for name in given if name not in variants.LAST]
     return f'{base}:{",".join([*others, start, *given[len(others) :]])}'
 
 

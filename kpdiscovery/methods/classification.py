@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import optax
 
 from kpdiscovery.methods import learning, optimizers
+from kpdiscovery.methods.options import check_choices
 from kpdiscovery.models import backbones, zoo
 from kpdiscovery.models.classifier import Classifier
+from kpdiscovery.models.norms import STATISTICS
 from kpdiscovery.ops import reductions
 from kpdiscovery.types import Batch, State, WeightFile
 
@@ -27,6 +29,7 @@ class Network:
     last_stride: int = 2  # 1: the last stage at twice the resolution.
     small_stem: bool = False  # ResNets for pictures of about 64 pixels.
     weights: str = ''  # A name, or a file with the published ones; '': random.
+    statistics: str = 'all'  # Of batch norm; or each 'chip''s: `norms.ChipNorm`.
     frozen_statistics: bool = False  # Batch norm by the running statistics, always.
     dtype: str = 'float32'  # Of convolutions; parameters and reductions stay float32.
 
@@ -35,6 +38,7 @@ class Network:
             raise ValueError(
                 f'backbone must be a ResNet or efficientnet_lite0, got {self.backbone!r}'
             )
+        check_choices(self, statistics=STATISTICS)
         zoo.check_backbone(self.weights, self.backbone)
         self.build()  # Wrong options are told here.
 
@@ -44,6 +48,7 @@ class Network:
             width=self.width,
             last_stride=self.last_stride,
             small_stem=self.small_stem,
+            statistics=self.statistics,
             dtype=jnp.dtype(self.dtype),
         )
 

@@ -20,6 +20,7 @@ def _adagrad(rate, *, initial=0.0, eps=1e-10):
     return optax.adagrad(rate, initial_accumulator_value=initial, eps=eps)
 
 
+OPTIONAL = ('accumulate', 'clip', 'l2', 'warmup')  # Of any section, alone.
 _RESTARTS = ('lr_min', 'cycle', 'stairs')
 _ALGORITHMS = {
     'adagrad': _adagrad,

@@ -77,6 +77,7 @@ def build(
     last_stride: int = 2,
     small_stem: bool = False,
     taps: tuple[str, ...] = (),
+    statistics: str = 'all',
     axis_name: str | None = None,
     dtype: jnp.dtype = jnp.float32,
 ) -> Backbone:
@@ -91,6 +92,7 @@ def build(
         small_stem: ResNets for pictures of about 64 pixels; no pretrained weights.
         taps: the maps of VGG-16 or EfficientNet, which end at the last of them; empty:
             `VGG_TAPS`, `efficientnet.MAPS`. ResNets give all of theirs.
+        statistics: of batch norm, 'all' devices' rows or each 'chip''s (`norms`).
         axis_name: of `pmap`, for batch norm; None under `jit`.
         dtype: of the computation; parameters stay float32.
 
@@ -108,13 +110,12 @@ def build(
         return Backbone(vgg.Vgg16(tuple(taps) or VGG_TAPS, blocks, dtype))
     if last_stride not in (1, 2):
         raise ValueError(f'last_stride must be 1 or 2, got {last_stride}')
+    norm: dict[str, Any] = {'statistics': statistics, 'axis_name': axis_name}
     if name == 'efficientnet_lite0':
         if small_stem:
             raise ValueError('efficientnet_lite0 has no small_stem')
         maps = tuple(taps) or efficientnet.MAPS
-        return Backbone(
-            EfficientNet(width, last_stride, maps, axis_name=axis_name, dtype=dtype)
-        )
+        return Backbone(EfficientNet(width, last_stride, maps, **norm, dtype=dtype))
     if taps:
         raise ValueError(f'{name} gives all its maps, {resnet.MAPS}; got taps {taps}')
     net = resnet.make(
@@ -122,7 +123,7 @@ def build(
         width=width,
         last_stride=last_stride,
         small_stem=small_stem,
-        axis_name=axis_name,
+        **norm,
         dtype=dtype,
     )
     return Backbone(net)

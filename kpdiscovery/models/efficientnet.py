@@ -12,7 +12,7 @@ import math
 import operator
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -21,6 +21,7 @@ import jax.numpy as jnp
 
 from kpdiscovery.models import published
 from kpdiscovery.models.conv import linen, normal
+from kpdiscovery.models.norms import batch_norm
 from kpdiscovery.ops import precision
 from kpdiscovery.ops.depthwise import depthwise
 
@@ -71,6 +72,7 @@ class EfficientNet(nn.Module):
     last_stride: int = 2  # 1: stages 6, 7 and head at 1/16, with the same parameters.
     taps: tuple[str, ...] = MAPS  # Nothing after the last one is computed.
     num_classes: int = 0  # Above 0: 'logits' too, linear on the mean of the head.
+    statistics: str = 'all'  # Or 'chip': `norms.batch_norm`.
     axis_name: str | None = None  # For `pmap`: the axis that shares statistics.
     dtype: jnp.dtype = jnp.float32  # Compute dtype; parameters, statistics float32.
 
@@ -105,7 +107,7 @@ class EfficientNet(nn.Module):
         """
         self._check(images)
         x = _conv(self._scaled(_STEM), 3, 2, self.dtype, 'conv_stem')(images)
-        x = nn.relu6(_norm(train, self.axis_name, self.dtype, 'bn0')(x))
+        x = nn.relu6(self._norm(train=train, name='bn0')(x))
         maps = {'stem': x}
         for i in range(min(self._end(), len(STAGES))):
             for block in self._blocks(i):
@@ -113,7 +115,7 @@ class EfficientNet(nn.Module):
             maps[f'stage{i + 1}'] = x
         if self._end() > len(STAGES):
             x = _conv(self._scaled(_HEAD), 1, 1, self.dtype, 'conv_head')(x)
-            x = nn.relu6(_norm(train, self.axis_name, self.dtype, 'bn1')(x))
+            x = nn.relu6(self._norm(train=train, name='bn1')(x))
             maps['head'] = x
         out = {tap: maps[tap] for tap in self.taps}
         if self.num_classes:
@@ -133,10 +135,20 @@ class EfficientNet(nn.Module):
                 2 // self.last_stride if halved else 1,
                 stage.expansion,
                 j > 0,
-                self.axis_name,
+                self._norm,
                 self.dtype,
                 name=f'blocks_{first + j}',
             )
+
+    @property
+    def _norm(self):
+        return functools.partial(
+            batch_norm,
+            self.statistics,
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+            epsilon=1e-3,
+        )
 
     def _stride(self, i):
         return self.last_stride if i == _HALVING else STAGES[i].stride
@@ -179,12 +191,12 @@ class Block(nn.Module):
     dilation: int
     expansion: int
     added: bool
-    axis_name: str | None
+    norm: Callable[..., nn.Module]
     dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        norm = functools.partial(_norm, train, self.axis_name, self.dtype)
+        norm = lambda name: self.norm(train=train, name=name)
         y = x
         if self.expansion > 1:
             wide = self.expansion * x.shape[-1]
@@ -230,17 +242,6 @@ def _conv(features, size, stride, dtype, name):
         dtype=dtype,
         kernel_init=_he_normal,
         conv_general_dilated=linen(size),
-        name=name,
-    )
-
-
-def _norm(train, axis_name, dtype, name):
-    return nn.BatchNorm(
-        use_running_average=not train,
-        momentum=0.9,
-        epsilon=1e-3,
-        axis_name=axis_name,
-        dtype=dtype,
         name=name,
     )
 

@@ -7,7 +7,9 @@ them, a dot written `_`; pretrained parameters come from `resnet_weights.load`.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -15,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from kpdiscovery.models.conv import linen, normal
+from kpdiscovery.models.norms import batch_norm
 
 MAPS = ('stem', 'stage1', 'stage2', 'stage3', 'stage4')
 EXPANSION = 4  # A bottleneck's output over its 3x3 convolution, in channels.
@@ -45,8 +48,9 @@ class ResNet(nn.Module):
     Batch norm: with `train=True` the batch's statistics normalise, and the running
     ones (collection 'batch_stats') move a tenth of the way there; else the running ones
     normalise and stay. Under `jit` with the batch sharded over devices, the batch is
-    the whole batch: no `axis_name` needed. The running variance follows the biased
-    variance of the batch, as in Flax; PyTorch's follows the unbiased one.
+    the whole batch: no `axis_name` needed; `statistics='chip'` makes it each device's
+    rows (`norms.ChipNorm`). The running variance follows the biased variance of the
+    batch, as in Flax; PyTorch's follows the unbiased one.
     """
 
     depths: tuple[int, ...] = (2, 2, 2, 2)  # Blocks a stage.
@@ -55,6 +59,7 @@ class ResNet(nn.Module):
     last_stride: int = 2  # 1: stage4 at the resolution of stage3, same parameters.
     small_stem: bool = False  # 3x3 stem and no pooling: stage1 at 1/2, stage4 at 1/16.
     num_classes: int = 0  # Above 0: 'logits' too, linear on the mean of stage4.
+    statistics: str = 'all'  # Or 'chip': `norms.batch_norm`.
     axis_name: str | None = None  # For `pmap`: the axis that shares statistics.
     dtype: jnp.dtype = jnp.float32  # Compute dtype; parameters, statistics float32.
 
@@ -108,14 +113,20 @@ class ResNet(nn.Module):
     def _stem(self, images, train):
         size = 3 if self.small_stem else 7
         x = _conv(self.width, size, 2, self.dtype, 'conv1')(images)
-        return nn.relu(_norm(train, self.axis_name, self.dtype, 'bn1')(x))
+        return nn.relu(self._norm(train=train, name='bn1')(x))
+
+    @property
+    def _norm(self):
+        return functools.partial(
+            batch_norm, self.statistics, axis_name=self.axis_name, dtype=self.dtype
+        )
 
     def _block(self, stage, i, stride):
         return Block(
             self.width * 2 ** (stage - 1),
             stride,
             self.bottleneck,
-            self.axis_name,
+            self._norm,
             self.dtype,
             name=f'layer{stage}_{i}',
         )
@@ -139,7 +150,7 @@ class Block(nn.Module):
     features: int  # Of its 3x3 convolutions.
     stride: int
     bottleneck: bool
-    axis_name: str | None
+    norm: Callable[..., nn.Module]
     dtype: jnp.dtype
 
     @nn.compact
@@ -148,11 +159,11 @@ class Block(nn.Module):
         for i, (size, stride, width) in enumerate(self._layers(), start=1):
             y = nn.relu(y) if i > 1 else y
             y = _conv(width, size, stride, self.dtype, f'conv{i}')(y)
-            y = _norm(train, self.axis_name, self.dtype, f'bn{i}')(y)
+            y = self.norm(train=train, name=f'bn{i}')(y)
         if self.stride > 1 or x.shape[-1] != y.shape[-1]:
             width = y.shape[-1]
             x = _conv(width, 1, self.stride, self.dtype, 'downsample_0')(x)
-            x = _norm(train, self.axis_name, self.dtype, 'downsample_1')(x)
+            x = self.norm(train=train, name='downsample_1')(x)
         return nn.relu(x + y)
 
     def _layers(self) -> tuple[tuple[int, int, int], ...]:
@@ -185,17 +196,6 @@ def _conv(features, size, stride, dtype, name):
         dtype=dtype,
         kernel_init=_he_normal,
         conv_general_dilated=linen(size),
-        name=name,
-    )
-
-
-def _norm(train, axis_name, dtype, name):
-    return nn.BatchNorm(
-        use_running_average=not train,
-        momentum=0.9,
-        epsilon=1e-5,
-        axis_name=axis_name,
-        dtype=dtype,
         name=name,
     )
 

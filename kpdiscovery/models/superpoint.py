@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from kpdiscovery.models import weights
 from kpdiscovery.models.conv import check_divisible
+from kpdiscovery.models.norms import batch_norm
 from kpdiscovery.types import Tree
 
 STRIDE = 8
@@ -39,6 +40,7 @@ class SuperPoint(nn.Module):
     batch_norm: bool = True
     momentum: float = 0.99  # Of the running statistics.
     dtype: jnp.dtype = jnp.float32  # Compute dtype; parameters stay float32.
+    statistics: str = 'all'  # Or 'chip': `norms.batch_norm`.
 
     @nn.compact
     def __call__(
@@ -79,13 +81,11 @@ class SuperPoint(nn.Module):
         if size == 3:
             x = nn.relu(x)
         if self.batch_norm:
-            x = nn.BatchNorm(
-                use_running_average=not train,
-                momentum=self.momentum,
-                epsilon=1e-3,
-                dtype=self.dtype,
-                name=f'norm{name}',
-            )(x)
+            norm = batch_norm(
+                self.statistics, train=train, momentum=self.momentum, epsilon=1e-3,
+                dtype=self.dtype, name=f'norm{name}',
+            )  # fmt: skip
+            x = norm(x)
         return x
 
 

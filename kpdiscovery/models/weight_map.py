@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from kpdiscovery.models.backbones import Backbone
 from kpdiscovery.models.conv import Conv
+from kpdiscovery.models.norms import batch_norm
 
 
 class UpBlock(nn.Module):
@@ -17,18 +18,16 @@ class UpBlock(nn.Module):
     out: int
     last: bool = False  # Without the ReLU after the second.
     dtype: jnp.dtype = jnp.float32
+    statistics: str = 'all'
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         for i, width in enumerate((self.hidden, self.out)):
             x = Conv(width, dtype=self.dtype, name=f'conv{i}')(x)
-            x = nn.BatchNorm(
-                use_running_average=not train,
-                momentum=0.9,
-                epsilon=1e-5,
-                dtype=self.dtype,
-                name=f'norm{i}',
-            )(x)
+            norm = batch_norm(
+                self.statistics, train=train, dtype=self.dtype, name=f'norm{i}'
+            )
+            x = norm(x)
             x = x if self.last and i else nn.relu(x)
         return x
 
@@ -45,21 +44,22 @@ class WeightMap(nn.Module):
 
     backbone: Backbone
     dtype: jnp.dtype = jnp.float32
+    statistics: str = 'all'  # Or 'chip', of the decoder: `norms.batch_norm`.
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
         maps = self.backbone(images, train=train)
         *skips, last = self.backbone.pyramid
+        options = self.dtype, self.statistics
         x = maps[last]
         for number, name in enumerate(reversed(skips), start=1):
             skip = maps[name]
             x = jnp.concatenate([_enlarge(x, skip.shape[1:3]), skip], axis=-1)
             width = skip.shape[-1]
-            x = UpBlock(width, width, dtype=self.dtype, name=f'up{number}')(
-                x, train=train
-            )
+            block = UpBlock(width, width, False, *options, name=f'up{number}')
+            x = block(x, train=train)
         x = _enlarge(x, images.shape[1:3])
-        top = UpBlock(x.shape[-1] // 2, 1, True, self.dtype, name='up5')
+        top = UpBlock(x.shape[-1] // 2, 1, True, *options, name='up5')
         return jax.nn.sigmoid(top(x, train=train)[..., 0].astype(jnp.float32))
 
 

@@ -71,6 +71,18 @@ def spread_rows(x: jax.Array) -> jax.Array:
     return jax.lax.with_sharding_constraint(padded, PartitionSpec(AXIS))
 
 
+def split_rows(x: jax.Array) -> jax.Array:
+    """`[N, ...]` -> `[devices, N / devices, ...]` under `jit`: each device's rows.
+
+    `[1, N, ...]` without a mesh, inside `shard_map` and `pmap`, and where the devices do
+    not divide N.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    devices = mesh.shape[AXIS] if AXIS in mesh.auto_axes else 1
+    devices = devices if len(x) % devices == 0 else 1
+    return x.reshape(devices, -1, *x.shape[1:])
+
+
 def span(amount: jax.Array, axis_name: str | None):
     """Where a device's share of a total begins and ends, and the total: like `amount`.
 

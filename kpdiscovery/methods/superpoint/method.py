@@ -10,9 +10,11 @@ import jax
 import jax.numpy as jnp
 
 from kpdiscovery.methods import optimizers
+from kpdiscovery.methods.options import check_choices
 from kpdiscovery.methods.superpoint import learning
 from kpdiscovery.methods.superpoint.augmentation import Homographies, Photometric
 from kpdiscovery.models import superpoint
+from kpdiscovery.models.norms import STATISTICS
 from kpdiscovery.ops import cells, heatmaps, suppression
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.types import (
@@ -42,6 +44,7 @@ class SuperPoint(Method):
     descriptor: int = 256
     batch_norm: bool = True
     momentum: float = 0.99
+    statistics: str = 'all'  # Of batch norm; or each 'chip''s: `norms.ChipNorm`.
     dtype: str = 'float32'  # Of convolutions; parameters and reductions stay float32.
     weights: str = ''  # A file to start from (or kpd train: a workdir); '': none.
     num_keypoints: int = 300
@@ -71,6 +74,7 @@ class SuperPoint(Method):
     predict_options: ClassVar = {'keypoints': 'predict_keypoints'}
 
     def __post_init__(self):
+        check_choices(self, statistics=STATISTICS)
         if self.frame not in ('centred', 'corner'):
             raise ValueError(f"frame must be 'centred' or 'corner', got {self.frame!r}")
         if len(self.widths) != 4 or self.adaptations < 1:
@@ -146,6 +150,7 @@ class SuperPoint(Method):
             self.batch_norm,
             self.momentum,
             jnp.dtype(self.dtype),
+            self.statistics,
         )
 
     @property

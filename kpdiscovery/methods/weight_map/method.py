@@ -103,7 +103,8 @@ class WeightMapping(Method):
 
     @property
     def mapper(self) -> WeightMap:
-        return WeightMap(self.encoder.build(), jnp.dtype(self.encoder.dtype))
+        net = self.encoder
+        return WeightMap(net.build(), jnp.dtype(net.dtype), net.statistics)
 
     def judge(self, variables: Any, images: jax.Array) -> jax.Array:
         """What the frozen net says of pictures: logits or vectors."""

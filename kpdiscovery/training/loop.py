@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 import math
@@ -13,13 +12,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from kpdiscovery import paths, processes
 from kpdiscovery.data import feeds, identity
-from kpdiscovery.training import lengthening, memory, programs, sharding
+from kpdiscovery.training import lengthening, limits, programs, sharding
+from kpdiscovery.training.books import Books, Tools
 from kpdiscovery.training.checkpoints import Checkpoints, Snapshot
-from kpdiscovery.training.clock import SLOW, Clock
+from kpdiscovery.training.clock import Clock
 from kpdiscovery.training.label_files import LabelFiles
 from kpdiscovery.training.logs import Log
 from kpdiscovery.training.profile import Profile
@@ -27,10 +25,6 @@ from kpdiscovery.training.runs import last_meta, last_of
 from kpdiscovery.training.stopping import Stop
 from kpdiscovery.training.sweeps import Sweeper
 from kpdiscovery.types import Method, Phase, Source, UserError
-
-_LONG_ENOUGH = (
-    10.0  # Seconds between two lines of the log, to judge what they wait for.
-)
 
 
 class Outcome(NamedTuple):
@@ -69,7 +63,7 @@ def train(
     phases = phases_of(method, config)  # Mistakes are told before anything is written.
     feed = feeds.Feed(source, config['data']['batch_size'], sharding.by_rows(mesh))
     with (
-        _told_in_one_line(workdir),
+        limits.told_in_one_line(workdir),
         jax.set_mesh(mesh),
         _checkpoints(method, config, workdir) as checkpoints,
         Log(checkpoints.workdir) as log,
@@ -78,26 +72,8 @@ def train(
         Profile(checkpoints.workdir if profile else None) as traced,
     ):
         before = functools.partial(phases_of, method)
-        tools = _Tools(checkpoints, log, stop, clock, traced)
+        tools = Tools(checkpoints, log, stop, clock, traced)
         return _Run(phases, before, config, feed, tools).run()
-
-
-@contextlib.contextmanager
-def _told_in_one_line(workdir):
-    """Errors that are of the machine, and that a person can mend."""
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        if memory.is_full(error):
-            raise UserError(memory.too_large(error)) from None
-        raise
-    except (OSError, ValueError) as error:
-        if (line := paths.trouble(error)) is None:
-            raise
-        raise UserError(
-            f'{workdir} cannot be written ({line}): the same command goes on from the '
-            'last checkpoint once this is mended'
-        ) from None
 
 
 def _checkpoints(method, config, workdir):
@@ -142,16 +118,6 @@ def _labels_of_others(workdir, changed):
     )
 
 
-class _Tools(NamedTuple):
-    """What is open as long as a run lasts."""
-
-    checkpoints: Checkpoints
-    log: Log
-    stop: Stop
-    clock: Clock
-    profile: Profile
-
-
 class _Run:
     def __init__(self, phases, before, config, feed, tools):
         self.phases, self.feed, self.tools = phases, feed, tools
@@ -172,8 +138,7 @@ class _Run:
         self.shapes: dict[int, Snapshot] = {}
         self.sweepers = [p.sweep and Sweeper(p.sweep, feed) for p in phases]
         self.label_files = LabelFiles(self.checkpoints.workdir, feed)
-        self.recent: list[tuple[int, Any]] = []  # Scalars of steps not looked at yet.
-        self.advised: set[str] = set()  # Phases a person was warned of.
+        self.books = Books(phases, self.starts, feed, self.order, tools)
         self.start, self.spent = time.monotonic(), 0.0
         self.unswept = False  # Stopped between the last step of a phase and its sweep.
         self._check_shapes()
@@ -272,7 +237,7 @@ class _Run:
             now, done, self.stop.stepped = now._replace(state=state), done + 1, True
             clock.stepped(scalars)
             self.tools.profile.stepped()
-            self.recent.append((done, scalars))
+            self.books.stepped(done, scalars)
             if done < phase.steps:
                 self._keep_books(number, now, done)
         return self._end(number, now)
@@ -282,7 +247,7 @@ class _Run:
         start, name = time.monotonic(), self.phases[number].name
         step = self.steps[number].lower(now.state, batch, now.labels).compile()
         took = f'{name}: step compiled in {time.monotonic() - start:.1f} s'
-        self.log.say('; '.join(filter(None, [took, memory.forecast(step)])))
+        self.log.say('; '.join(filter(None, [took, limits.forecast(step)])))
         return step
 
     def _end(self, number, now):
@@ -328,8 +293,8 @@ class _Run:
         last = done == self.phases[number].steps
         save = last or done % self.every['checkpoint_every'] == 0
         due = save or done % self.every['log_every'] == 0 or done == 1
-        if due and (values := self._finite(number, now)):
-            self._write(number, done, values)
+        if due:
+            self.books.write(number, done, now)
         # Where no sweep had a scalar above -inf there is no best: the last is kept.
         if last and now.best and jnp.isfinite(now.best['value']):
             name = last_of(self.phases[number].name)
@@ -340,7 +305,7 @@ class _Run:
         return now
 
     def _leave(self, number, now):
-        self._finite(number, now)
+        self.books.look(number, now)
         self._save(number, now)
         return now
 
@@ -358,54 +323,6 @@ class _Run:
         }
         self.checkpoints.save(self.starts[number] + done, now, meta)
         self.log.send()
-
-    def _finite(self, number, now):
-        """The last step's scalars as floats; a run that has left the numbers ends here."""
-        looked_at, self.recent = jax.device_get(self.recent), []
-        for done, scalars in looked_at:
-            broken = [name for name, value in scalars.items() if not np.isfinite(value)]
-            if broken:
-                raise UserError(self._save_broken(number, now, done, broken))
-        return {n: float(v) for n, v in looked_at[-1][1].items()} if looked_at else {}
-
-    def _save_broken(self, number, now, done, broken):
-        """The rows and the pictures of the step, and the state that followed; in words."""
-        at = self.starts[number] + done - 1
-        batch = next(iter(self.feed.stream(self.order, at, at + 1)))
-        seen = {
-            'step': np.int32(done),
-            'index': batch['index'],
-            'image': batch['image'],
-        }
-        seen = processes.gather(seen)
-        path = self.checkpoints.save_aside('not_finite', now)
-        file = path.with_name('not_finite.npz')
-        processes.by_first(lambda: paths.write_arrays(file, seen))
-        name = self.phases[number].name
-        rows = ', '.join(map(str, seen['index'][:8])) + ', ...' * (
-            len(seen['index']) > 8
-        )
-        return (
-            f'{", ".join(broken)} is not finite at step {done} of {name}, on the pictures '
-            f'{rows}: they are in {file}, the state after it in {path}; try a lower '
-            'learning rate, or look at these pictures'
-        )
-
-    def _write(self, number, done, values):
-        phase, total = self.phases[number], self.starts[number] + done
-        lap = self.tools.clock.lap()
-        size = self.feed.batch_size
-        self.log.scalars(done, values, batch_size=size, total=total, lap=lap)
-        share = done / phase.steps
-        advice = phase.advise(values, share) if phase.advise else ''
-        if not advice and lap['waiting'] > SLOW and lap['seconds'] > _LONG_ENOUGH:
-            advice = (
-                f'{lap["waiting"]:.0%} of the time steps wait for pictures to be read: '
-                'smaller files, a faster disk, or more cores'
-            )
-        if advice and phase.name not in self.advised:
-            self.advised.add(phase.name)
-            self.log.say(f'warning: {advice}')
 
     def _no_best(self, number, state):
         if not self.phases[number].keep_best:

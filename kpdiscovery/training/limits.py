@@ -1,10 +1,16 @@
-"""What a compiled step needs of a device, told before it runs."""
+"""What a run needs of the machine, told before it runs or in one line when it lacks."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from typing import Any
 
 import jax
+
+from kpdiscovery import paths
+from kpdiscovery.types import UserError
 
 _LESS = 'take a smaller data.batch_size, smaller pictures (data.size), or more devices'
 
@@ -37,12 +43,29 @@ def _size(count: int) -> str:
     return f'{count / 1e9:.1f} GB' if count >= 1e9 else f'{count / 1e6:.0f} MB'
 
 
-def is_full(error: Exception) -> bool:
-    """Whether a program failed for want of the device's memory."""
-    return 'RESOURCE_EXHAUSTED' in str(error)
+@contextlib.contextmanager
+def told_in_one_line(workdir: str | os.PathLike) -> Iterator[None]:
+    """Errors of the machine within it become a person's, with the mend.
+
+    Raises:
+        UserError: a program does not fit into a device, or the workdir's disk is full or
+            may not be written.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if 'RESOURCE_EXHAUSTED' not in str(error):
+            raise
+        raise UserError(_too_large(error)) from None
+    except (OSError, ValueError) as error:
+        if (line := paths.trouble(error)) is None:
+            raise
+        raise UserError(
+            f'{workdir} cannot be written ({line}): the same command goes on from the '
+            'last checkpoint once this is mended'
+        ) from None
 
 
-def too_large(error: Exception) -> str:
-    """In one line, with the mend."""
+def _too_large(error: Exception) -> str:
     line = str(error).splitlines()[0].removeprefix('RESOURCE_EXHAUSTED: ')
     return f"it does not fit into the device's memory ({line[:160]}): {_LESS}"

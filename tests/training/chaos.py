@@ -7,6 +7,7 @@ Children are forked from a process that has imported all and opened nothing.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -59,7 +60,8 @@ def attempt(name: str, workdir: pathlib.Path, after: float, number: int) -> int 
 
 def survive(name: str, folder: pathlib.Path, kills: int, luck: random.Random) -> dict:
     """What became of a run that was killed so often."""
-    whole, torn = folder / 'whole', folder / 'torn_0'
+    fresh = (folder / f'torn_{number}' for number in itertools.count())
+    whole, torn = folder / 'whole', next(fresh)
     assert attempt(name, whole, 3600, signal.SIGKILL) == 0
     start = time.monotonic()
     assert attempt(name, folder / 'again', 3600, signal.SIGKILL) == 0
@@ -69,7 +71,7 @@ def survive(name: str, folder: pathlib.Path, kills: int, luck: random.Random) ->
         code = attempt(name, torn, luck.uniform(0.2, 1.0) * seconds, number)
         assert code in (None, 0, 130, 143), code
         if code == 0:  # Finished too soon: another one.
-            torn = folder / f'torn_{len(at)}'
+            torn = next(fresh)
             continue
         killed += 1
         at.append(f'{signal.Signals(number).name[3:]} {saved(torn)}')

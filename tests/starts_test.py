@@ -23,6 +23,8 @@ def test_a_start_is_taken_where_its_networks_are(here):
     name, line, absent = starts.chosen('self_training/folder:k20,cpu')
     assert name == 'self_training/folder:k20,pretrained,cpu' and not absent
     assert 'xfeat' in line and '--config=self_training/folder:k20,scratch,cpu' in line
+    pod = starts.chosen('self_training/folder:k20,v5e_8')
+    assert pod.name == 'self_training/folder:k20,pretrained,v5e_8'
     assert config.load(name).data.keypoints == 'xfeat'
 
 

@@ -5,12 +5,14 @@ pairs that count by their number (self-training's first stage), in triplets, in 
 moments (`whiten`) or in its cloud of descriptors (TUSK's prototypes).
 """
 
+import functools
+
 import jax
 import numpy as np
 import pytest
 
 from kpdiscovery import config, data, methods
-from kpdiscovery.methods import optimizers
+from kpdiscovery.methods import classification, learning, optimizers
 from kpdiscovery.methods.tusk.prototypes import Clustering
 from kpdiscovery.ops import vectors
 
@@ -32,19 +34,20 @@ def learnt(settings, name, batch, labels, before, times):
     )
 
 
-FASTEST = 'feature_alignment/critters:smoke'
 CASES = {  # A method's structure: phase, its optimisers, and fields.
-    FASTEST: ('align', [''], ['features.backbone=given', 'transform=none']),
+    'feature_alignment/critters:smoke': (
+        'align',
+        [''],
+        ['features.backbone=given', 'transform=none'],
+    ),
     'tusk/tetrominoes:smoke': ('train', ['.network'], ['prototype_steps=0']),
     'self_training/critters:smoke': ('landmarks', ['.trunk', '.head'], []),
     'lmpnet/critters:smoke': ('classify', [''], ['network.frozen_statistics=True']),
 }
 
 
-@pytest.mark.parametrize('name', [
-    pytest.param(name, marks=[] if name == FASTEST else [pytest.mark.slow])
-    for name in CASES
-])  # fmt: skip
+@pytest.mark.slow  # Ten seconds of a processor each.
+@pytest.mark.parametrize('name', CASES)
 def test_half_batches_add_up(name, rng):
     phase, groups, fields = CASES[name]
     changes = [f'method.{field}' for field in fields]
@@ -96,6 +99,42 @@ def _pools(settings, batch, rng):
 
 
 GIVEN = {'self_training': _landmarks, 'feature_alignment': _pools}
+
+
+def test_half_batches_of_a_straight_line(rng):
+    """In float64 (optax counts in float32), with groups and a pretrained trunk."""
+    x, y = rng.normal(size=(2, ROWS))
+    start = {
+        'net': {'backbone': np.float64(2), 'head': np.float64(3)},
+        'bias': np.float64(1),
+    }
+
+    def after(times):
+        section = {'steps': 9, 'optimizer': {'name': 'adam', 'lr': 0.1, 'trunk': 0.5}}
+        section['optimizer']['accumulate'] = times
+        update = {'net': classification.build_optimizer(section)}
+        update['bias'] = optimizers.build(
+            {'name': 'sgd', 'lr': 0.2, 'accumulate': times}, 9
+        )
+        state = learning.start(start, update)
+        for rows in np.split(np.arange(ROWS), times):
+            state, _ = learning.descend(
+                functools.partial(_error, x[rows], y[rows]), update, state
+            )
+        return state.variables
+
+    with jax.enable_x64(True):
+        whole, halves = after(1), after(2)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), halves, whole
+    )
+    assert whole['bias'] != start['bias'] and whole['net']['head'] != 3
+
+
+def _error(x, y, variables):
+    net = variables['net']
+    loss = ((net['backbone'] * net['head'] * x + variables['bias'] - y) ** 2).mean()
+    return loss, ({'loss': loss}, {})
 
 
 def test_prototypes_count_their_own_steps():

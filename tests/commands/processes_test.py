@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 METHODS = (
     'feature_alignment/critters:smoke', 'imm/critters:smoke', 'lmpnet/critters:smoke',
@@ -81,13 +82,15 @@ def without_times(line):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('config', METHODS)
-def test_two_processes_train_and_measure_as_one(config, tmp_path):
-    found = []
+@pytest.mark.parametrize('config', [*METHODS, 'imm/folder:smoke'])
+def test_two_processes_train_and_measure_as_one(config, tmp_path, rng):
+    found, more = [], []
+    if 'folder' in config:  # Read, and not drawn.
+        more = [f'--data={pictures(tmp_path, rng)}']
     for processes, devices in ((1, 8), (2, 4)):
         workdir = tmp_path / f'{processes}'
         codes, said = run(['train', f'--config={config}', f'--workdir={workdir}',
-                           '--config.run.log_every=1'], processes, devices)  # fmt: skip
+                           '--config.run.log_every=1', *more], processes, devices)  # fmt: skip
         assert not any(codes), said
         codes, said = run(['evaluate', f'--workdir={workdir}'], processes, devices)
         assert not any(codes), said
@@ -105,6 +108,15 @@ def test_two_processes_train_and_measure_as_one(config, tmp_path):
     if not config.startswith('feature_alignment'):
         for file in sorted(found[0].glob('labels/*.npz')):
             check_same(found[1] / 'labels' / file.name, file)
+
+
+def pictures(tmp_path, rng):
+    folder = tmp_path / 'pictures'
+    folder.mkdir()
+    for number in range(21):
+        image = rng.integers(0, 255, (20, 24, 3), np.uint8)
+        Image.fromarray(image).save(folder / f'{number}.png')
+    return folder
 
 
 def check_logs(method, one, two):

@@ -25,7 +25,9 @@ class Profile:
         """A step was dispatched."""
         self._steps += 1
         if self._folder and self._steps == FIRST:
-            jax.profiler.start_trace(str(self._folder))
+            options = jax.profiler.ProfileOptions()
+            options.python_tracer_level = 0  # It crashes beside threads that come and go.
+            jax.profiler.start_trace(str(self._folder), profiler_options=options)
             self._on = True
         if self._steps == LAST:
             self._stop()

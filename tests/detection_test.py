@@ -175,7 +175,7 @@ def test_a_workdir_of_another_method_is_no_detector(tmp_path):
     settings = config.load('tusk/tetrominoes:smoke').to_dict()
     state = State(jnp.zeros((), jnp.int32), {'net': jnp.zeros(1)}, {})
     with checkpoints.Checkpoints(tmp_path, settings) as kept:
-        meta = {'number': 0, 'phase': 'train', 'step': 1}
+        meta = {'number': 0, 'phase': 'train', 'step': 1, 'seconds': 0.0}
         kept.save(1, checkpoints.Snapshot(state, {}, {}), meta)
     with pytest.raises(UserError, match='is of method tusk, wanted superpoint'):
         detection.detector(str(tmp_path), 9)

@@ -30,6 +30,7 @@ def test_dictionary_pools_and_steps(tpu_topology):
     assert 'all-reduce' in text['align step']  # Of the gradients.
 
 
+@pytest.mark.slow
 def test_the_step_of_alignment(tpu_topology):
     name = 'align step'
     found = compile_parts(tpu_topology('v5e:2x4'), lambda part: part == name)

@@ -38,6 +38,7 @@ def test_newer_chips(tpu_topology, variant, part):
     assert compile_parts(tpu_topology('v6e:2x4'), variant, lambda name: name == part)
 
 
+@pytest.mark.slow
 def test_the_step_of_a_stage(tpu_topology):
     name = 'landmarks step'
     sizes = compile_parts(tpu_topology('v5e:2x4'), '', lambda part: part == name)

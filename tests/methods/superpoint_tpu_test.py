@@ -15,6 +15,7 @@ def shape_of(tree, where):
     return jax.tree.map(place, tree)
 
 
+@pytest.mark.slow
 def test_the_joint_step_compiles_and_donates(tpu_topology):
     """`describe` has all there is: two views, both heads, pairs of cells."""
     settings = config.load('superpoint/folder:smoke')

@@ -34,6 +34,7 @@ def test_the_weight_map_by_triplets(tpu_topology):
     assert all(sums_over_chips(found[name]) for name in steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name, part', [
     ('lmpnet/critters:smoke', 'mask_out step'),
     ('weight_map/critters:smoke', 'localize step'),

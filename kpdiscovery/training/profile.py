@@ -26,7 +26,9 @@ class Profile:
         self._steps += 1
         if self._folder and self._steps == FIRST:
             options = jax.profiler.ProfileOptions()
-            options.python_tracer_level = 0  # It crashes beside threads that come and go.
+            options.python_tracer_level = (
+                0  # It crashes beside threads that come and go.
+            )
             jax.profiler.start_trace(str(self._folder), profiler_options=options)
             self._on = True
         if self._steps == LAST:

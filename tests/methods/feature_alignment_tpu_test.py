@@ -31,13 +31,6 @@ def test_dictionary_pools_and_steps(tpu_topology):
 
 
 @pytest.mark.slow
-def test_the_step_of_alignment(tpu_topology):
-    name = 'align step'
-    found = compile_parts(tpu_topology('v5e:2x4'), lambda part: part == name)
-    assert 'all-reduce' in found[name].as_text()
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize('part', ['dictionary reduce', 'align reduce', 'align step'])
 def test_newer_chips(tpu_topology, part):
     """v6e's module cannot be printed by jax 0.10, so only its memory is read."""

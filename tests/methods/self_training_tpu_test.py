@@ -39,13 +39,6 @@ def test_newer_chips(tpu_topology, variant, part):
 
 
 @pytest.mark.slow
-def test_the_step_of_a_stage(tpu_topology):
-    name = 'landmarks step'
-    sizes = compile_parts(tpu_topology('v5e:2x4'), '', lambda part: part == name)
-    assert sizes[name] < 2**28
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize('variant, part', [
     ('global_negatives,', 'correspond step'),
     ('ch5,', 'correspond step'), ('ch5,', 'correspond reduce'),

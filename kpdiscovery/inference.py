@@ -63,10 +63,8 @@ def load(
 
 def _config(workdir):
     """The config of a run, with all that is asked of every one."""
-    where, whole = (
-        f'{paths.folder(workdir) / runs.CONFIG} is damaged',
-        runs.load_config(workdir),
-    )
+    whole = runs.load_config(workdir)
+    where = f'{paths.folder(workdir) / runs.CONFIG} is damaged'
     for path in _SETTINGS:
         place: Any = whole
         for name in path.split('.'):

@@ -103,11 +103,8 @@ def _renew(there, copy):
     told = there.stat()
     if copy.is_file() and _told(copy) == (told.length, int(told.mtime)):
         return
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    part = copy.with_name(f'{copy.name}.{os.getpid()}.part')
-    part.write_bytes(there.read_bytes())
-    os.utime(part, (told.mtime, told.mtime))
-    part.replace(copy)
+    write(epath.Path(copy), there.read_bytes())
+    os.utime(copy, (told.mtime, told.mtime))
 
 
 def _told(file):

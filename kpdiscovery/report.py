@@ -30,7 +30,6 @@ def main(argv: Sequence[str]) -> int:
     page = html(args.workdir, args.data)
     path = paths.folder(args.out or paths.folder(args.workdir) / 'report.html')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         paths.write(path, page.encode(errors='replace'))
     except OSError as error:
         raise UserError(

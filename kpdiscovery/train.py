@@ -48,12 +48,13 @@ def _train(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     cli.check_writable(args.workdir)
     if args.data:
         data.point_to(settings.data, args.data)
+    # Detectors are compiled too, so before anything is prepared.
+    if cache := settings.run.get('compilation_cache', ''):
+        jax.config.update('jax_compilation_cache_dir', cache)
     prepared = preparation.prepare(settings, args.workdir)
     if processes.is_first():
         lines = filter(None, [summary(settings, prepared), start.line])
         print(*lines, sep='\n', flush=True)
-    if cache := settings.run.get('compilation_cache', ''):
-        jax.config.update('jax_compilation_cache_dir', cache)
     outcome = loop.train(
         prepared.method,
         settings.to_dict(),

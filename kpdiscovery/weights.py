@@ -6,7 +6,6 @@ these depend on, and one file is taken out of each; nothing of them is run.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.util
 import os
@@ -17,7 +16,7 @@ import tempfile
 import zipfile
 from collections.abc import Sequence
 
-from kpdiscovery import cli
+from kpdiscovery import cli, paths
 from kpdiscovery.config import nearest
 from kpdiscovery.data.files import npy
 from kpdiscovery.models import zoo
@@ -102,15 +101,9 @@ def take(name: str, file: str | os.PathLike) -> pathlib.Path:
 
 
 def _write(target: pathlib.Path, content: bytes) -> None:
-    """Whole or not at all."""
-    part = target.with_name(f'{target.name}.{os.getpid()}.part')
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(target)
+        paths.write(paths.Path(target), content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
         raise UserError(
             f'cannot write {target}: {error.strerror or error}; another cache folder: '
             'XDG_CACHE_HOME=/some/folder'

@@ -17,9 +17,7 @@ from kpdiscovery.training.profile import Profile
 from kpdiscovery.training.stopping import Stop
 from kpdiscovery.types import Phase, UserError
 
-_LONG_ENOUGH = (
-    10.0  # Seconds between two lines of the log, to judge what they wait for.
-)
+_LONG_ENOUGH = 10.0  # Seconds between lines of the log, to judge what steps wait for.
 
 
 class Tools(NamedTuple):
@@ -79,9 +77,8 @@ class Books:
         file = path.with_name('not_finite.npz')
         processes.by_first(lambda: paths.write_arrays(file, seen))
         name = self._phases[number].name
-        rows = ', '.join(map(str, seen['index'][:8])) + ', ...' * (
-            len(seen['index']) > 8
-        )
+        index = seen['index']
+        rows = ', '.join(map(str, index[:8])) + ', ...' * (len(index) > 8)
         return (
             f'{", ".join(broken)} is not finite at step {done} of {name}, on the pictures '
             f'{rows}: they are in {file}, the state after it in {path}; try a lower '

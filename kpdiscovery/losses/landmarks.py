@@ -30,7 +30,7 @@ def contrastive_landmarks(
     Raises:
         ValueError: an unknown form.
 
-    Source: [mallis-thesis], sections 5.2.1 and 6.1.4; released codes of [mallis2020] and
+    Source: [mallis-thesis], equations 5.3 and 6.3; released codes of [mallis2020] and
     [mallis2023].
     """
     pairs.check(form)
@@ -59,7 +59,7 @@ def heatmap_mse(
 
     The mean over all K channels, those that do not count (`[..., K]` bool) with 0.
 
-    Source: [mallis-thesis], section 6.1.7, and the released code of [mallis2023].
+    Source: [mallis-thesis], chapter 6, and the released code of [mallis2023].
     """
     errors = 0.5 * jnp.mean((predicted - target) ** 2, axis=(-3, -2))
     return jnp.where(counts, errors, 0).mean(axis=-1)

@@ -6,7 +6,7 @@ that is not finite do not count and get the label -1.
 
 Under `jax.shard_map` name the mesh axis the rows are split over: sums are then over all
 devices, and the result is that of one device up to rounding. Source of the use in
-landmarks: [mallis-thesis], sections 5.3 and 6.1.2.
+landmarks: [mallis-thesis], chapters 5 and 6.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def keep_nearest_per_image(
     Returns:
         `[..., P]` bool; at most one point a cluster and picture.
 
-    Source: [mallis-thesis], section 6.1.2.
+    Source: [mallis-thesis], chapter 6.
     """
     inside = jnp.arange(k).reshape((1,) * labels.ndim + (k,)) == labels[..., None]
     apart = jnp.where(inside, distances[..., None], jnp.inf)  # [..., P, k]
@@ -134,7 +134,7 @@ def assign_uniquely(distances: jax.Array, valid: jax.Array) -> jax.Array:
     Returns:
         `[..., P]` int32; -1 for points that do not count or, where P > k, are left over.
 
-    Source: [mallis-thesis], section 5.3 (Hungarian method).
+    Source: [mallis-thesis], chapter 5 (Hungarian method).
     """
     return linear_assignment(jnp.where(valid[..., None], distances, jnp.inf))
 

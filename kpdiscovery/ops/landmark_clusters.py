@@ -67,7 +67,7 @@ def landmarks_from_points(
     Raises:
         ValueError: shapes do not fit.
 
-    Source: [mallis-thesis], section 6.1.2.
+    Source: [mallis-thesis], chapter 6.
     """
     if xy.shape != (*valid.shape, 2):
         raise ValueError(f'wanted xy {(*valid.shape, 2)}, got {xy.shape}')

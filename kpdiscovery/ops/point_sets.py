@@ -42,7 +42,7 @@ def coherent_point_drift(
         outliers: w, share of the uniform part, in [0, 1).
         iterations: always all of them.
 
-    Source: [myronenko2010], figure 3; [mallis-thesis], section 4.2.4
+    Source: [myronenko2010], figure 3; [mallis-thesis], chapter 4
     (unstated parameters: affine, w 0.1).
     """
     if not 0 <= outliers < 1:

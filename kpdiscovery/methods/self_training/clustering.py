@@ -127,7 +127,7 @@ def cluster_mirrored(
         mirrored: `[N, P, D]`, read in the mirrored picture.
         valid: `[N, P]` bool.
 
-    Source: [mallis-thesis], section 6.1.8.
+    Source: [mallis-thesis], chapter 6.
     """
     rows = _unit_rows(descriptors, mirrored)
     weights = jnp.stack([valid, valid], axis=1).ravel().astype(jnp.float32)
@@ -172,7 +172,7 @@ def flip_map(pair: Mirrored, *, axis_name: str | None = None) -> jax.Array:
 
     A cluster without points is its own mirror image.
 
-    Source: [mallis-thesis], section 6.1.8 (argmax over all detections).
+    Source: [mallis-thesis], chapter 6 (argmax over all detections).
     """
     k = len(pair.centroids)
     counts = contingency(pair.labels, pair.mirror, shape=(k, k), axis_name=axis_name)
@@ -200,7 +200,7 @@ def cluster_uniquely(
         valid: `[N, P]` bool.
         init: `[k, D]` centroids of a warm start.
 
-    Source: [mallis-thesis], section 5.3.2, and the released code of [mallis2020].
+    Source: [mallis-thesis], chapter 5, and the released code of [mallis2020].
     """
     unit = vectors.normalize(descriptors.astype(jnp.float32))
     rows, weights = unit.reshape(-1, unit.shape[-1]), valid.ravel().astype(jnp.float32)

@@ -158,7 +158,7 @@ def targets(
 
 
 def _later_view(batch, first):
-    """The later pictures, points moved by the flow ([mallis-thesis], sections 3.1.3 and 6.2.1).
+    """The later pictures, points moved by the flow ([mallis-thesis], chapters 3 and 6).
 
     A point that leaves the picture loses its labels.
     """

@@ -66,7 +66,7 @@ def read_generic(method, state: State, batch: Batch, labels: Tree) -> Tree:
     """The best of a batch's generic keypoints on the object, in cells.
 
     Where the batch has `boxes`, points outside all of them are left out, unless the
-    picture has no valid box ([mallis-thesis], section 5.3.2). With `ground_clusters` they stay,
+    picture has no valid box ([mallis-thesis], chapter 5). With `ground_clusters` they stay,
     marked by `inside`, until all pictures' descriptors have been seen.
 
     Raises:
@@ -130,7 +130,7 @@ def mirrored(xy: jax.Array, width: int) -> jax.Array:
 
 
 def _keep_old(points: Keypoints, labels: Tree) -> Keypoints:
-    """Old labelled points and the new ones not close to any ([mallis-thesis], section 5.2.1)."""
+    """Old labelled points and the new ones not close to any ([mallis-thesis], chapter 5)."""
     old = labels['label'] >= 0
     xy = jnp.concatenate([labels['xy'], points.xy], axis=1)
     score = jnp.concatenate([labels['score'], points.score], axis=1)

@@ -142,7 +142,7 @@ def merge_map(population, together, many, active, *, overlap) -> jax.Array:
         many: `[M]` pictures in which each is sure.
         active: `[M]` bool; others stay alone.
 
-    Source: [mallis-thesis], sections 5.2.2 and 5.3.2, and the released code of [mallis2020].
+    Source: [mallis-thesis], chapter 5, and the released code of [mallis2020].
     """
     m = len(population)
     order = jnp.argsort(-population)

@@ -38,7 +38,7 @@ def init_landmarks(method, update, key, batch: Batch, before: State | None) -> S
 
 
 def step_locate(method, update, state: State, batch: Batch, labels: Tree, key):
-    """One step of the detector on one view of each picture ([mallis-thesis], section 4.2.2)."""
+    """One step of the detector on one view of each picture ([mallis-thesis], chapter 4)."""
     table = {name: labels[name] for name in ('xy', 'label')}
     rows = parallel.take_rows(table, batch['index'])
     keys = parallel.example_keys(key, batch['index'])
@@ -87,7 +87,7 @@ def align(
     Returns:
         `[K, 2]`, and bool: enough were matched.
 
-    Source: [mallis-thesis], section 4.2.4.
+    Source: [mallis-thesis], chapter 4.
     """
     moved = coherent_point_drift(template, xy, valid).moved
     gaps = jnp.sum((moved[:, None] - xy[None]) ** 2, axis=-1)
@@ -123,7 +123,7 @@ def _ask_teacher(
 def _average(method, teacher, batch, images, scores):
     """Score maps averaged over random views, each brought back to the picture.
 
-    Source: data distillation, [mallis-thesis], section 4.2.3.
+    Source: data distillation, [mallis-thesis], chapter 4.
     """
     size = images.shape[1:3]
     keys = parallel.example_keys(jax.random.key(0), batch['index'])

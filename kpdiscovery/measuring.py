@@ -25,7 +25,7 @@ def sources(settings, split: str) -> tuple[Source, Source]:
     """The training split and the one to measure, with the classes of the run."""
     kind = methods.named(settings.method.name)
     build = lambda name: class_labels.as_trained(
-        data.build(settings.data, split=name), settings, kind
+        data.build(settings.data, split=name, together=True), settings, kind
     )
     return build('train'), build(split)
 

@@ -28,6 +28,8 @@ def prepare(
     flow are found and joined to the pictures. The settings are completed in place:
     numbers and names of classes, the files that stand for other runs.
 
+    All processes of JAX must call it at the same time.
+
     Args:
         source: in place of the one that the config's `data` section names.
 
@@ -38,7 +40,8 @@ def prepare(
     phases = loop.phases_of(method, settings.to_dict())  # Mistakes are told first.
     transfer.settle(settings, method, workdir)
     class_labels.expect(settings, type(method))
-    source = data.build(settings.data, split='train') if source is None else source
+    if source is None:
+        source = data.build(settings.data, split='train', together=True)
     class_labels.prepare(source, settings, type(method))
     metrics.check_landmarks(settings.data.get('landmarks', ''), source)
     loop.check_pictures(phases, source, workdir)

@@ -11,7 +11,7 @@ SPLITS = ('train', 'validation', 'test')
 READ_FILES = ('mnist_hard', 'folder')  # --data gives these their files.
 
 
-def build(data: Mapping[str, Any], *, split: str) -> Source:
+def build(data: Mapping[str, Any], *, split: str, together: bool = False) -> Source:
     """The source named by a config's `data` section.
 
     With `data.rows` the training split is thinned evenly to so many rows (`subset`),
@@ -19,6 +19,7 @@ def build(data: Mapping[str, Any], *, split: str) -> Source:
 
     Args:
         split: 'train', 'validation' or 'test'.
+        together: all processes of JAX build it at the same time, and share the work.
     """
     if data['source'] not in SOURCES:
         raise UserError(
@@ -26,7 +27,8 @@ def build(data: Mapping[str, Any], *, split: str) -> Source:
         )
     if split not in SPLITS:
         raise UserError(f'split must be one of {SPLITS}, got {split!r}')
-    data = {**data, 'path': paths.local(data['path']) if data.get('path') else ''}
+    path = paths.local(data['path']) if data.get('path') else ''
+    data = {**data, 'path': path, 'together': together}
     try:
         source = SOURCES[data['source']](split, data)
     except (TypeError, ValueError) as error:  # An option or value it does not have.

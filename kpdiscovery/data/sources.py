@@ -50,13 +50,19 @@ def _mixed(split, data):
 
 
 def _folder(split, data):
+    """`together` is no setting: `data.build` says whether all processes read at once."""
     from kpdiscovery.data.files.folder import Folder
 
     if not data['path']:
         raise UserError('this config reads a folder of pictures: add --data=FOLDER')
     size = (data['size'], data['size'])
     return Folder(
-        data['path'], size=size, resize=data['resize'], split=split, **data['options']
+        data['path'],
+        size=size,
+        resize=data['resize'],
+        split=split,
+        together=data['together'],
+        **data['options'],
     )
 
 

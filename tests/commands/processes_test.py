@@ -93,13 +93,14 @@ def without_times(line):
 @pytest.mark.parametrize('config', [*METHODS, 'imm/folder:smoke'])
 def test_two_processes_train_and_measure_as_one(config, tmp_path, rng):
     found, more = [], []
-    if 'folder' in config:  # Read, and not drawn.
+    if 'folder' in config:  # Read, each picture by one of them, and not drawn.
         more = [f'--data={pictures(tmp_path, rng)}']
     for processes, devices in ((1, 8), (2, 4)):
         workdir = tmp_path / f'{processes}'
         codes, said = run(['train', f'--config={config}', f'--workdir={workdir}',
                            '--config.run.log_every=1', *more], processes, devices)  # fmt: skip
         assert not any(codes), said
+        assert all('skipped 1 of 19' in err for _, err in said) == bool(more)
         codes, said = run(['evaluate', f'--workdir={workdir}'], processes, devices)
         assert not any(codes), said
         talks = [bool(ours(out)) for out, _ in said]
@@ -124,7 +125,21 @@ def pictures(tmp_path, rng):
     for number in range(21):
         image = rng.integers(0, 255, (20, 24, 3), np.uint8)
         Image.fromarray(image).save(folder / f'{number}.png')
+    (folder / '7.png').write_bytes(b'no picture')
     return folder
+
+
+@pytest.mark.slow
+def test_a_wrong_mask_that_one_process_reads_ends_both_with_one_line(tmp_path, rng):
+    folder = pictures(tmp_path, rng)
+    (folder / 'masks').mkdir()
+    Image.new('L', (5, 5)).save(folder / 'masks' / '3.png')
+    codes, said = run(['train', '--config=imm/folder:smoke', f'--data={folder}',
+                       f'--workdir={tmp_path}/run'])  # fmt: skip
+    assert codes == [2, 2], said
+    for _, err in said:
+        told = [line for line in err.splitlines() if line.startswith('kpd: ')]
+        assert len(told) == 1 and 'the mask has 5 x 5 pixels' in told[0], err
 
 
 def check_logs(method, one, two):

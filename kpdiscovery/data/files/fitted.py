@@ -1,4 +1,8 @@
-"""Fitted pictures of a whole folder: read side by side, and what is told of them."""
+"""Fitted pictures of a whole folder: read side by side, and what is told of them.
+
+Of processes that read one folder together (`together`), process i of n looks at rows i,
+i + n, i + 2n ..., and all learn what every one has found.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from tqdm import tqdm
 
+from kpdiscovery import processes
 from kpdiscovery.data import resize as resize_lib
 from kpdiscovery.data.annotations.doubts import find_doubts
 from kpdiscovery.types import UserError
@@ -20,22 +26,30 @@ _log = logging.getLogger(__name__)
 _DARK = 63  # Of 255: the lightest that 14 bits in files of 16 become.
 
 
-class Fitted(NamedTuple):
-    """A picture fitted with its mask, and what their files were like."""
+class Facts(NamedTuple):
+    """What the files of a picture and of its mask were like, in whole numbers."""
 
-    image: Any  # uint8 [H, W, 3]; None where it is not kept.
-    frame: resize_lib.Frame
+    width: int  # Original pixels.
+    height: int
     deep: bool  # More than 8 bits.
     lightest: int  # Value of the fitted picture.
-    mask: Any = None  # [H, W] bool, as is `ignored`.
-    ignored: Any = None
     voids: bool = False  # Some pixel of the mask is ignored.
     numbers: bool = False  # See `masks.Mask`, as for `dark`.
     dark: bool = False
 
 
+class Fitted(NamedTuple):
+    """A picture fitted with its mask."""
+
+    image: Any  # uint8 [H, W, 3]; None where it is not kept.
+    frame: resize_lib.Frame
+    facts: Facts
+    mask: Any = None  # [H, W] bool, as is `ignored`.
+    ignored: Any = None
+
+
 def doubts_of(
-    read: Sequence[Fitted], fields: Mapping[str, np.ndarray], files: Sequence[str]
+    read: Sequence[Facts], fields: Mapping[str, np.ndarray], files: Sequence[str]
 ) -> tuple[str, ...]:
     """Lines about pictures, masks and annotations that can hardly be meant so.
 
@@ -43,7 +57,7 @@ def doubts_of(
         read: all pictures.
         fields, files: their annotations and names, see `find_doubts`.
     """
-    sizes = np.stack([one.frame.original for one in read])
+    sizes = np.array([(one.width, one.height) for one in read], np.float64)
     lines = find_doubts(fields, sizes, files)
     deep = [one.lightest for one in read if one.deep]
     if deep and max(deep) <= _DARK:
@@ -79,10 +93,52 @@ def in_threads(function, jobs):
         )
 
 
-def report_skipped(failed: Sequence[UserError], total: int) -> None:
+def share(rows: np.ndarray, together: bool) -> np.ndarray:
+    """Those of a folder's rows that this process looks at: all, if not `together`."""
+    return rows[jax.process_index() :: jax.process_count()] if together else rows
+
+
+def facts_of_all(
+    mine: Sequence[Facts | UserError], total: int, together: bool
+) -> list[Facts | None]:
+    """Of all rows; one line tells of those that cannot be read, which have None.
+
+    Args:
+        mine: of this process's `share`, or why a picture cannot be read.
+        total: number of all rows.
+
+    Raises:
+        UserError: none can be read.
+    """
+    count, width = jax.process_count() if together else 1, 1 + len(Facts._fields)
+    table = np.zeros((-(-total // count), width), np.int32)
+    for place, one in enumerate(mine):
+        if isinstance(one, Facts):
+            table[place] = 1, *one
+    if together:
+        table = processes.gather(table)
+    rows = table.reshape(count, -1, width).swapaxes(0, 1).reshape(-1, width)[:total]
+    if failed := int((rows[:, 0] == 0).sum()):
+        _report_skipped(_reasons(mine, together), failed, total)
+    return [Facts(*facts) if there else None for there, *facts in rows.tolist()]
+
+
+def _reasons(mine, together) -> list[str]:
+    """Why the first three pictures cannot be read, in the order of all rows."""
+    first = [
+        (place, str(one))
+        for place, one in enumerate(mine)
+        if isinstance(one, UserError)
+    ][:3]
+    told = processes.told_by_all(first) if together else [first]
+    found = ((place, i, why) for i, said in enumerate(told) for place, why in said)
+    return [why for _, _, why in sorted(found)[:3]]
+
+
+def _report_skipped(reasons, failed, total):
     """One line about the pictures that cannot be read; UserError if that is all."""
-    if len(failed) == total:
-        raise UserError(f'none of {total} pictures can be read; first: {failed[0]}')
-    named = '; '.join(str(error) for error in failed[:3])
-    more = '; ...' if len(failed) > 3 else ''
-    _log.warning('skipped %d of %d pictures: %s%s', len(failed), total, named, more)
+    if failed == total:
+        raise UserError(f'none of {total} pictures can be read; first: {reasons[0]}')
+    more = '; ...' if failed > 3 else ''
+    named = '; '.join(reasons)
+    _log.warning('skipped %d of %d pictures: %s%s', failed, total, named, more)

@@ -7,21 +7,25 @@ import dataclasses
 import logging
 import os
 import unicodedata
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kpdiscovery import processes
 from kpdiscovery.data import resize as resize_lib
 from kpdiscovery.data.annotations.npz import Annotations, read_annotations
 from kpdiscovery.data.annotations.splits import choose_rows
 from kpdiscovery.data.files import masks, pictures
 from kpdiscovery.data.files.fitted import (
+    Facts,
     Fitted,
     doubts_of,
+    facts_of_all,
     in_threads,
-    report_skipped,
+    share,
 )
 from kpdiscovery.data.files.pictures import list_images
 from kpdiscovery.data.files.reading import (
@@ -42,9 +46,10 @@ class Folder:
     Every picture of the split is decoded once when the source is built: those that
     cannot be are skipped, named in one warning, and what can hardly be meant so is told.
     Fitted pictures stay in memory up to `cache_bytes`; rows beyond are decoded again
-    each time. Safe to read from threads; a pickled copy leaves the cache behind. Masks
-    are read beside their pictures: those the annotation file names, or `masks/`
-    (`pictures`); a wrong one is an error.
+    each time. Processes that read a folder together each decode a share of it when they
+    build it, and learn the same. Safe to read from threads; a pickled copy leaves the
+    cache behind. Masks are read beside their pictures: those the annotation file names,
+    or `masks/` (`pictures`); a wrong one is an error.
 
     A row has `image` uint8 `[H, W, 3]` (not writable), `frame` float32 `[6]`
     (`resize.Frame.vector`: the way back to original pixels), `pixels_valid` `[H, W]`
@@ -66,6 +71,7 @@ class Folder:
             annotation file has labels.
         cache_bytes: limit of the memory for fitted pictures.
         contrast, megapixels: see `reading.read_picture`.
+        together: all processes of JAX build this source, at the same time.
 
     Attributes:
         files, paths: relative name of each row, and where it is.
@@ -93,6 +99,7 @@ class Folder:
         cache_bytes: int = 2**30,
         contrast: str = 'full',
         megapixels: float = MEGAPIXELS,
+        together: bool = False,
     ):
         check_options(contrast, megapixels)
         self._reading: dict[str, Any] = {'contrast': contrast, 'megapixels': megapixels}
@@ -111,13 +118,13 @@ class Folder:
             holdout_validation=holdout_validation,
         )
         channels = 3 if self._notes.masks is None else 5
-        limit = cache_bytes // (channels * self.size[0] * self.size[1])
-        read = self._check(rows, limit)
-        self._rows = list(read)
-        self._cache = {row: one for row, one in read.items() if one.image is not None}
-        self._voids = any(one.voids for one in read.values())
+        self._cache: dict[int, Fitted] = {}
+        self._limit = cache_bytes // (channels * self.size[0] * self.size[1])
+        facts = self._check(rows, together)
+        self._rows = list(facts)
+        self._voids = any(one.voids for one in facts.values())
         fields = {name: v[self._rows] for name, v in self._notes.fields.items()}
-        self.doubts = doubts_of(list(read.values()), fields, self.files)
+        self.doubts = doubts_of(list(facts.values()), fields, self.files)
         for line in self.doubts:
             _log.warning('%s: %s', self._root, line)
 
@@ -159,12 +166,15 @@ class Folder:
         """The same rows fitted to another (H, W), none kept in memory."""
         other = copy.copy(self)
         other.size = resize_lib.as_size(size)
-        other._cache = {}
+        other._cache, other._limit = {}, 0
         return other
 
     def __getitem__(self, index: int) -> Row:
         row = self._rows[index]
-        one = self._cache.get(row) or self._with_mask(row, self._read(row))
+        if (one := self._cache.get(row)) is None:
+            one = self._with_mask(row, self._read(row))
+            if len(self._cache) < self._limit:  # Another process has looked at it.
+                self._cache[row] = one
         image, frame = one.image, one.frame
         extra: Row = {'frame': frame.vector}
         if self._how == 'pad':
@@ -177,7 +187,7 @@ class Folder:
         return {'image': image, **extra, **self._notes.row(row, frame, self.size)}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, '_cache': {}}
+        return {**self.__dict__, '_cache': {}, '_limit': 0}
 
     def _read(self, row) -> Fitted:
         picture = read_picture(self._root / self._notes.files[row], **self._reading)
@@ -186,7 +196,8 @@ class Folder:
             method=self._method, original=picture.original[::-1],
         )  # fmt: skip
         image.flags.writeable = False  # It may be the cache's.
-        return Fitted(image, frame, picture.deep, int(image.max()))
+        facts = Facts(*picture.original, picture.deep, int(image.max()))
+        return Fitted(image, frame, facts)
 
     def _with_mask(self, row, one: Fitted) -> Fitted:
         """With the mask of the row's picture, if any has one."""
@@ -202,13 +213,13 @@ class Folder:
         return one._replace(
             mask=fit(whole.object),
             ignored=fit(whole.ignored),
-            voids=bool(whole.ignored.any()),
-            numbers=whole.numbers,
-            dark=whole.dark,
+            facts=one.facts._replace(
+                voids=bool(whole.ignored.any()), numbers=whole.numbers, dark=whole.dark
+            ),
         )
 
-    def _check(self, rows, limit) -> dict[int, Fitted]:
-        """Decodes every row; the readable ones, of which the first keep their pictures."""
+    def _check(self, rows, together) -> dict[int, Facts]:
+        """Decodes this process's share; what the files of all readable rows are like."""
 
         def attempt(job):
             place, row = job
@@ -218,18 +229,26 @@ class Folder:
                 return error
             # Looked at even where it is not kept, and never skipped: it is truth.
             one = self._with_mask(row, one)
-            return (
-                one
-                if place < limit
-                else one._replace(image=None, mask=None, ignored=None)
-            )
+            if place < self._limit:
+                self._cache[row] = one
+            return one.facts
 
-        results = in_threads(attempt, list(enumerate(rows.tolist())))
-        failed = [result for result in results if isinstance(result, UserError)]
-        if failed:
-            report_skipped(failed, len(results))
-        pairs = zip(rows.tolist(), results, strict=True)
-        return {row: r for row, r in pairs if not isinstance(r, UserError)}
+        if together:
+            self._expect_the_same(rows)
+        mine = in_threads(attempt, list(enumerate(share(rows, together).tolist())))
+        facts = facts_of_all(mine, len(rows), together)
+        pairs = zip(rows.tolist(), facts, strict=True)
+        return {row: one for row, one in pairs if one is not None}
+
+    def _expect_the_same(self, rows):
+        """Whether all processes, perhaps of disks of their own, have found these."""
+        names = '\n'.join(self._notes.files[row] for row in rows)
+        told = processes.told_by_all([len(rows), zlib.crc32(os.fsencode(names))])
+        if differ := [count for count, digest in told if [count, digest] != told[0]]:
+            raise UserError(
+                f'{self._root}: {told[0][0]} pictures in process 0, {differ[0]} in '
+                'another, or of other names: every process needs the same files'
+            )
 
 
 def _annotate(root, found, path, folder_labels):

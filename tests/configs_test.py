@@ -28,31 +28,39 @@ def first_users(count):
                 yield name, chosen
 
 
-def switches(tree):
-    """Settings without what their numbers are, only whether they are above 0 and 1."""
-    if isinstance(tree, dict):
-        return {name: switches(value) for name, value in tree.items()}
-    if isinstance(tree, bool) or not isinstance(tree, int | float):
-        return tree
-    return type(tree), tree > 0, tree > 1
+def switch(value):
+    """A setting without what its numbers are, only whether they are above 0 and 1."""
+    if isinstance(value, tuple | list):
+        return tuple(map(switch, value))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return type(value), value > 0, value > 1
 
 
 def cases():
     """Every config and variant but the pods (of one batch and one step traced alike);
-    slow if a size, if pretrained (a large network, traced), or if only its numbers are
-    others."""
+    slow if a size, if pretrained (a large network, traced), or if another one has each
+    of its switches: how they go together is traced in the slow ones."""
     names = [f'{name}:{variant}' for name, (variant,) in first_users(1)
              if variant not in PODS]  # fmt: skip
     met = set()
     for name in [*config.names(), *names]:
         settings = config.load(name).to_dict()
         asked = ('keypoints', 'temporal_gap')
-        parts = {part: settings[part] for part in ('method', 'phases')}
-        data = [settings['data'].get(field) for field in asked]
-        key = repr((switches(parts), data, settings['data']['source'] == 'shapes'))
-        slow = key in met or name.rpartition(':')[2] in (*SIZES, 'pretrained')
+        data = {field: bool(settings['data'].get(field)) for field in asked}
+        data['drawn'] = settings['data']['source'] == 'shapes'
+        if classes := methods.named(settings['method']['name']).class_count:
+            settings['method'][classes] = 0  # Set below.
+        parts = {
+            'method': settings['method'],
+            'phases': settings['phases'],
+            'data': data,
+        }
+        found = {(settings['method']['name'], path, repr(switch(value)))
+                 for path, value in leaves(parts).items()}  # fmt: skip
+        slow = found <= met or name.rpartition(':')[2] in (*SIZES, 'pretrained')
         yield pytest.param(name, marks=[pytest.mark.slow] if slow else [])
-        met.add(key)
+        met |= found if not slow else set()
 
 
 PAIRS = [

@@ -108,7 +108,9 @@ def test_stops_resumes_and_predicts(chapter, source, tmp_path, monkeypatch):
     np.testing.assert_array_equal(found.valid, seen)
 
 
-@pytest.mark.parametrize('chapter', ['ch5', 'ch6'])
+@pytest.mark.parametrize(
+    'chapter', [pytest.param('ch5', marks=pytest.mark.slow), 'ch6']
+)
 def test_eight_devices_make_the_labels_of_one(chapter, source):
     chosen = settings(chapter)
     phases = methods.build(chosen.method).phases(chosen.to_dict())[:2]

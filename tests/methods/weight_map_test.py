@@ -1,6 +1,7 @@
 """The weight map: its pieces by hand, and both methods' phases on coloured squares."""
 
 import dataclasses
+import functools
 import json
 
 import jax
@@ -18,7 +19,8 @@ from kpdiscovery.types import Method, State, UserError
 from tests.methods.weak_labels import Squares, Unlabelled, train
 
 LONELY = [2] + [0, 1] * 11 + [0]
-METHODS = ['smoke', 'method2,smoke']
+WHOLE = 'method2,smoke'  # It has all phases.
+METHODS = [pytest.param('smoke', marks=pytest.mark.slow), WHOLE]
 
 
 def settings(variant='smoke', *overrides):
@@ -29,14 +31,17 @@ def settings(variant='smoke', *overrides):
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
-    """{variant: (outcome, workdir)} of two steps a phase; one class has one picture."""
-    runs = {}
-    for variant in METHODS:
+    """Function from a variant to the outcome and workdir of two steps a phase; one class
+    has one picture."""
+
+    @functools.cache
+    def run(variant):
         workdir = tmp_path_factory.mktemp('weight_map')
-        source = Squares(label=LONELY)
-        runs[variant] = train(settings(variant), source, workdir), workdir
-        assert runs[variant][0].finished
-    return runs
+        outcome = train(settings(variant), Squares(label=LONELY), workdir)
+        assert outcome.finished
+        return outcome, workdir
+
+    return run
 
 
 def count(tree):
@@ -127,9 +132,9 @@ def test_a_batch_of_one_class_has_no_triplets():
     assert not usable.any()
 
 
-@pytest.mark.parametrize('variant', METHODS)
+@pytest.mark.parametrize('variant', ['smoke', WHOLE])
 def test_held_out_rows_teach_nothing(trained, variant):
-    outcome, _ = trained[variant]
+    outcome, _ = trained(WHOLE)
     method = methods.build(settings(variant).method)
     phase = method.phases(settings(variant).to_dict())[-1]
     rows = [Squares()[i] for i in range(8)]
@@ -137,7 +142,8 @@ def test_held_out_rows_teach_nothing(trained, variant):
         n: jnp.stack([row[n] for row in rows]) for n in ('image', 'index', 'label')
     }
     state = jax.eval_shape(phase.init, jax.random.key(0), batch, _state(outcome))
-    state = State(jnp.int32(1), outcome.variables,
+    variables = {name: outcome.variables[name] for name in state.variables}
+    state = State(jnp.int32(1), variables,
                   jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), state.opt))  # fmt: skip
     step = jax.jit(phase.step)
     change = lambda row: {**batch, 'label': batch['label'].at[row].set(2)}
@@ -153,11 +159,10 @@ def _state(outcome):
     return State(jnp.int32(0), outcome.variables, {})
 
 
-@pytest.mark.parametrize('variant, judges', [
-    ('smoke', {'classifier': 2}), ('method2,smoke', {'classifier': 2, 'embedding': 4}),
-])  # fmt: skip
-def test_the_judge_stays(trained, variant, judges):
-    outcome, workdir = trained[variant]
+@pytest.mark.parametrize('variant', METHODS)
+def test_the_judge_stays(trained, variant):
+    outcome, workdir = trained(variant)
+    judges = {'classifier': 2, **({'embedding': 4} if variant == WHOLE else {})}
     assert set(outcome.variables) == {'map', *judges}
     for name, step in judges.items():
         before = inference.load(workdir, step=step).variables[name]
@@ -166,12 +171,11 @@ def test_the_judge_stays(trained, variant, judges):
 
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_bit_for_bit(trained, tmp_path):
-    variant = METHODS[1]  # It has all phases.
     source = Squares(label=LONELY)
-    assert not train(settings(variant), source, tmp_path, max_seconds=0).finished
-    again = train(settings(variant), source, tmp_path)
+    assert not train(settings(WHOLE), source, tmp_path, max_seconds=0).finished
+    again = train(settings(WHOLE), source, tmp_path)
     jax.tree.map(
-        np.testing.assert_array_equal, again.variables, trained[variant][0].variables
+        np.testing.assert_array_equal, again.variables, trained(WHOLE)[0].variables
     )
 
 
@@ -209,7 +213,7 @@ def test_without_held_out_rows_the_last_state_is_kept():
 
 @pytest.mark.parametrize('variant', METHODS)
 def test_predictions(trained, variant):
-    _, workdir = trained[variant]
+    _, workdir = trained(variant)
     source = Squares()
     split = inference.predict_rows(inference.load(workdir), source, 6, batch_size=3)
     got = split.prediction
@@ -225,7 +229,7 @@ def test_predictions(trained, variant):
 
 def test_evaluation(trained, monkeypatch):
     monkeypatch.setattr(data, 'build', lambda *args, **options: Squares(6))
-    found = evaluate.evaluate(inference.load(trained['method2,smoke'][1]))
+    found = evaluate.evaluate(inference.load(trained(WHOLE)[1]))
     for column in ('metrics', 'untrained'):
         assert {'top1_accuracy', 'gt_known', 'top1_localization', 'pxap', 'center_box',
                 'max_box_accuracy_v2'} <= set(found[column])  # fmt: skip
@@ -236,7 +240,7 @@ def test_evaluation(trained, monkeypatch):
 @pytest.mark.slow
 def test_the_oracle_is_told_from_what_training_kept(trained, monkeypatch, capsys):
     monkeypatch.setattr(data, 'build', lambda *args, **options: Squares(6))
-    workdir = trained['smoke'][1]
+    workdir = trained('smoke')[1]
     assert evaluate.main([f'--workdir={workdir}', '--oracle=pxap']) == 0
     found = json.loads((workdir / 'metrics.json').read_text())
     epochs = {int(step): value for step, value in found['epochs'].items()}
@@ -259,7 +263,7 @@ def test_before_there_is_a_map_all_of_the_picture_is_meant():
 
 
 def test_class_maps_average_to_the_logits(trained):
-    outcome, workdir = trained['smoke']
+    outcome, workdir = trained(WHOLE)
     images = np.stack([Squares()[i]['image'] for i in range(3)])
     got = inference.predict_images(inference.load(workdir), images)
     bias = outcome.variables['classifier']['params']['classifier']['bias']
@@ -275,8 +279,8 @@ def test_class_maps_average_to_the_logits(trained):
     ('embed', 'classifier'), ('localize', 'embedding'),
 ])  # fmt: skip
 def test_a_trunk_may_start_as_the_one_before(trained, phase, source):
-    outcome, _ = trained['method2,smoke']
-    config = settings('method2,smoke', 'method.trunks=copy')
+    outcome, _ = trained(WHOLE)
+    config = settings(WHOLE, 'method.trunks=copy')
     phases = methods.build(config.method).phases(config.to_dict())
     chosen = next(p for p in phases if p.name == phase)
     batch = {'image': jnp.zeros((2, 36, 36, 3), jnp.uint8), 'label': jnp.zeros(2, int)}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kpdiscovery import cli, config, data, detection, methods, transfer
+from kpdiscovery import cli, config, data, detection, methods, preparation, transfer
 from kpdiscovery.data.files.folder import Folder
 from kpdiscovery.data.joined import Joined, detections
 from kpdiscovery.models import weights, xfeat
@@ -128,6 +128,20 @@ def test_unknown_detectors_are_named(source, tmp_path):
         detection.prepare(source, {'keypoints': 'shift'}, tmp_path)
 
 
+def test_what_is_trained_on_has_the_points(tmp_path):
+    """And so has the run that resumes."""
+    pytest.importorskip('cv2', reason='OpenCV is not installed')
+    kept = []
+    for _ in range(2):
+        settings = config.load('tusk/tetrominoes:smoke', ['data.options.length=5'])
+        settings.data.update({'keypoints': 'sift', 'num_detected': 4})
+        source = preparation.prepare(settings, tmp_path).source
+        assert source[4]['detected'].shape == (4, 2)
+        kept.append((tmp_path / 'keypoints.npz').stat().st_mtime_ns)
+    assert kept[0] == kept[1]
+
+
+@pytest.mark.slow
 def test_train_finds_and_resumes(tmp_path, capsys):
     pytest.importorskip('cv2', reason='OpenCV is not installed')
     path = tmp_path / 'mine.py'

@@ -41,10 +41,15 @@ def test_parameters_of_the_reference():
         assert count(stage_one['trunk']) + count(fresh) == want
 
 
-def test_surgery_keeps_all_but_the_last_layer():
-    params = network.init(
-        jax.random.key(0), jnp.zeros((1, 32, 32, 3)), SMALL, {'descriptor': 16}
+def start(images, heads):
+    """Compiled: by single operations it takes seconds."""
+    return jax.jit(lambda key: network.init(key, images, SMALL, heads))(
+        jax.random.key(0)
     )
+
+
+def test_surgery_keeps_all_but_the_last_layer():
+    params = start(jnp.zeros((1, 32, 32, 3)), {'descriptor': 16})
     old = params['descriptor']
     new = network.replace_last(jax.random.key(1), SMALL, old, 5)
     assert new['last']['conv']['kernel'].shape == (1, 1, 16, 5)
@@ -54,9 +59,7 @@ def test_surgery_keeps_all_but_the_last_layer():
 
 def test_maps_are_a_quarter_of_the_picture(rng):
     images = jnp.asarray(rng.uniform(size=(2, 32, 48, 3)), jnp.float32)
-    params = network.init(
-        jax.random.key(0), images, SMALL, {'detector': 1, 'descriptor': 16}
-    )
+    params = start(images, {'detector': 1, 'descriptor': 16})
     maps = jax.jit(network.stage_one, static_argnums=0)(SMALL, params, images)
     assert maps.scores.shape == (2, 8, 12) and maps.descriptors.shape == (2, 8, 12, 16)
     assert (maps.scores > 0).all() and (maps.scores < 1).all()

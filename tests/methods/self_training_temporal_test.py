@@ -3,7 +3,6 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -36,10 +35,12 @@ def table():
             'mirror': label + 10}  # fmt: skip
 
 
+_views = jax.jit(make_views, static_argnums=(0, 1))
+
+
 def views(batch, table, rules=QUIET, augmentation=STILL, seed=0):
     method = SelfTraining(augmentation=augmentation)
-    table = jax.tree.map(jnp.asarray, table)
-    return make_views(method, rules, jax.random.key(seed), batch, table)
+    return _views(method, rules, jax.random.key(seed), batch, table)
 
 
 def test_points_follow_the_flow_into_the_later_picture(batch, table):

@@ -82,6 +82,7 @@ def test_features_from_pictures_and_padding():
     method = methods.build(settings.method)
     source = Unlabelled(3, size=32)
     batch = {n: np.stack([source[0][n]]) for n in ('image', 'index')}
-    state = method.phases(settings)[0].init(jax.random.key(0), batch, None)
+    init = method.phases(settings)[0].init
+    state = jax.jit(lambda key: init(key, batch, None))(jax.random.key(0))
     pool = feature_alignment.look(method, state.variables, source)
     assert pool.maps.shape == (3, 4, 4, PARTS + 1) and pool.valid.all()

@@ -146,7 +146,9 @@ def _aligned(method, pool, query):
     if not near:
         return
     others = np.array([other for other, _ in near])
-    found = aligning.align(
+    # Compiled once for all queries: by single operations it takes seconds.
+    align = jax.jit(aligning.align, static_argnums=0)
+    found = align(
         method, jax.random.key(int(query)), pool.maps[query], pool.maps[others]
     )
     there = jnp.ones(len(others), bool)

@@ -134,7 +134,9 @@ def test_one_picture_without_annotations_and_with_a_wild_name(tmp_path, few):
 def landmarks(tmp_path_factory):
     """A workdir of self-training with its stage 2, and labels of one sweep."""
     path = tmp_path_factory.mktemp('landmarks')
-    fill_workdir(path, config.load('self_training/critters:smoke'), phase=-1)
+    small = ['method.network.depth=1', 'method.network.groups=1']
+    settings = config.load('self_training/critters:smoke', small)
+    fill_workdir(path, settings, phase=-1)
     (path / 'labels').mkdir()
     rng = np.random.default_rng(0)
     image = rng.integers(0, 255, (3, 32, 32, 3), np.uint8)

@@ -17,7 +17,8 @@ N, K = 5, 4
 @pytest.fixture(scope='module')
 def stages():
     """Settings, and shapes of the variables of stage 1 and of stage 2 filled at random."""
-    settings = config.load('self_training/critters:smoke')
+    small = ['method.network.depth=1', 'method.network.groups=1']
+    settings = config.load('self_training/critters:smoke', small)
     method, rng = methods.build(settings.method), np.random.default_rng(0)
     batch = {'image': np.zeros((1, 32, 32, 3), np.uint8)}
     fill = lambda leaf: rng.normal(0, 0.1, leaf.shape).astype(leaf.dtype)

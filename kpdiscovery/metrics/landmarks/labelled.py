@@ -9,6 +9,7 @@ import numpy as np
 
 from kpdiscovery.metrics.landmarks.named_sets import (
     LandmarkSet,
+    PointGroup,
     Truth,
     landmark_set,
 )
@@ -25,6 +26,7 @@ class Comparison(NamedTuple):
     normalizer: Array  # [L] pixels of `test`.
     usable: Array  # [L] bool: pictures of `test` that have a normaliser.
     truth: Truth  # Of `test`, at the subset.
+    group: PointGroup
 
 
 def by_label(keypoints: Keypoints, num_labels: int) -> tuple[Array, Array]:
@@ -77,7 +79,7 @@ def comparisons(fit: Split, test: Split) -> Iterator[Comparison]:
             for (xy, valid), t in zip(found, truths, strict=True)
         )
         length, usable = subset.normalizer(truths[1])
-        yield Comparison(name, one, two, length, usable, truths[1])
+        yield Comparison(name, one, two, length, usable, truths[1], subset)
 
 
 def at(points, truth: Truth, known: LandmarkSet) -> Truth:

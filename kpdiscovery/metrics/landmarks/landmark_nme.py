@@ -16,7 +16,7 @@ from kpdiscovery.metrics.landmarks.nme import backward_nme, forward_nme, random_
 from kpdiscovery.metrics.landmarks.points import Landmarks, fill_missing, is_frequent
 from kpdiscovery.types import Array, Split
 
-_IMAGES, _REPEATS = 300, 10  # Chapter 5: MAFL and LS3D-W.
+_REPEATS = 10
 _SETTINGS: dict[str, dict] = {'': {}, '_no_bias': {'bias': False}}
 
 
@@ -25,7 +25,7 @@ def landmark_nme(fit: Split, test: Split) -> dict[str, float]:
 
     Returns:
         For each subset of the named set, such as the 68 and the 5 points of faces68:
-        `forward_nme_68` and `backward_nme_68` (ridge with bias, penalty .01),
+        `forward_nme_68` and `backward_nme_68` (ridge with bias),
         `forward_nme_no_bias_68` and `backward_nme_no_bias_68`, and
         `forward_nme_mean_shape_68`, the fit split's mean. Where no landmark is in more
         than four fifths of the fit pictures, the forward error is that of the mean
@@ -44,8 +44,9 @@ def landmark_nme(fit: Split, test: Split) -> dict[str, float]:
 def landmark_errors(fit: Split, test: Split) -> dict[str, Array]:
     """The tables behind `landmark_nme`, for `cumulative_error` and `fraction_within`.
 
-    Each is the mean over ten fits to 300 random pictures (one to all, where there are
-    no more). Points hidden on `test` are not measured, nor pictures without normaliser.
+    Each is the mean over ten fits to as many random pictures as the set's `PointGroup`
+    says, with its penalty (one to all, where there are no more). Points hidden on `test`
+    are not measured, nor pictures without normaliser.
 
     Args:
         fit: N pictures the regressors are fitted on.
@@ -96,7 +97,9 @@ def blind(landmarks: Landmarks, side: float) -> Landmarks:
 def _draws(comparison: Comparison, side: float, hidden: bool) -> list[dict[str, Array]]:
     """The tables of every fit."""
     test, length, tables = measurable(comparison), comparison.normalizer, []
-    draw = lambda table: random_parts(table, images=_IMAGES, repeats=_REPEATS)
+    penalty, images = comparison.group.penalty, comparison.group.images
+    images = images or len(comparison.fit.annotated)
+    draw = lambda table: random_parts(table, images=images, repeats=_REPEATS)
     known = lambda table: table._replace(visible=None) if hidden else table
     parts = zip(
         draw(comparison.fit), draw(known(comparison.fit)), strict=True
@@ -104,23 +107,25 @@ def _draws(comparison: Comparison, side: float, hidden: bool) -> list[dict[str, 
     for ahead, back in parts:
         full, filled, kept = completed(ahead, test, side)
         back = back._replace(predicted=full.predicted)
-        forward = _forward(full, filled, length, side)
-        backward = _backward(back, known(test), kept, length, side)
+        ridge = {'scale': side, 'penalty': penalty}
+        forward = _forward(full, filled, length, ridge)
+        backward = _backward(back, known(test), kept, length, ridge)
         tables.append(forward | backward)
     return tables
 
 
-def _forward(fit: Landmarks, test: Landmarks, length, side) -> dict[str, Array]:
+def _forward(fit: Landmarks, test: Landmarks, length, ridge) -> dict[str, Array]:
     """`[L, T]` in all settings, from landmarks without gaps."""
     tables = {}
     for name, options in _SETTINGS.items():
-        nme = forward_nme(fit, test, length, scale=side, **options)
+        nme = forward_nme(fit, test, length, **ridge, **options)
         tables[f'forward_nme{name}'] = nme.errors
-    mean = forward_nme(blind(fit, side), blind(test, side), length, scale=side)
+    side = ridge['scale']
+    mean = forward_nme(blind(fit, side), blind(test, side), length, **ridge)
     return {**tables, 'forward_nme_mean_shape': mean.errors}
 
 
-def _backward(fit: Landmarks, test: Landmarks, kept, length, side) -> dict[str, Array]:
+def _backward(fit: Landmarks, test: Landmarks, kept, length, ridge) -> dict[str, Array]:
     """`[L, K]` in all settings; NaN for landmarks that were not kept.
 
     Args:
@@ -136,6 +141,6 @@ def _backward(fit: Landmarks, test: Landmarks, kept, length, side) -> dict[str, 
     fit = Landmarks(fit.predicted, a)
     test = Landmarks(test.predicted[:, kept], b, valid)
     for name, options in _SETTINGS.items():
-        nme = backward_nme(fit, test, length, scale=side, **options)
+        nme = backward_nme(fit, test, length, **ridge, **options)
         tables[f'backward_nme{name}'][:, kept] = nme.errors
     return tables

@@ -26,10 +26,14 @@ Length = Callable[[Truth], tuple[Array, Array]]
 
 
 class PointGroup(NamedTuple):
-    """Points that are measured together, and the length that divides their errors."""
+    """Points that are measured together, and how: [mallis-thesis] does it by the set."""
 
     points: Callable[[Array, Array], tuple[Array, Array]]  # Of all T: xy and visible.
-    normalizer: Length  # Reads `keypoints` and `visible` of the subset.
+    normalizer: (
+        Length  # What divides errors; reads the subset's `keypoints`, `visible`.
+    )
+    images: int = 300  # Pictures a regressor is fitted on; 0: all, once.
+    penalty: float = 0.01  # Of its ridge.
 
 
 class LandmarkSet(NamedTuple):
@@ -102,9 +106,11 @@ def _all(xy: Array, visible: Array) -> tuple[Array, Array]:
     return xy, visible
 
 
-def _one_length(name: str, count: int, length: Length, **facts: Any) -> LandmarkSet:
+def _one_length(
+    name: str, count: int, length: Length, *, images: int = 300, **facts: Any
+) -> LandmarkSet:
     """A set measured as a whole, in one length unless `torso` is another."""
-    subsets = {str(count): PointGroup(_all, length)}
+    subsets = {str(count): PointGroup(_all, length, images)}
     return LandmarkSet(name, count, subsets, **{'torso': length, **facts})
 
 
@@ -129,7 +135,7 @@ _FACE_PAIRS = (
     (36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46),
     (48, 54), (49, 53), (50, 52), (55, 59), (56, 58), (60, 64), (61, 63), (65, 67),
 )  # fmt: skip
-_FIVE = PointGroup(five_points, _EYES)
+_FIVE = PointGroup(five_points, _EYES, 0, 0.001)  # Tables 4.1, 5.1, 6.7.
 _H36M_PAIRS = (
     *zip(range(6, 11), range(1, 6), strict=True),  # Legs.
     *zip(range(16, 24), range(24, 32), strict=True),  # Arms.
@@ -143,12 +149,12 @@ _SETS = (
     ),
     # LS3D-W: the same points of faces in any pose, where eyes may fall together.
     LandmarkSet(
-        'ls3d68', 68, {'68': PointGroup(_all, _extent)},
+        'ls3d68', 68, {'68': PointGroup(_all, _extent, 1_000, 0.1)},  # [mallis2023].
         torso=_extent, pairs=_FACE_PAIRS,
     ),
     # MAFL, AFLW: eyes, nose, corners of the mouth.
     LandmarkSet(
-        'faces5', 5, {'5': PointGroup(_all, _EYES)},
+        'faces5', 5, {'5': PointGroup(_all, _EYES, 0, 0.001)},
         torso=_EYES, pairs=((0, 1), (3, 4)), eyes=True,
     ),
     # Cat Heads without the two ear tips; left eye, right eye and mouth come first.
@@ -156,7 +162,8 @@ _SETS = (
     # Human3.6M: the shoulders (chapter 5); torso from a shoulder to the other hip (own
     # choice, as for Penn), 0.3 of it in table 6.11.
     _one_length(
-        'h36m32', 32, _joints(25, 17), torso=_joints(17, 1), alpha=0.3, extent=_extent,
+        'h36m32', 32, _joints(25, 17), images=800, torso=_joints(17, 1), alpha=0.3,
+        extent=_extent,
         sigmas=_sigmas(32, shoulders=(17, 25), elbows=(18, 26), wrists=(19, 27),
                        hips=(1, 6), knees=(2, 7), ankles=(3, 8)),
         pairs=_H36M_PAIRS,

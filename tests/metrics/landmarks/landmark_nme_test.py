@@ -90,6 +90,24 @@ def test_is_the_plain_functions_repeated(split, n):
             np.testing.assert_allclose(got[f'{name}_nme{ending}_4'], want, rtol=1e-6)
 
 
+def test_five_points_are_fitted_to_all_pictures(split):
+    """Tables 4.1, 5.1 and 6.7, where 68 points are fitted to 300 ten times."""
+    fit, test = (
+        bodies(split, count, seed, name='faces5')
+        for seed, count in enumerate((320, 30))
+    )
+    one, two = (
+        Landmarks(xy, s.truth['keypoints'], valid, s.truth['visible'])
+        for s in (fit, test)
+        for xy, valid in [metrics.by_label(s.prediction.keypoints, s.num_labels)]
+    )
+    length, usable = metrics.joint_distance(two.annotated, two.visible, joints=(0, 1))
+    two = two._replace(visible=two.visible & usable[:, None])
+    want = metrics.forward_nme(one, two, length, penalty=0.001).mean
+    got = metrics.landmark_nme(fit, test)
+    assert got['forward_nme_5'] == pytest.approx(want, rel=1e-6)
+
+
 def test_subsets_and_their_normalisers(split):
     fit, test = (bodies(split, 40, seed, name='faces68') for seed in (0, 1))
     got = metrics.landmark_nme(fit, test)

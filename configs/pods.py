@@ -49,6 +49,8 @@ def fewer(steps: int, more: Fraction) -> int:
 
 def _phase(section: Mapping[str, Any], more: Fraction) -> dict[str, Any]:
     """A phase whose steps stay a whole number of sweeps where they were one."""
+    if 'steps' not in section:
+        return dict(section)  # Of passes over all pictures, however many at a time.
     found = {**section, 'steps': fewer(section['steps'], more)}
     for name in _SWEEPS:
         if name in section:

@@ -39,6 +39,9 @@ def test_batches_split_and_as_many_pictures_are_seen(name):
         assert methods.build(settings.method).phases(settings.to_dict())
         for phase, section in settings.phases.items():
             before = plain.phases[phase]
+            if 'steps' not in before:  # Passes over all pictures.
+                assert section == before
+                continue
             if before.steps > 1:
                 assert section.steps * factor == pytest.approx(before.steps, rel=0.05)
             for sweep in SWEEPS:
@@ -117,7 +120,7 @@ def cells(name):
 def test_the_page_has_the_numbers():
     """A row for the configs of a method with the same ones."""
     rows = {}
-    for name in NAMES:
+    for name in (name for name in NAMES if not name.startswith('constellation')):
         key = name.split('/')[0], *cells(name)
         rows.setdefault(key, []).append(name.split('/')[1])
     wanted = [f'| `{method}`: {", ".join(names)} | {" | ".join(row)} |'

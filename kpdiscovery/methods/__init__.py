@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from kpdiscovery.methods.constellation import Constellations
 from kpdiscovery.methods.feature_alignment import FeatureAlignment
 from kpdiscovery.methods.imm import ImageGeneration
 from kpdiscovery.methods.lmpnet import LmpNet
@@ -23,6 +24,7 @@ METHODS: dict[str, type[Method]] = {
     'weight_map': WeightMapping,
     'feature_alignment': FeatureAlignment,
     'imm': ImageGeneration,
+    'constellation': Constellations,
 }
 
 

@@ -1,0 +1,16 @@
+"""Landmarks without training on faces with 68 annotated points to measure by.
+
+    kpd weights efficientnet_lite0 xfeat
+    kpd train --config=constellation/faces --data=FOLDER --workdir=DIR
+
+FOLDER holds crops of faces and an `annotations.npz` with 68 points and a split by identity.
+About 5 minutes of half a core.
+"""
+
+from kpdiscovery.configs import variants
+from kpdiscovery.configs.constellation.folder import VARIANTS, base
+
+
+def get_config(arg: str = ''):
+    c = base(data={'source': 'folder', 'landmarks': 'faces68'}, stride=3)
+    return variants.apply(c, arg, VARIANTS)

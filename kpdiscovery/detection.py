@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from kpdiscovery import inference, paths, processes
+from kpdiscovery import inference, landmark_runs, paths, processes
 from kpdiscovery.data import identity
 from kpdiscovery.data.joined import Joined, classical, detections
 from kpdiscovery.methods.superpoint import SuperPoint
@@ -36,7 +36,8 @@ def prepare(source: Source, data: Any, workdir: str | os.PathLike) -> Source | J
 
     `data.keypoints` is '' (none: the source as it is), 'superpoint', 'superpoint+sift'
     (its points, SIFT's descriptors), 'xfeat', 'xfeat+sift', 'sift', 'orb', the weights
-    or workdir of a SuperPoint of one's own, XFeat's weights, or the path of an .npz file
+    or workdir of a SuperPoint of one's own, XFeat's weights, the workdir of a run of
+    landmarks, whose points have labels, or the path of an .npz file
     (`detections.load`); `data.num_detected` is the number of points, for the size in
     which pictures are looked at see `side`. They are found once:
     WORKDIR/keypoints.npz keeps them for the run that resumes, and knows of which
@@ -64,9 +65,10 @@ def prepare(source: Source, data: Any, workdir: str | os.PathLike) -> Source | J
     if str(name).endswith('.npz'):
         found = read(name)
     else:
-        found = detections.detect(
-            source, detector(name, num), num=num, side=side(data, size)
-        )
+        find, seen = detector(name, num), side(data, size)
+        found = detections.detect(source, find, num=num, side=seen)
+        if found.labels is not None:
+            found = landmark_runs.with_mirror(found, source, find, seen)
     save = functools.partial(detections.save, kept, found, detector=json.dumps(wanted))
     processes.by_first(save)
     return detections.join(source, found, stamp=wanted['stamp'])
@@ -75,7 +77,8 @@ def prepare(source: Source, data: Any, workdir: str | os.PathLike) -> Source | J
 def side(data: Any, size: tuple[int, int]) -> int:
     """Pixels of the shorter side in which points are looked for; 0: as pictures are.
 
-    `data.keypoints_size`, and where that is 0: 256 for XFeat in smaller pictures.
+    `data.keypoints_size`, and where that is 0: 256 for XFeat in smaller pictures, and
+    what a run was trained with.
 
     Args:
         data: a config's `data` section.
@@ -84,7 +87,10 @@ def side(data: Any, size: tuple[int, int]) -> int:
     Raises:
         UserError: a file of weights cannot be read.
     """
-    asked = data.get('keypoints_size', 0)
+    asked, name = data.get('keypoints_size', 0), str(data['keypoints'])
+    if not asked and _is_run(name):
+        own = inference.load_config(name).data.size
+        return 0 if own == min(size) else own
     if not asked and _is_xfeat(data['keypoints'].removesuffix('+sift')):
         asked = max(_XFEAT_SIDE, min(size))
     return 0 if asked == min(size) else asked
@@ -117,14 +123,20 @@ def detector(name: str, num: int) -> detections.Detector:
         return _xfeat(name, num)
     if name.endswith(_FILES):
         return from_weights(name, num)
-    if (paths.folder(name) / 'checkpoints').is_dir():
-        trained = _superpoint_run(name)
-        return _superpoint(trained.method, trained.variables, num)
+    if _is_run(name):
+        trained = inference.load(name)
+        if isinstance(trained.method, SuperPoint):
+            return _superpoint(trained.method, trained.variables, num)
+        return landmark_runs.detector(trained)
     raise UserError(
         "data.keypoints must be 'xfeat', 'superpoint', 'sift', 'orb', one of the first "
         "two with '+sift', a FILE.npz of points, a file of weights of SuperPoint or "
-        f'XFeat, or a workdir of SuperPoint, got {name!r}'
+        f'XFeat, or a workdir of SuperPoint or of landmarks, got {name!r}'
     )
+
+
+def _is_run(name: str) -> bool:
+    return bool(name) and (paths.folder(name) / 'checkpoints').is_dir()
 
 
 def _provenance(source, data, size) -> dict[str, Any]:
@@ -195,15 +207,6 @@ def _xfeat(path, num):
         return detections.Detections(points.xy, points.score, descriptors)
 
     return detect
-
-
-def _superpoint_run(workdir):
-    trained = inference.load(workdir)
-    if not isinstance(trained.method, SuperPoint):
-        raise UserError(
-            f'{workdir} is of method {trained.config.method.name}, wanted superpoint'
-        )
-    return trained
 
 
 def _superpoint(method, variables, num):

@@ -53,7 +53,7 @@ def load(
     Args:
         step: of a checkpoint that was kept (`run.keep`); None: the last.
     """
-    config = _config(workdir)
+    config = load_config(workdir)
     variables, meta = runs.load_variables(workdir, step)
     config_lib.override(config, overrides)
     if step is None and (state := runs.unfinished(meta)):
@@ -61,7 +61,7 @@ def load(
     return Trained(methods.build(config.method), variables, config, meta)
 
 
-def _config(workdir):
+def load_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
     """The config of a run, with all that is asked of every one."""
     whole = runs.load_config(workdir)
     where = f'{paths.folder(workdir) / runs.CONFIG} is damaged'

@@ -15,6 +15,7 @@ from kpdiscovery.data import class_labels
 from kpdiscovery.data.joined import detections
 from kpdiscovery.ops import landmark_clusters
 from kpdiscovery.ops.coordinates import in_boxes
+from kpdiscovery.ops.keypoints import labelled
 from kpdiscovery.training import runs
 from kpdiscovery.types import Prediction, Source, UserError
 
@@ -83,6 +84,8 @@ def generic(trained, sources, splits) -> dict[str, float]:
     except UserError as error:  # Its files may have moved.
         logging.warning('generic keypoints are not measured: %s', error)
         return {}
+    if found[0].labels is not None:
+        return _as_found(trained, found, splits)
     key, k = jax.random.key(trained.config.seed), trained.method.num_labels
     clusters = landmark_clusters.cluster_descriptors(
         key, found[0].descriptors, found[0].score > 0, k
@@ -99,15 +102,30 @@ def generic(trained, sources, splits) -> dict[str, float]:
     return metrics.evaluate(trained.method.metrics, *replaced)[0]
 
 
+def _as_found(trained, found, splits) -> dict[str, float]:
+    """Figures of the run that it starts from, whose points have labels already."""
+    replaced = []
+    for split, points in zip(splits, found, strict=True):
+        keypoints = labelled(points.xy, points.score, points.score > 0)
+        prediction = Prediction(keypoints=jax.device_get(keypoints))
+        count = points.xy.shape[1]
+        replaced.append(
+            split._replace(prediction=prediction, num_labels=count, warped=None)
+        )
+    return metrics.evaluate(trained.method.metrics, *replaced)[0]
+
+
 def _found(data, sources, splits) -> list[detections.Detections]:
-    """Generic keypoints of the splits' pictures, those off the object left out."""
+    """Keypoints of the splits' pictures, generic ones off the object left out."""
     num, found = data.num_detected, []
     detector = detection.detector(data.keypoints, num)
     for source, split in zip(sources, splits, strict=True):
         rows, side = len(split.truth['index']), detection.side(data, split.size)
         points = detections.detect(source, detector, num=num, rows=rows, side=side)
-        counts = in_boxes(points.xy, split.size, split.truth)
-        found.append(points._replace(score=np.where(counts, points.score, 0)))
+        if points.labels is None:
+            counts = in_boxes(points.xy, split.size, split.truth)
+            points = points._replace(score=np.where(counts, points.score, 0))
+        found.append(points)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, NamedTuple
 
-from kpdiscovery import data, detection, methods, metrics, transfer
+from kpdiscovery import data, detection, landmark_runs, methods, metrics, transfer
 from kpdiscovery.data import class_labels
 from kpdiscovery.data.joined import temporal
 from kpdiscovery.training import loop
@@ -45,6 +45,9 @@ def prepare(
     class_labels.prepare(source, settings, type(method))
     metrics.check_landmarks(settings.data.get('landmarks', ''), source)
     loop.check_pictures(phases, source, workdir)
+    if settings.data.get('keypoints', '') == landmark_runs.CONSTELLATION:
+        found = landmark_runs.constellation(settings, source, workdir)
+        settings.data.keypoints = found
     source = detection.prepare(source, settings.data, workdir)
     source = temporal.prepare(source, settings.data)
     # Built again: the settings may have the number of classes and files by now.

@@ -17,7 +17,9 @@ resize is False), `frame [B, 6]` (original to fitted pixels: `data.resize.Frame`
 With `data.keypoints` in a config, training batches have the generic keypoints found
 beforehand (`data.joined.detections`): `detected [B, P, 2]` pixels, `detected_score [B, P]`
 float32 (0: there is none) and, where the detector has them, `detected_descriptors
-[B, P, D]` float32 of unit length (zeros where there is no point).
+[B, P, D]` float32 of unit length (zeros where there is no point). Where they are landmarks
+of another run: `detected_label` and `detected_mirror [B, P]` int32, what each is, here and in
+the mirrored picture, -1 where nobody knows.
 
 With `data.features`, batches have dense features extracted beforehand
 (`data.joined.features`): `features` float32, or float16 where the files have that, `[B, h, w,

@@ -191,7 +191,9 @@ def test_a_workdir_of_another_method_is_no_detector(tmp_path):
     with checkpoints.Checkpoints(tmp_path, settings) as kept:
         meta = {'number': 0, 'phase': 'train', 'step': 1, 'seconds': 0.0}
         kept.save(1, checkpoints.Snapshot(state, {}, {}), meta)
-    with pytest.raises(UserError, match='is of method tusk, wanted superpoint'):
+    with pytest.raises(
+        UserError, match='a run of tusk as data.keypoints: its keypoints have no'
+    ):
         detection.detector(str(tmp_path), 9)
 
 

@@ -19,6 +19,7 @@ from kpdiscovery.ops import suppression
 from kpdiscovery.types import Source, UserError
 
 _BATCH = 32
+_LABELS = ('labels', 'mirror')
 _MARGIN = 4  # Pixels from padding, where the picture's own border would be found.
 
 
@@ -29,6 +30,8 @@ class Detections(NamedTuple):
     score: Any  # [N, P] float32, 0: no point.
     descriptors: Any = None  # [N, P, D] float32 unit length, zeros where no point is.
     files: Any = None  # [N] text, the pictures, where a file named them.
+    labels: Any = None  # [N, P] int32 what each point is, where the detector knows ...
+    mirror: Any = None  # [N, P] int32 ... and what it is in the mirrored picture.
 
 
 Detector = Callable[[np.ndarray], Detections]  # Of uint8 `[B, H, W, 3]`; any P.
@@ -70,11 +73,13 @@ def detect(
         batch %= total  # One shape; the end repeats.
         images, valid, back = look(batch)
         found = detector(images)
-        if valid is not None:
+        if valid is not None and found.labels is None:
             found = _off_padding(found, valid)
         there = found.score[..., None] > 0
         found = found._replace(xy=np.where(there, back(found.xy), 0))
-        parts.append(processes.gather(spread(found, num)))
+        # Who knows what its points are has chosen them already.
+        found = spread(found, num) if found.labels is None else found
+        parts.append(processes.gather(found))
     return Detections(*(None if leaf[0] is None else np.concatenate(leaf)[:total]
                         for leaf in zip(*parts, strict=True)))  # fmt: skip
 
@@ -109,8 +114,10 @@ def load(path: str | os.PathLike, *, rows: int, size: tuple[int, int]) -> Detect
     Keys: `xy` `[N, P, 2]` pixels of the training pictures (fitted to `data.size`; row i
     is row i of the training split, for a folder sorted by name), `score` `[N, P]`, 0 or
     less where there is no point, and optionally `descriptors` `[N, P, D]`, which are
-    brought to unit length, and `files` `[N]`, names below the folder: then `join` finds
-    the row of every picture.
+    brought to unit length, `labels` `[N, P]` of points that are the same thing wherever
+    they have the same number from 0, with `mirror` `[N, P]`, their labels in the mirrored
+    picture (without it nothing is mirrored), and `files` `[N]`, names below the folder:
+    then `join` finds the row of every picture.
 
     Args:
         rows: of the source, N where there are no `files`.
@@ -136,9 +143,13 @@ def load(path: str | os.PathLike, *, rows: int, size: tuple[int, int]) -> Detect
             f'keypoints {path}: files must be [{count}], one name a picture, '
             f'got {list(files.shape)}'
         )
-    found = Detections(**{n: None if v is None else v.astype(np.float32)
+    found = Detections(**{n: None if v is None else v.astype(_type_of(n))
                           for n, v in numbers.items()})  # fmt: skip
     return _clean(path, found, size)._replace(files=files)
+
+
+def _type_of(field: str) -> type:
+    return np.int32 if field in _LABELS else np.float32
 
 
 def detector_of(path: str | os.PathLike) -> str:
@@ -161,7 +172,11 @@ def join(source: Source, detections: Detections, *, stamp: str = '') -> Joined:
         'detected': detections.xy,
         'detected_score': detections.score,
         'detected_descriptors': detections.descriptors,
+        'detected_label': detections.labels,
+        'detected_mirror': detections.mirror,
     }
+    if detections.labels is not None and detections.mirror is None:
+        fields['detected_mirror'] = np.full_like(detections.labels, -1)
     fields = {n: v for n, v in fields.items() if v is not None}
     return Joined(source, fields, stamp=stamp)
 
@@ -209,12 +224,14 @@ def _check_shapes(path, fields, rows):
     wanted = {'xy': (n, p, 2), 'score': (n, p)}
     if fields['descriptors'] is not None:
         wanted['descriptors'] = (n, p, *fields['descriptors'].shape[2:3])
+    wanted |= {name: (n, p) for name in _LABELS if fields[name] is not None}
     for name, shape in wanted.items():
         array = fields[name]
-        if array.shape != shape or array.ndim != (2 if name == 'score' else 3) or not p:
+        flat = name in ('score', *_LABELS)
+        if array.shape != shape or array.ndim != (2 if flat else 3) or not p:
             raise UserError(
                 f'keypoints {path}: {name} has shape {array.shape}; wanted xy [N, P, 2], '
-                'score [N, P], descriptors [N, P, D]'
+                'score, labels and mirror [N, P], descriptors [N, P, D]'
             )
         if array.dtype.kind not in 'fiu':
             raise UserError(
@@ -251,6 +268,8 @@ def _unit(found, there):
         length = np.linalg.norm(descriptors, axis=-1, keepdims=True)
         descriptors = descriptors / np.maximum(length, 1e-12) * there[..., None]
     xy = np.where(there[..., None], found.xy, 0)
-    return Detections(
-        xy.astype(np.float32), np.where(there, found.score, 0), descriptors
-    )
+    named = {name: None if (one := getattr(found, name)) is None
+             else np.where(there & (one >= 0), one, -1).astype(np.int32)
+             for name in _LABELS}  # fmt: skip
+    score = np.where(there, found.score, 0)
+    return Detections(xy.astype(np.float32), score, descriptors, **named)

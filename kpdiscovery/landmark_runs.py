@@ -1,0 +1,116 @@
+"""Landmarks of another run, as keypoints with labels that a training starts from."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from kpdiscovery import inference, methods, paths
+from kpdiscovery.data.joined import closer, detections
+from kpdiscovery.methods.self_training.clustering import mirror_pairs
+from kpdiscovery.ops import images as image_ops
+from kpdiscovery.training import loop
+from kpdiscovery.types import Source, UserError
+
+CONSTELLATION = 'constellation'  # The name that means: find them first, without labels.
+_ENOUGH = 1000  # Pictures that clusters and their arrangement are learnt from.
+_MIRRORED = 256  # Pictures that tell which landmark is which in the mirror.
+_SIDE = 256
+
+
+def detector(trained: inference.Trained) -> detections.Detector:
+    """What a run of ordered landmarks finds: point k has label k.
+
+    Raises:
+        UserError: its keypoint k is not the same thing in every picture.
+    """
+    if not trained.method.ordered:
+        raise UserError(
+            f'a run of {trained.config.method.name} as data.keypoints: its keypoints have '
+            'no order; wanted one of superpoint, or of landmarks such as constellation'
+        )
+
+    @jax.jit
+    def run(images):
+        return trained.method.predict(trained.variables, image_ops.as_float(images))
+
+    def detect(images: np.ndarray) -> detections.Detections:
+        found = jax.device_get(run(images)).keypoints
+        # Scores may be anything, but those of points that are there are above 0.
+        score = np.where(found.valid, np.maximum(found.score, 1e-6), 0)
+        return detections.Detections(found.xy, score, labels=found.label)
+
+    return detect
+
+
+def with_mirror(
+    found: detections.Detections, source: Source, detect: detections.Detector, side: int
+) -> detections.Detections:
+    """With the label that each point has in the mirrored picture.
+
+    A landmark's mirror image is the one that is found, in mirrored pictures, where it is
+    in the pictures themselves, and the other way round.
+    """
+
+    def mirrored(images: np.ndarray) -> detections.Detections:
+        seen = detect(images[:, :, ::-1])
+        x = images.shape[2] - 1 - seen.xy[..., 0]
+        return seen._replace(xy=np.stack([x, seen.xy[..., 1]], axis=-1))
+
+    rows = min(len(found.xy), _MIRRORED)
+    other = detections.detect(
+        source, mirrored, num=found.xy.shape[1], rows=rows, side=side
+    )
+    near = _nearest(found, other, rows)
+    flip = np.asarray(mirror_pairs(jax.numpy.asarray(near)))
+    return found._replace(mirror=flip[found.labels])
+
+
+def _nearest(found, other, rows) -> np.ndarray:
+    """How often the point nearest to i is, in the mirrored picture, j: `[K, K]`."""
+    apart = found.xy[:rows, :, None] - other.xy[:rows, None]
+    apart = (apart**2).sum(-1) + np.where(other.score[:rows, None] > 0, 0, np.inf)
+    nearest = np.take_along_axis(other.labels[:rows], apart.argmin(-1), axis=1)
+    counts = np.zeros((found.xy.shape[1],) * 2)
+    there = found.score[:rows] > 0
+    np.add.at(counts, (found.labels[:rows][there], nearest[there]), 1)
+    return counts
+
+
+def constellation(
+    settings: ml_collections.ConfigDict, source: Source, workdir: str | os.PathLike
+) -> str:
+    """The workdir, inside this one, of landmarks found without training; trains them.
+
+    As many as the method has, on the pictures of the training split at 256 px.
+
+    Raises:
+        UserError: the pictures cannot be had in another size, or a network is missing.
+    """
+    folder = paths.folder(workdir) / CONSTELLATION
+    size = source[0]['image'].shape[:2]
+    scale = _SIDE / min(size)
+    larger = closer.refitted(source, (round(size[0] * scale), round(size[1] * scale)))
+    inner = _config(settings, -(-len(source) // _ENOUGH))
+    method: Any = methods.build(ml_collections.ConfigDict(inner['method']))
+    loop.train(method, inner, source if larger is None else larger, folder)
+    return str(folder)
+
+
+def _config(settings, stride: int) -> dict[str, Any]:
+    """That of a run of its own, which `kpd evaluate` and `kpd predict` take too."""
+    found = settings.to_dict()
+    name = {'name': CONSTELLATION, 'num_keypoints': settings.method.num_keypoints}
+    found['data'] = {
+        **found['data'], 'keypoints': '', 'size': _SIDE, 'batch_size': 16,
+    }  # fmt: skip
+    found['method'] = methods.complete(ml_collections.ConfigDict(name))
+    found['phases'] = {
+        'cluster': {'stride': stride}, 'arrange': {'rounds': 3, 'stride': stride},
+    }  # fmt: skip
+    found['run'] = {**found['run'], 'log_every': 1, 'config': f'{CONSTELLATION}/-'}
+    return found

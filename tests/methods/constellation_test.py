@@ -1,0 +1,185 @@
+"""Landmarks without training: which place is taken, and what another run starts from."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpdiscovery import (
+    cli,
+    config,
+    detection,
+    inference,
+    landmark_runs,
+    methods,
+    preparation,
+)
+from kpdiscovery.data.joined import detections
+from kpdiscovery.methods.constellation import locate
+from kpdiscovery.methods.constellation.dense import Descriptors, standard
+from kpdiscovery.ops.constellations import Constellation
+from kpdiscovery.types import UserError
+
+CELLS = 16
+
+
+def picture(places, seen, dim=8):
+    """Maps `[1, 16, 16, dim]` whose cell at each place (x, y) looks like seen[i]."""
+    maps = np.zeros((1, CELLS, CELLS, dim), np.float32)
+    maps[..., -1] = 1  # Ground.
+    for (x, y), what in zip(places, seen, strict=True):
+        maps[0, y, x] = np.eye(dim)[what]
+    return maps
+
+
+def in_sides(cells):
+    return (np.float32(cells) + 0.5) / CELLS - 0.5
+
+
+def look(maps, known, clusters, valid=None):
+    valid = np.ones(maps.shape[:3], bool) if valid is None else valid
+    centroids = np.eye(maps.shape[-1], dtype=np.float32)[:clusters]
+    return locate.locate(maps, valid, centroids, known)
+
+
+def nothing_known(clusters):
+    return Constellation(jnp.zeros((clusters, 2)), jnp.full(clusters, jnp.inf))
+
+
+def test_clusters_are_where_they_look_right():
+    places = [(2, 3), (12, 5), (7, 13)]
+    found = look(picture(places, range(3)), nothing_known(3), 3)
+    np.testing.assert_allclose(found.xy[0], in_sides(places), atol=1e-3)
+    np.testing.assert_allclose(found.score, 1, atol=1e-6)
+    pixels = locate.to_pixels(found.xy, (64, 64))
+    np.testing.assert_allclose(pixels[0], np.float32(places) * 4 + 1.5, atol=0.1)
+
+
+def test_of_two_places_that_look_alike_the_others_choose():
+    """An eye is found twice; the one that lies as in other pictures is taken."""
+    places = [(2, 3), (12, 5), (7, 13), (5, 6), (13, 12)]
+    shape = in_sides([*places[:3], places[3]])
+    known = Constellation(jnp.asarray(shape), jnp.full(4, 0.01))
+    maps = picture([(x + 1, y) for x, y in places], [0, 1, 2, 3, 3])
+    alone = look(maps, nothing_known(4), 4)
+    np.testing.assert_allclose(alone.xy[0, 3], in_sides([(10, 9)])[0], atol=1e-2)
+    found = look(maps, known, 4)
+    np.testing.assert_allclose(found.xy[0, 3], in_sides([(6, 6)])[0], atol=0.02)
+
+
+def test_padding_is_not_looked_at():
+    maps = picture([(2, 3), (12, 5)], [0, 0])
+    valid = np.arange(CELLS)[None, None] < 8
+    valid = np.broadcast_to(valid, maps.shape[:3])
+    found = look(maps, nothing_known(1), 1, valid)
+    np.testing.assert_allclose(found.xy[0], in_sides([(2, 3)]), atol=1e-3)
+
+
+def test_parts_of_a_descriptor_count_alike(rng):
+    """Whatever the scale of a network's channels."""
+    small = Descriptors(
+        xfeat='random', backbone='random', sides=(32,), side=32, taps=('stage2',)
+    )
+    rows = rng.normal(size=(50, small.width)).astype(np.float32)
+    rows[:, 64:] = 100 * rows[:, 64:] + 7
+    by = standard(jnp.asarray(rows), jnp.ones(50), lambda x: x)
+    unit = np.asarray(small.standardize(jnp.asarray(rows), by))
+    halves = [np.linalg.norm(part, axis=-1) for part in (unit[:, :64], unit[:, 64:])]
+    np.testing.assert_allclose(halves, np.sqrt(0.5), rtol=1e-5)
+
+
+def test_sizes_that_the_networks_cannot_see_are_refused():
+    with pytest.raises(ValueError, match='multiples of 32'):
+        Descriptors(sides=(100,))
+    settings = config.load('constellation/folder:smoke')
+    settings.method.num_keypoints = 7
+    with pytest.raises(
+        UserError, match=r'num_keypoints must be in 3..num_clusters = 6'
+    ):
+        methods.build(settings.method)
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    """Stopped before its first step and resumed."""
+    workdir = tmp_path_factory.mktemp('constellation')
+    train = ['train', '--config=constellation/critters:smoke', f'--workdir={workdir}']
+    assert cli.main([*train, '--max_seconds=0']) == 0
+    assert cli.main(train) == 0
+    return workdir
+
+
+def test_through_the_commands(run, capsys):
+    assert cli.main(['evaluate', f'--workdir={run}']) == 0
+    result = json.loads((run / 'metrics.json').read_text())
+    assert {'forward_nme_12', 'spread', 'warp_error'} <= set(result['metrics'])
+    trained = inference.load(run)
+    spread = np.asarray(trained.variables['clusters']['spread'])
+    kept = np.asarray(trained.variables['clusters']['kept'])
+    assert np.isfinite(spread).all()
+    np.testing.assert_array_equal(spread[kept], np.sort(spread)[:4])
+
+
+def words(run, workdir):
+    return [
+        'train', '--config=self_training/critters:clusters,smoke', f'--workdir={workdir}',
+        f'--config.data.keypoints={run}', '--config.data.num_detected=4',
+    ]  # fmt: skip
+
+
+def test_its_landmarks_are_keypoints_with_labels(run, tmp_path):
+    name, *overrides = words(run, tmp_path)[1:]
+    settings = config.load(name.partition('=')[2], [o[len('--config.'):] for o in overrides
+                                                    if o.startswith('--config.')])  # fmt: skip
+    source = preparation.prepare(settings, tmp_path).source
+    found = detections.load(tmp_path / 'keypoints.npz', rows=24, size=(32, 32))
+    np.testing.assert_array_equal(found.labels, np.tile(np.arange(4), (24, 1)))
+    flip = found.mirror[0]
+    np.testing.assert_array_equal(flip[flip], np.arange(4))
+    np.testing.assert_array_equal(source[3]['detected_label'], np.arange(4))
+    np.testing.assert_array_equal(source[3]['detected_mirror'], flip)
+    assert detection.side(settings.data, (64, 64)) == 32
+
+
+@pytest.mark.slow
+def test_another_method_starts_from_its_landmarks(run, tmp_path):
+    assert cli.main(words(run, tmp_path)) == 0
+    trained = inference.load(tmp_path)
+    flip = np.asarray(trained.variables['clusters']['flip'])
+    np.testing.assert_array_equal(flip[flip], np.arange(4))
+    assert cli.main(['evaluate', f'--workdir={tmp_path}']) == 0
+    told = json.loads((tmp_path / 'metrics.json').read_text())
+    assert cli.main(['evaluate', f'--workdir={run}']) == 0
+    own = json.loads((run / 'metrics.json').read_text())['metrics']
+    # The column of the start is that run's own figure, on the same pictures.
+    assert told['generic']['forward_nme_12'] == pytest.approx(
+        own['forward_nme_12'], 0.05
+    )
+
+
+def test_what_is_which_in_the_mirror():
+    """Points 0 and 1 change places, 2 stays, whatever place a picture has them in."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (12, 32, 32, 3), np.uint8)
+
+    def detect(images):
+        """Where the three brightest columns of each half would be, by their sums."""
+        left = images[:, :, :16].sum((1, 3)).argmax(1)
+        right = 16 + images[:, :, 16:].sum((1, 3)).argmax(1)
+        x = np.stack([left, right, 0 * left + 15.5], axis=1)
+        xy = np.stack([x, np.full_like(x, 5)], axis=-1).astype(np.float32)
+        labels = np.tile(np.arange(3, dtype=np.int32), (len(images), 1))
+        return detections.Detections(xy, np.ones(x.shape, np.float32), labels=labels)
+
+    source = [{'image': image} for image in images]
+    found = landmark_runs.with_mirror(detect(images), source, detect, 0)
+    np.testing.assert_array_equal(found.mirror, np.tile([1, 0, 2], (12, 1)))
+
+
+def test_runs_without_an_order_are_no_start(run):
+    trained = inference.load(run)
+    unordered = type('Unordered', (), {'ordered': False})()
+    with pytest.raises(UserError, match='have no order'):
+        landmark_runs.detector(trained._replace(method=unordered))
+    assert landmark_runs.detector(trained)(np.zeros((2, 32, 32, 3), np.uint8))

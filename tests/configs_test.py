@@ -132,6 +132,8 @@ def test_every_phase_traces(name):
         section = settings.method.get(part, {})
         if 'weights' in section and section.get('backbone') != 'superpoint':
             section.weights = value
+    if 'descriptors' in settings.method:
+        settings.method.descriptors.update(xfeat='random', backbone='random')
     method = methods.build(settings.method)
     image = jax.ShapeDtypeStruct((2, size, size, 3), jnp.uint8)
     batch = {'image': image, 'index': jax.ShapeDtypeStruct((2,), jnp.int32)}
@@ -142,6 +144,9 @@ def test_every_phase_traces(name):
         batch['label'] = jax.ShapeDtypeStruct((2,), jnp.int32)
     if settings.data.get('keypoints', ''):
         batch |= generic_keypoints(settings.data.num_detected)
+    if settings.method.get('start') == 'clusters':
+        labels = jax.ShapeDtypeStruct((2, settings.data.num_detected), jnp.int32)
+        batch |= {'detected_label': labels, 'detected_mirror': labels}
     if settings.data.get('temporal_gap', 0):
         flow = jax.ShapeDtypeStruct((2, size, size, 2), jnp.float32)
         batch |= {'later': image, 'flow': flow}

@@ -121,17 +121,23 @@ def pretrained(c):
     c.data.keypoints = 'xfeat'
 
 
+def clusters(c):
+    """From landmarks that are found without training first (configs/constellation)."""
+    c.data.keypoints = 'constellation'
+    c.method.start = 'clusters'
+
+
 def small(c, *, warm_up: int, correspond: int, landmarks: int):
     """64 px and a quarter of the width, for two CPU cores; steps of each stage.
 
-    Maps have 16 cells a side in place of 64, so boxes of half a cell, and negatives
-    from two cells on; targets of the detector are Gaussians, which so few steps learn;
-    Adam's 300 steps of stage 2 came as far as 600 of RMSProp (faces, one run each).
+    Targets of the detector are Gaussians, which so few steps learn. Their mean is .24 on
+    16 x 16 cells, so a point must score more than that: .4. Adam's 300 steps of stage 2
+    came as far as 600 of RMSProp (faces, one run each).
     """
     c.data.update(size=64, batch_size=16, num_detected=32)
     c.method.update(
-        num_points=32, num_clusters=40, kmeans_restarts=2, kmeans_iterations=20, half=1,
-        min_points=2, min_gap=2.0, target_sigma=0.75, outliers=0.0, merge_distance=1.0,
+        num_points=32, num_clusters=100, kmeans_restarts=2, kmeans_iterations=20,
+        min_points=2, target_sigma=0.75, threshold=0.4, outliers=0.0,
         min_population=60, merge_start=landmarks // 3, distill_after=2, distill_views=4,
         network={'features': 64, 'depth': 3, 'groups': 8},
     )  # fmt: skip
@@ -172,7 +178,7 @@ VARIANTS = {
     'ch4': ch4, 'ch5': ch5, 'ch6': ch6, 'k10': k10, 'k20': k20, 'k30': k30,
     'equivariance': equivariance, 'other_image': other_image,
     'global_negatives': global_negatives, 'no_flip': no_flip, 'pretrained': pretrained,
-    'scratch': variants.scratch, 'smoke': smoke,
+    'scratch': variants.scratch, 'smoke': smoke, 'clusters': clusters,
 }  # fmt: skip
 
 

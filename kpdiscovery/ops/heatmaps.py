@@ -118,6 +118,26 @@ def local_soft_argmax(
     return xy + jnp.einsum('...p,pc->...c', weight, offsets, precision='highest')
 
 
+def centroid(scores: jax.Array, xy: jax.Array, *, window: int) -> jax.Array:
+    """Points moved to the centre of mass of what is above 0 in the square around each.
+
+    Args:
+        scores: `[..., H, W]`.
+        xy: `[..., K, 2]` whole pixels.
+        window: side of the square, odd; pixels outside the map weigh nothing.
+
+    Returns:
+        `[..., K, 2]` float32 pixels; the point itself where nothing is above 0.
+    """
+    _check_window(window)
+    patches = jnp.maximum(_patches(precision.full(scores), xy, window), 0)
+    *lead, n, _ = patches.shape
+    weight = patches.reshape(*lead, n * n)
+    weight = weight / jnp.maximum(weight.sum(axis=-1, keepdims=True), 1e-12)
+    offsets = coordinates.pixel_grid(n, n).reshape(n * n, 2) - n // 2
+    return xy + jnp.einsum('...p,pc->...c', weight, offsets, precision='highest')
+
+
 def sample_bilinear(features: jax.Array, xy: jax.Array) -> jax.Array:
     """Features `[..., H, W, C]` at points `[..., K, 2]`: `[..., K, C]`.
 

@@ -16,7 +16,7 @@ from etils import epath
 from kpdiscovery import paths
 from kpdiscovery.types import UserError
 
-FORMAT = 2  # 1 had the labels in the same file as the state.
+FORMAT = 3  # 1 had the labels beside the state, 2 labels of mirrored landmarks.
 CONFIG = 'config.json'
 UNREADABLE = (  # What a checkpoint that is damaged may raise.
     ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError,

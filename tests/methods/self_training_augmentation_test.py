@@ -36,38 +36,35 @@ def centres(image):
 @pytest.mark.parametrize('seed', range(8))
 def test_points_follow_the_picture(seed):
     xy = np.float32([[20, 16], [28, 22], [22, 26]])
-    view = GEOMETRY.view(jax.random.key(seed), jnp.asarray(spots(xy)), xy, flip=True)
+    view = GEOMETRY.view(
+        jax.random.key(seed), jnp.asarray(spots(xy)), xy, jnp.asarray(seed % 2 == 1)
+    )
     np.testing.assert_allclose(view.xy, centres(np.asarray(view.image)), atol=0.15)
 
 
 def test_no_change_is_the_picture(rng):
     image = rng.uniform(size=(16, 20, 3)).astype(np.float32)
     xy = np.float32([[3, 4]])
-    view = STILL.view(jax.random.key(0), image, xy, flip=True)
+    view = STILL.view(jax.random.key(0), image, xy, False)
     np.testing.assert_allclose(view.image, image, atol=1e-5)
     np.testing.assert_allclose(view.xy, xy, atol=1e-4)
 
 
-def test_mirrored_only_where_allowed(rng):
+def test_mirrored_views_are_the_mirrored_picture(rng):
     image = rng.uniform(size=(16, 16, 3)).astype(np.float32)
-    always = dataclasses.replace(STILL, flip=1.0)
-    view = always.view(jax.random.key(0), image, np.float32([[3, 4]]), flip=True)
+    view = STILL.view(jax.random.key(0), image, np.float32([[3, 4]]), True)
     np.testing.assert_allclose(view.image, image[:, ::-1], atol=1e-5)
     np.testing.assert_allclose(view.xy, [[12, 4]], atol=1e-4)
-    assert not always.view(
-        jax.random.key(0), image, np.zeros((1, 2)), flip=False
-    ).flipped
 
 
 def test_mirrored_points_take_their_mirror_label(rng):
     image = rng.uniform(size=(16, 16, 3)).astype(np.float32)
-    cells, label = np.float32([[0, 1], [3, 3]]), np.int32([5, 6])
-    always = dataclasses.replace(STILL, flip=1.0)
+    cells, label = np.float32([[0.25, 1], [3, 3]]), np.int32([5, 6])
     _, seen, got = labelled_view(
-        always, True, jax.random.key(0), image, cells, label, np.int32([7, -1])
+        STILL, jax.random.key(0), image, cells, label, np.int32([7, -1]), True
     )
     np.testing.assert_array_equal(got, [7, -1])
-    np.testing.assert_allclose(seen, [[3, 1], [0, 3]])
+    np.testing.assert_allclose(seen, [[2.75, 1], [0, 3]], atol=1e-5)
 
 
 def test_points_that_leave_the_view_lose_their_label(rng):
@@ -75,7 +72,7 @@ def test_points_that_leave_the_view_lose_their_label(rng):
     near = dataclasses.replace(STILL, scale_low=2.0, scale_high=2.0)
     cells, label = np.float32([[0, 0], [1, 2]]), np.int32([5, 6])
     _, _, got = labelled_view(
-        near, False, jax.random.key(0), image, cells, label, label
+        near, jax.random.key(0), image, cells, label, label, False
     )
     np.testing.assert_array_equal(got, [-1, 6])
 
@@ -86,7 +83,7 @@ def test_photography_stays_in_range_and_differs(rng):
         Augmentation(), color_probability=1.0, blur_probability=1.0, cutout=0.3,
         cutout_probability=1.0,
     )  # fmt: skip
-    view = lambda key: bold.view(key, image, jnp.zeros((1, 2)), flip=True).image
+    view = lambda key: bold.view(key, image, jnp.zeros((1, 2)), False).image
     images = jax.vmap(view)(jax.random.split(jax.random.key(0), 6))
     assert images.min() >= 0 and images.max() <= 1
     assert np.ptp(np.asarray(images), axis=0).mean() > 0.05
@@ -97,5 +94,5 @@ def test_photography_stays_in_range_and_differs(rng):
 def test_gray_stays_gray_under_any_tint():
     gray = np.full((8, 8, 3), 0.5, np.float32)
     tint = dataclasses.replace(STILL, color=0.5, color_probability=1.0)
-    view = tint.view(jax.random.key(3), gray, jnp.zeros((1, 2)), flip=False)
+    view = tint.view(jax.random.key(3), gray, jnp.zeros((1, 2)), False)
     np.testing.assert_allclose(view.image, gray, atol=1e-5)

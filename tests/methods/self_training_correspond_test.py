@@ -13,7 +13,7 @@ from kpdiscovery.methods.self_training.correspond import LabelledViews, Rules
 from tests.methods.self_training_augmentation_test import STILL
 
 METHOD = SelfTraining(
-    augmentation=STILL, num_keypoints=2, min_gap=1.5, background_pairs=0
+    augmentation=STILL, num_keypoints=2, min_gap=1.5 * 16, background_pairs=0
 )
 
 
@@ -77,6 +77,32 @@ def test_pairs_of_a_run(chapter, others):
     same = dataclasses.replace(method, correspondence='equivariance')
     rules = rules_of(same)[1]
     assert rules.others == 0.0 and rules.flip is False
+    assert rules.alike == (chapter == 6)
+
+
+def test_first_labels_that_are_clusters_are_paired_like_later_ones():
+    method = dataclasses.replace(METHOD, start='clusters')
+    warm_rules, main_rules = rules_of(method)
+    assert warm_rules == main_rules and warm_rules.others == 0.5
+
+
+def test_views_that_are_mirrored_alike_keep_their_labels(rng):
+    """Equivariance: chapter 6 sees mirrored pictures too, or two things would differ."""
+    mirrored = dataclasses.replace(
+        METHOD, augmentation=dataclasses.replace(STILL, flip=0.5)
+    )
+    batch = batch_of(rng, 16)
+    views = correspond.make_views(
+        mirrored, Rules(alike=True), jax.random.key(0), batch, table_of(16)
+    )
+    seen = np.asarray(views.image)
+    np.testing.assert_allclose(seen[:, 0], seen[:, 1], atol=1e-5)
+    as_it_is = np.abs(seen[:, 0] - batch['image'] / 255).max((1, 2, 3)) < 1e-4
+    assert 0 < as_it_is.sum() < 16
+    still = correspond.make_views(
+        mirrored, Rules(), jax.random.key(0), batch, table_of(16)
+    )
+    np.testing.assert_array_equal(views.label, still.label)
 
 
 def views_of(cells, label):
@@ -133,7 +159,7 @@ def test_pairs_across_need_both_labels_in_both_views():
 
 
 def test_background_pairs_keep_their_distance():
-    method = dataclasses.replace(METHOD, background_pairs=200, min_gap=2.5)
+    method = dataclasses.replace(METHOD, background_pairs=200, min_gap=2.5 * 16)
     y, x = np.mgrid[:4, :4]
     dense = np.stack([np.stack([x, y], axis=-1)] * 2)
     squares, same, counts = pairs(

@@ -76,9 +76,18 @@ def scored(points, shape=(16, 16)):
 def test_suppression_of_the_reference(half, want):
     points = [(10, 10, 0.9), (11, 10, 0.8), (12, 10, 0.7), (13, 10, 0.6), (10, 12, 0.5),
               (11, 11, 0.4)]  # fmt: skip
-    found = network.detect(scored(points), 6, threshold=0.1, half=half)
+    found = network.detect(scored(points, (64, 64)), 6, threshold=0.1, half=half)
     scores = np.asarray(found.score[0])[np.asarray(found.valid[0])]
     np.testing.assert_allclose(scores, [points[i][2] for i in want])
+
+
+@pytest.mark.parametrize('width, apart', [(64, 4), (32, 2), (16, 2)])
+def test_distances_are_shares_of_the_map(width, apart):
+    """Boxes of 2 of 64 cells: fewer cells do not make faces farther apart."""
+    points = [(2 + i, 3, 0.9 - 0.1 * i) for i in range(6)]
+    found = network.detect(scored(points, (8, width)), 6, threshold=0.1, half=2)
+    x = np.sort(np.asarray(found.xy[0, :, 0])[np.asarray(found.valid[0])].round())
+    np.testing.assert_array_equal(x, np.arange(2, 8, apart))
 
 
 def test_threshold_and_padding():
@@ -108,9 +117,13 @@ def test_peak_of_every_channel(rng):
     maps[0, 4, 2, 1], maps[1, 0, 6, 2] = 0.9, 0.8
     xy, value = jax.jit(network.peaks)(maps)
     assert xy.shape == (2, 3, 2)
-    np.testing.assert_allclose(np.round(xy[0, 1]), [2, 4])
-    np.testing.assert_allclose(xy[1, 2], [6, 0])
     np.testing.assert_allclose(value, maps.max((1, 2)))
+    y, x = np.mgrid[:6, :7]
+    for i, k, (px, py) in ((0, 1, (2, 4)), (1, 2, (6, 0))):
+        near = (abs(x - px) <= 2) & (abs(y - py) <= 2)
+        mass = maps[i, ..., k] * near
+        want = [(x * mass).sum() / mass.sum(), (y * mass).sum() / mass.sum()]
+        np.testing.assert_allclose(xy[i, k], want, rtol=1e-5)
 
 
 def test_mirrored_maps_mirror_the_points(rng):

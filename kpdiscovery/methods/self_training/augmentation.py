@@ -24,7 +24,6 @@ class View(NamedTuple):
 
     image: jax.Array  # [H, W, 3] float32 in [0, 1].
     xy: jax.Array  # [P, 2] the points in its pixels; some may lie outside.
-    flipped: jax.Array  # bool scalar: left and right have changed places.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,16 +52,18 @@ class Augmentation:
     cutout: float = 0.0  # Side of a black square, in sides of the picture ...
     cutout_probability: float = 0.5
 
-    def view(self, key, image, xy, *, flip: bool) -> View:
-        """A view of `[H, W, 3]` with points `[P, 2]` in its pixels."""
-        keys = jax.random.split(key, 4)
-        size = image.shape[:2]
-        flipped = jax.random.bernoulli(keys[0], self.flip) & flip
-        moves = self.maps(keys[1], size, flipped)
+    def flips(self, key) -> jax.Array:
+        """Whether a view is mirrored, where a phase allows it."""
+        return jax.random.bernoulli(key, self.flip)
+
+    def view(self, key, image, xy, flipped) -> View:
+        """A view of `[H, W, 3]` with points `[P, 2]` in its pixels, mirrored or not."""
+        keys = jax.random.split(key, 3)
+        moves = self.maps(keys[0], image.shape[:2], flipped)
         seen = warps.warp_image(moves.back, image, mode='edge')
-        seen = self._photograph(keys[2], seen)
-        seen = self._cut(keys[3], seen) if self.cutout else seen
-        return View(seen, warps.transform_points(moves.forth, xy), flipped)
+        seen = self._photograph(keys[1], seen)
+        seen = self._cut(keys[2], seen) if self.cutout else seen
+        return View(seen, warps.transform_points(moves.forth, xy))
 
     def maps(self, key, size: tuple[int, ...], flipped) -> Moves:
         """A random view of an (H, W) picture, mirrored or not."""

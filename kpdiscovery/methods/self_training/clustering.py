@@ -168,16 +168,40 @@ def without_duplicates(pair: Mirrored) -> jax.Array:
 
 
 def flip_map(pair: Mirrored, *, axis_name: str | None = None) -> jax.Array:
-    """The most frequent cluster of each cluster's mirror images: `[k]` int32.
+    """The cluster that each cluster's mirror images fall into: `[k]` int32.
 
-    A cluster without points is its own mirror image.
-
-    Source: [mallis-thesis], chapter 6 (argmax over all detections).
+    Source: [mallis-thesis], chapter 6, there each cluster's most frequent one.
     """
     k = len(pair.centroids)
     counts = contingency(pair.labels, pair.mirror, shape=(k, k), axis_name=axis_name)
-    seen = counts.sum(axis=1) > 0
-    return jnp.where(seen, counts.argmax(axis=1), jnp.arange(k)).astype(jnp.int32)
+    return mirror_pairs(counts)
+
+
+def mirror_pairs(counts: jax.Array) -> jax.Array:
+    """Each cluster's mirror image, of which it is the mirror image in turn: `[k]` int32.
+
+    The pair that was seen most often, then the next of those that are left; what is
+    left without having met is its own. A row's argmax can map two clusters to one.
+
+    Args:
+        counts: `[k, k]` how often i was j in the mirrored picture.
+    """
+    k = len(counts)
+    counts = jnp.asarray(counts, jnp.float32)
+    meets = counts + counts.T - jnp.diag(jnp.diagonal(counts))
+
+    def pair(_, state):
+        flip, meets = state
+        best = meets.argmax()
+        i, j = best // k, best % k
+        found = meets[i, j] > 0
+        flip = jnp.where(found, flip.at[i].set(j).at[j].set(i), flip)
+        gone = jnp.isin(jnp.arange(k), jnp.stack([i, j]))
+        meets = jnp.where(gone[:, None] | gone[None], -1, meets)
+        return flip, meets
+
+    start = jnp.arange(k, dtype=jnp.int32), meets
+    return jax.lax.fori_loop(0, k, pair, start)[0]
 
 
 def cluster_uniquely(

@@ -31,6 +31,9 @@ class Rules:
     """How a phase makes its pairs."""
 
     flip: bool = False  # Views may be mirrored; points then take their `mirror` label.
+    alike: bool = (
+        False  # Both views of a picture are mirrored or none, labels as they are.
+    )
     others: float = 0.0  # Share of second views that show another picture.
     across: bool = False  # Negatives between the views (chapter 5), else inside each.
     elsewhere: bool = False  # Negatives in the batch's other pictures too.
@@ -122,25 +125,35 @@ def make_views(method, rules, key, batch, labels) -> LabelledViews:
     if rules.others:
         both = _show_others(key, rules.others, both)
     keys = parallel.example_keys(key, batch['index'])
-    view = functools.partial(labelled_view, method.augmentation, rules.flip)
-    image, cells, label = jax.vmap(lambda k, one: jax.vmap(view)(
-        jax.random.split(k), one['image'], one['xy'], one['label'], one['mirror']
-    ))(keys, both)  # fmt: skip
+    image, cells, label = jax.vmap(functools.partial(_pair, method, rules))(keys, both)
+    h, w = (n // network.STRIDE for n in image.shape[2:4])
+    last = jnp.array([w - 1.0, h - 1.0]).reshape(1, 1, 1, 2)
+    cells = jnp.clip(jnp.round(cells), 0, last)
     return LabelledViews(image, cells, label, both['picture'])
 
 
-def labelled_view(augmentation, flip: bool, key, image, xy, label, mirror):
-    """A view of one picture, the cells of its points there, and their labels there."""
+def _pair(method, rules, key, one):
+    """Both views of a picture (or of two), mirrored as the rules say."""
+    keys = jax.random.split(key)
+    toss = jax.random.split(jax.random.fold_in(key, 1))
+    toss = jnp.stack([toss[0], toss[0]]) if rules.alike else toss
+    flipped = jax.vmap(method.augmentation.flips)(toss) & (rules.flip or rules.alike)
+    mirror = one['label'] if rules.alike else one['mirror']
+    view = functools.partial(labelled_view, method.augmentation)
+    return jax.vmap(view)(keys, one['image'], one['xy'], one['label'], mirror, flipped)
+
+
+def labelled_view(augmentation, key, image, xy, label, mirror, flipped):
+    """A view of one picture, where its points are in cells, and their labels there.
+
+    Points outside the view have lost theirs.
+    """
     stride = network.STRIDE
-    view = augmentation.view(
-        key, image, coordinates.cell_to_pixel(xy, stride), flip=flip
-    )
-    cells = jnp.round(coordinates.pixel_to_cell(view.xy, stride))
+    view = augmentation.view(key, image, coordinates.cell_to_pixel(xy, stride), flipped)
+    cells = coordinates.pixel_to_cell(view.xy, stride)
     h, w = (n // stride for n in image.shape[:2])
-    limit = jnp.array([[w, h]], jnp.float32)
-    inside = ((cells >= 0) & (cells < limit)).all(axis=-1)
-    label = jnp.where(view.flipped, mirror, label)
-    cells = jnp.clip(cells, 0, limit - 1)
+    inside = warps.within(cells, (h, w))
+    label = jnp.where(flipped, mirror, label)
     return view.image, cells, jnp.where(inside, label, -1)
 
 
@@ -220,17 +233,18 @@ def _pairs(method, rules, key, dense, points, cells, label):
         parts = [(squares, same, same | different)]
     else:
         parts = [(squares, same, same)]
-        parts += [_inside(method, points, cells, label),
+        min_gap = network.scaled(method.min_gap, dense.shape[3])
+        parts += [_inside(min_gap, points, cells, label),
                   _against_ground(method, key, dense, points, cells, label)]  # fmt: skip
     # Side by side for every picture: chips keep their own.
     flat = lambda pairs: pairs.reshape(len(pairs), -1)
     return tuple(jnp.concatenate([flat(p[i]) for p in parts], 1) for i in range(3))
 
 
-def _inside(method, points, cells, label):
+def _inside(min_gap, points, cells, label):
     """Pairs of different points of one view, not too close."""
     squares = _squares(points, points)
-    apart = _distance(cells, cells) > method.min_gap
+    apart = _distance(cells, cells) > min_gap
     once = jnp.arange(label.shape[-1])[:, None] < jnp.arange(label.shape[-1])[None]
     there = label >= 0
     counts = there[..., None] & there[..., None, :] & apart & once[None, None]
@@ -246,7 +260,8 @@ def _against_ground(method, key, dense, points, cells, label):
     )
     ground = jnp.floor(u * jnp.array([w, h]).reshape(1, 1, 1, 2))
     squares = _squares(points, _read(dense, ground))
-    counts = (label >= 0)[..., None] & (_distance(cells, ground) > method.min_gap)
+    min_gap = network.scaled(method.min_gap, w)
+    counts = (label >= 0)[..., None] & (_distance(cells, ground) > min_gap)
     return squares, jnp.zeros_like(counts), counts
 
 

@@ -54,7 +54,8 @@ def health(
 
     Returns:
         `points` a picture; share of clusters `alive`; `dropped` share of the detected
-        points that lost theirs; `crowded` share of points on the most frequent cell;
+        points that lost theirs; `full` share of the P places a picture that were taken;
+        `crowded` share of points on the most frequent cell;
         `change` = 1 - normalised mutual information of old and new labels (0: the same
         clusters under any numbers).
     """
@@ -72,6 +73,7 @@ def health(
         'points': many / jnp.maximum(add(pictures), 1),
         'alive': (jnp.diagonal(used) > 0).mean(),
         'dropped': 1 - many / found,
+        'full': add(detected) / jnp.maximum(add(pictures) * detected.shape[1], 1),
         'crowded': grid.max() / jnp.maximum(many, 1),
         'change': 1 - mutual_information(table),
     }
@@ -83,6 +85,12 @@ def advise(scalars: Mapping[str, float]) -> str:
         return (
             f'only {scalars["points"]:.1f} labelled points a picture: train longer '
             'before labelling (phases.warm_up.steps), or lower method.threshold'
+        )
+    if scalars.get('full', 0.0) > 0.9:
+        return (
+            f'{scalars["full"]:.0%} of the places for points are taken: the detector lets '
+            'nearly everything pass; raise method.threshold above the mean of its targets, '
+            'or method.num_points'
         )
     if scalars['crowded'] > 0.5:
         return (

@@ -1,10 +1,10 @@
 """The table of pseudo-labels: how it starts, and how a sweep renews it.
 
 A row a picture, P points a row: `xy` `[N, P, 2]` in cells of the maps, `score`, and the
-clusters of each point, -1 for none: `label` (what descriptors are trained with) and
-`landmark` (what stage 2 is trained with), both also as they read in the mirrored picture
-(`mirror`, `mirror_landmark`). What prediction needs of a sweep (centroids, the map from
-landmarks to their mirror images) goes to the state's variables under `clusters`.
+clusters of each point, -1 for none: `label` (what descriptors are trained with), `mirror`
+(that in the mirrored picture) and `landmark` (what stage 2 is trained with). What
+prediction needs of a sweep (centroids, the map from landmarks to their mirror images) goes
+to the state's variables under `clusters`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from kpdiscovery.methods.self_training import clustering, network
 from kpdiscovery.methods.self_training.health import advise, health, old_labels
 from kpdiscovery.ops import coordinates, heatmaps, parallel, suppression, vectors
 from kpdiscovery.ops import images as image_ops
+from kpdiscovery.ops.agreement import contingency
 from kpdiscovery.types import Batch, Keypoints, State, Sweep, SweepResult, Tree
 
-LABELS = ('label', 'mirror', 'landmark', 'mirror_landmark')
+LABELS = ('label', 'mirror', 'landmark')
 
 
 def empty(points: int, rows: int, before: Tree, batch: Batch) -> Tree:
@@ -53,6 +54,7 @@ def table_sweep(method, every: int, extract, label, **options) -> Sweep:
 def from_generic(method, steps: int) -> Sweep:
     """One sweep, before the first step: labels of the generic keypoints."""
     label = _label_generic if method.chapter == 5 else label_slots
+    label = _label_given if method.start == 'clusters' else label
     return table_sweep(method, steps, read_generic, label, advise=advise)
 
 
@@ -84,6 +86,11 @@ def read_generic(method, state: State, batch: Batch, labels: Tree) -> Tree:
             'chapter 5 clusters the descriptors of the generic keypoints: the file of '
             "data.keypoints has no 'descriptors'"
         )
+    if method.start == 'clusters' and 'detected_label' not in batch:
+        raise ValueError(
+            "method.start='clusters' wants keypoints that have labels: "
+            'data.keypoints=constellation, or the workdir of such a run'
+        )
     xy, score = batch['detected'], batch['detected_score']
     on_object = coordinates.in_boxes(xy, batch['image'].shape[1:3], batch)
     if not method.ground_clusters or 'detected_descriptors' not in batch:
@@ -95,6 +102,10 @@ def read_generic(method, state: State, batch: Batch, labels: Tree) -> Tree:
     if 'detected_descriptors' in batch:
         rows['descriptor'] = take(batch['detected_descriptors'])
         rows['inside'] = jnp.take_along_axis(on_object, order, axis=1)
+    if 'detected_label' in batch:
+        pick = lambda name: jnp.take_along_axis(batch[name], order, axis=1)
+        rows['given'] = pick('detected_label')
+        rows['given_mirror'] = pick('detected_mirror')
     rows = network.fill(rows, method.num_points)
     return {**rows, 'before': jnp.full(rows['score'].shape, -1, jnp.int32)}
 
@@ -177,6 +188,22 @@ def label_slots(method, rows, clusters, step, key, *, axis_name):
     return table, {}, {name: scalars[name] for name in ('points', 'dropped', 'crowded')}
 
 
+def _label_given(method, rows, clusters, step, key, *, axis_name):
+    """The landmarks of another run, by their labels there."""
+    del clusters, step, key
+    valid, k = counted(rows), method.num_keypoints
+    valid &= rows['given'] < k
+    label = jnp.where(valid, rows['given'], -1)
+    mirror = jnp.where(valid, rows['given_mirror'], -1)
+    table = {**_points(rows), 'label': label, 'mirror': mirror, 'landmark': label}
+    scalars = _health(method, rows, label, valid, k, axis_name)
+    keep = {}
+    if method.chapter == 6:
+        counts = contingency(label, mirror, shape=(k, k), axis_name=axis_name)
+        keep = {'flip': clustering.mirror_pairs(counts)}
+    return table, keep, scalars
+
+
 def _label_generic(method, rows, clusters, step, key, *, axis_name):
     """Chapter 5: clusters of the generic descriptors, which nothing later reads."""
     del clusters, step
@@ -230,7 +257,6 @@ def _label_mirrored(method, rows, clusters, step, key, *, axis_name):
         'label': jnp.where(kept, fine.labels, -1),
         'mirror': jnp.where(kept, fine.mirror, -1),
         'landmark': jnp.where(left, coarse.labels, -1),
-        'mirror_landmark': jnp.where(left, coarse.mirror, -1),
     }
     flip = clustering.flip_map(coarse, axis_name=axis_name)
     scalars = _health(

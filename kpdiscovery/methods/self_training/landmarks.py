@@ -44,7 +44,8 @@ def step(
     method, flip: bool, update, state: State, batch: Batch, labels: Tree, key: jax.Array
 ):
     """One step on one view of each picture."""
-    images, target, counts = make_views(method, flip, key, batch, labels)
+    mirror = state.variables['clusters']['flip'] if flip else None
+    images, target, counts = make_views(method, mirror, key, batch, labels)
 
     def loss(variables):
         maps = landmark_maps(method, variables, images)
@@ -60,27 +61,32 @@ def landmark_maps(method, variables, images: jax.Array) -> jax.Array:
     return network.head(method.network, variables, 'landmarks', maps)
 
 
-def make_views(method, flip, key, batch, labels):
-    """Views `[B, H, W, 3]`, target maps `[B, h, w, K]` and labelled channels `[B, K]`."""
-    names = ('xy', 'landmark', 'mirror_landmark', 'score')
-    table = {name: labels[name] for name in names}
+def make_views(method, mirror, key, batch, labels):
+    """Views `[B, H, W, 3]`, target maps `[B, h, w, K]` and labelled channels `[B, K]`.
+
+    Args:
+        mirror: `[K]` the landmark that each is in a mirrored picture; None: none is.
+    """
+    table = {name: labels[name] for name in ('xy', 'landmark', 'score')}
     rows = parallel.take_rows(table, batch['index'])
+    label = other = rows['landmark']
     keys = parallel.example_keys(key, batch['index'])
-    view = functools.partial(labelled_view, method.landmark_augmentation, flip)
+    flipped = jnp.zeros(len(keys), bool)
+    if mirror is not None:
+        toss = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
+        flipped = jax.vmap(method.landmark_augmentation.flips)(toss)
+        other = jnp.where(label >= 0, mirror[jnp.maximum(label, 0)], -1)
+    view = functools.partial(labelled_view, method.landmark_augmentation)
     images, cells, label = jax.vmap(view)(
-        keys, image_ops.as_float(batch['image']), rows['xy'], rows['landmark'],
-        rows['mirror_landmark'],
-    )  # fmt: skip
+        keys, image_ops.as_float(batch['image']), rows['xy'], label, other, flipped
+    )
     size = tuple(n // network.STRIDE for n in images.shape[1:3])
     xy, counts = by_channel(cells, label, rows['score'], method.num_labels)
     return images, landmark_targets(xy, counts, size), counts
 
 
 def by_channel(xy, label, score, channels: int):
-    """The best point of each label: `[B, K, 2]`, and whether there is one, `[B, K]`.
-
-    Two points can have one label where a mirrored cluster is taken for another.
-    """
+    """The best point of each label: `[B, K, 2]`, and whether there is one, `[B, K]`."""
     inside = label[..., None] == jnp.arange(channels).reshape(1, 1, -1)  # [B, P, K]
     rank = jnp.where(inside, 1 + score[..., None], 0)
     best = rank.argmax(axis=1)
@@ -88,7 +94,7 @@ def by_channel(xy, label, score, channels: int):
 
 
 def landmark_targets(xy: jax.Array, counts: jax.Array, size: tuple[int, int]):
-    """3x3 Gaussians of height 1 at whole cells `[B, K, 2]`: `[B, h, w, K]`."""
+    """Gaussians of height 1 at cells `[B, K, 2]`, no wider than 3x3: `[B, h, w, K]`."""
     wide = heatmaps.gaussian_heatmaps(xy, size, sigma=_SIGMA)
     corner = jnp.exp(-1 / _SIGMA**2)  # Cells farther than the corners are outside.
     return jnp.where((wide >= 0.99 * corner) & counts[:, None, None], wide, 0)
@@ -102,6 +108,7 @@ def merging(method, every: int) -> Sweep:
 def _see_channels(method, state: State, batch: Batch, labels: Tree) -> Tree:
     images = image_ops.as_float(batch['image'])
     xy, value = network.peaks(landmark_maps(method, state.variables, images))
+    xy = xy * network.CELLS * network.STRIDE / images.shape[2]
     return {**labels, 'peak': xy, 'sure': value >= method.threshold}
 
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from kpdiscovery.methods import optimizers
+from kpdiscovery.methods.options import check_choices
 from kpdiscovery.methods.self_training import (
     clustering,
     correspond,
@@ -25,9 +26,6 @@ from kpdiscovery.ops import coordinates, heatmaps, landmark_clusters, vectors
 from kpdiscovery.ops.keypoints import labelled
 from kpdiscovery.types import Keypoints, Method, Phase, Prediction
 
-_CORRESPONDENCES = ('clustering', 'equivariance')
-_NEGATIVES = ('same_image', 'other_image', 'global')
-
 
 @dataclasses.dataclass(frozen=True)
 class SelfTraining(Method):
@@ -35,7 +33,7 @@ class SelfTraining(Method):
 
     Attributes are the fields of `config.method`; defaults are those of chapter 6 of
     [mallis-thesis] ([mallis2023]); chapter 5 is [mallis2020]. All
-    distances are in cells of the maps, a quarter of the picture's pixels.
+    distances are in cells of maps of 64 a side, whatever the maps: 4 pixels of 256.
     """
 
     num_keypoints: int = 30  # K; chapter 4: of the template. Chapter 5 finds it itself.
@@ -48,7 +46,7 @@ class SelfTraining(Method):
     outliers: float = 0.4  # Share of the generic keypoints that is dropped.
     ground_clusters: int = 0  # Of points outside boxes, to tell ground inside them by.
     threshold: float = 0.15  # Of the detector.
-    half: int = 2  # Half-size of the boxes that must not overlap.
+    half: float = 2.0  # Half-size of the boxes that must not overlap.
     min_points: int = 2  # Pictures with fewer labelled points teach nothing.
     target_sigma: float = 0.0  # Of the detector's targets; 0: single cells.
     detector_weight: float = 1.0
@@ -57,6 +55,9 @@ class SelfTraining(Method):
     margin: float = 0.8
     min_gap: float = 5.7  # Of points that may be a negative pair inside a picture.
     background_pairs: int = 4  # Random cells each point is compared with, chapter 6.
+    # Of the first labels: 'points' are only themselves until the network clusters them,
+    # 'clusters' have labels that another run gave them (data.keypoints).
+    start: str = 'points'
     correspondence: str = 'clustering'  # Or 'equivariance' (table 6.3).
     # Or 'other_image' (table 6.3; chapter 5), or 'global': the chapter's own and, once
     # clusters have labels, the points of all other pictures of the batch.
@@ -86,7 +87,6 @@ class SelfTraining(Method):
     may_be_zero = (
         'background_pairs',
         'distill_after',
-        'half',
         'merge_start',
         'min_points',
         'min_population',
@@ -101,15 +101,12 @@ class SelfTraining(Method):
     def __post_init__(self):
         if self.chapter not in (4, 5, 6):
             raise ValueError(f'chapter must be 4, 5 or 6, got {self.chapter}')
-        if self.correspondence not in _CORRESPONDENCES:
-            raise ValueError(
-                f'correspondence must be one of {_CORRESPONDENCES}, got '
-                f'{self.correspondence!r}'
-            )
-        if self.negatives not in _NEGATIVES:
-            raise ValueError(
-                f'negatives must be one of {_NEGATIVES}, got {self.negatives!r}'
-            )
+        check_choices(
+            self,
+            start=('points', 'clusters'),
+            correspondence=('clustering', 'equivariance'),
+            negatives=('same_image', 'other_image', 'global'),
+        )
         if self.num_points < self.num_keypoints:
             raise ValueError(
                 f'num_points must be at least num_keypoints = {self.num_keypoints}, got '
@@ -129,13 +126,16 @@ class SelfTraining(Method):
         trust = self.correspondence == 'clustering'
         rules = Rules(
             flip=flips and trust,
+            alike=flips and not trust,
             others=0.5 if trust else 0.0,
             across=self.chapter == 5 or self.negatives == 'other_image',
         )
-        quiet = dataclasses.replace(rules, flip=False)
-        rules = dataclasses.replace(rules, elsewhere=self.negatives == 'global')
+        quiet = dataclasses.replace(rules, flip=False, alike=False)
         if self.chapter == 6:
             quiet = dataclasses.replace(quiet, others=0.0)
+        if self.start == 'clusters' and trust:
+            quiet = rules
+        rules = dataclasses.replace(rules, elsewhere=self.negatives == 'global')
         warm_up, main = sections['warm_up'], sections['correspond']
         return (
             self._stage_one('warm_up', warm_up, quiet,

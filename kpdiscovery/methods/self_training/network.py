@@ -18,6 +18,8 @@ from kpdiscovery.ops import heatmaps, suppression
 from kpdiscovery.types import Keypoints
 
 STRIDE = 4
+CELLS = 64  # A side of the papers' maps: sizes in cells are told for those.
+_READOUT = 5  # Cells a side.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,14 +86,21 @@ def replace_last(key: jax.Array, size: Size, head_params: Any, out: int) -> Any:
     return {**head_params, 'last': fresh['last']}
 
 
-def detect(scores: jax.Array, count: int, *, threshold: float, half: int) -> Keypoints:
+def scaled(cells: float, width: int) -> float:
+    """So many of 64 cells a side, in cells of a map of another width."""
+    return cells * width / CELLS
+
+
+def detect(
+    scores: jax.Array, count: int, *, threshold: float, half: float
+) -> Keypoints:
     """Points of `[B, h, w]` score maps: greedy suppression, then a quarter-cell shift.
 
     Args:
         count: P, points an image at most; the best.
         threshold: points score more than this.
-        half: half-size in cells of the boxes around points that must not overlap: two
-            points are at least 2 * half cells apart (Chebyshev).
+        half: half-size of the boxes around points that must not overlap, in `CELLS`: two
+            points are at least twice that apart (Chebyshev), and 2 cells of the map.
 
     Returns:
         Keypoints `[B, P]` without labels, best first.
@@ -100,7 +109,8 @@ def detect(scores: jax.Array, count: int, *, threshold: float, half: int) -> Key
     """
     batch, h, w = scores.shape
     scores = jnp.where(scores > threshold, scores, 0)
-    kept = suppression.suppress_greedily(scores, radius=2 * half - 1)
+    apart = max(2, round(scaled(2 * half, w)))
+    kept = suppression.suppress_greedily(scores, radius=apart - 1)
     score, flat = jax.lax.top_k(kept.reshape(batch, h * w), min(count, h * w))
     cells = jnp.stack([flat % w, flat // w], axis=-1).astype(jnp.float32)
     xy = toward_neighbor(scores, cells)
@@ -131,13 +141,17 @@ def toward_neighbor(scores: jax.Array, cells: jax.Array) -> jax.Array:
 
 
 def peaks(maps: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The highest cell of every channel `[B, h, w, K]`: `[B, K, 2]` and value `[B, K]`."""
+    """The highest place of every channel `[B, h, w, K]`: `[B, K, 2]` and value `[B, K]`.
+
+    Read as the centre of mass of 5 x 5 cells, where the theses' codes take the cell itself:
+    of 16 x 16 cells, one is a sixth of a face.
+    """
     batch, h, w, k = maps.shape
     flat = maps.reshape(batch, h * w, k)
     best = flat.argmax(axis=1)
     cells = jnp.stack([best % w, best // w], axis=-1).astype(jnp.float32)
     fold = jnp.moveaxis(maps, -1, 1).reshape(batch * k, h, w)
-    moved = toward_neighbor(fold, cells.reshape(batch * k, 1, 2))
+    moved = heatmaps.centroid(fold, cells.reshape(batch * k, 1, 2), window=_READOUT)
     return moved.reshape(batch, k, 2), flat.max(axis=1)
 
 

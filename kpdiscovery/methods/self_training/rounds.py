@@ -42,10 +42,13 @@ def step_locate(method, update, state: State, batch: Batch, labels: Tree, key):
     table = {name: labels[name] for name in ('xy', 'label')}
     rows = parallel.take_rows(table, batch['index'])
     keys = parallel.example_keys(key, batch['index'])
-    view = functools.partial(labelled_view, method.augmentation, True)
+    toss = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
+    flipped = jax.vmap(method.augmentation.flips)(toss)
+    view = functools.partial(labelled_view, method.augmentation)
     # A point is a point in the mirror, too: nothing tells them apart here.
     images, cells, label = jax.vmap(view)(
-        keys, image_ops.as_float(batch['image']), rows['xy'], rows['label'], rows['label']
+        keys, image_ops.as_float(batch['image']), rows['xy'], rows['label'],
+        rows['label'], flipped,
     )  # fmt: skip
     size = tuple(n // network.STRIDE for n in images.shape[1:3])
     target = targets(cells, label, size, sigma=method.target_sigma)

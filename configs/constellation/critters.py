@@ -1,6 +1,6 @@
 """Landmarks without training on generated animals, whose 12 true keypoints measure them.
 
-About 5 minutes of half a core.
+Not run to its end: pictures are drawn at 256 px, which costs more than looking at them.
 
 kpd weights efficientnet_lite0 xfeat
 kpd train --config=constellation/critters --workdir=DIR

@@ -143,6 +143,33 @@ def test_its_landmarks_are_keypoints_with_labels(run, tmp_path):
 
 
 @pytest.mark.slow
+def test_by_its_name_it_is_trained_first_and_once(tmp_path, monkeypatch):
+    """In the workdir, without labels, on larger pictures of the same source."""
+    small = config.load('constellation/critters:smoke').method.to_dict()
+    complete = methods.complete
+    few = {**small, 'num_keypoints': 4}
+    made_small = lambda given: (
+        few if given['name'] == 'constellation' else complete(given)
+    )
+    monkeypatch.setattr(landmark_runs.methods, 'complete', made_small)
+    monkeypatch.setattr(landmark_runs, '_SIDE', 64)
+    for _ in range(2):
+        settings = config.load('self_training/critters:clusters,smoke')
+        prepared = preparation.prepare(settings, tmp_path)
+        assert settings.data.keypoints == str(tmp_path / 'constellation')
+        assert prepared.source[0]['detected_label'].tolist() == [0, 1, 2, 3]
+    inner = inference.load(tmp_path / 'constellation')
+    assert inner.config.data['size'] == 64 and inner.meta['step'] == 3
+    lines = (tmp_path / 'constellation/metrics.jsonl').read_text().splitlines()
+    assert [json.loads(line)['step'] for line in lines if '"loss"' in line] == [
+        1,
+        1,
+        2,
+        3,
+    ]
+
+
+@pytest.mark.slow
 def test_another_method_starts_from_its_landmarks(run, tmp_path):
     assert cli.main(words(run, tmp_path)) == 0
     trained = inference.load(tmp_path)

@@ -18,6 +18,7 @@ from kpdiscovery import (
 from kpdiscovery.data.joined import detections
 from kpdiscovery.methods.constellation import locate
 from kpdiscovery.methods.constellation.dense import Descriptors, standard
+from kpdiscovery.methods.constellation.method import advise
 from kpdiscovery.ops.constellations import Constellation
 from kpdiscovery.types import UserError
 
@@ -98,6 +99,17 @@ def test_sizes_that_the_networks_cannot_see_are_refused():
         UserError, match=r'num_keypoints must be in 3..num_clusters = 6'
     ):
         methods.build(settings.method)
+
+
+@pytest.mark.parametrize('found, remedy', [
+    ({'points': 40.0, 'cosine': 0.6}, ''),
+    ({'points': 1.2, 'cosine': 0.6}, 'only 1.2 generic points'),
+    ({'spread': 0.013, 'moved': 0.06}, ''),
+    ({'spread': 0.2, 'moved': 0.2}, '20% of a side from where the others put them'),
+])  # fmt: skip
+def test_little_that_is_found_is_told(found, remedy):
+    told = advise(found)
+    assert remedy in told and bool(told) == bool(remedy)
 
 
 @pytest.fixture(scope='module')

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax
@@ -40,6 +41,9 @@ from kpdiscovery.types import (
     Tree,
     WeightFile,
 )
+
+_FEW = 5  # Generic points a picture; faces have 40.
+_LOOSE = 0.1  # Typical distance from the place among the others, in sides; faces .013.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,9 +93,11 @@ class Constellations(Method):
         cluster, arrange = sections['cluster'], sections['arrange']
         return (
             Phase('cluster', 1, self._start, self._look, Sweep(
-                1, _blank, self._describe, self._cluster, stride=cluster['stride'])),
+                1, _blank, self._describe, self._cluster, stride=cluster['stride'],
+                advise=advise)),
             Phase('arrange', arrange['rounds'], _inherit, self._look, Sweep(
-                1, _blank, self._locate, self._arrange, stride=arrange['stride'])),
+                1, _blank, self._locate, self._arrange, stride=arrange['stride'],
+                advise=advise)),
         )  # fmt: skip
 
     def predict(self, variables: Any, images: jax.Array, **fields) -> Prediction:
@@ -191,11 +197,24 @@ class Constellations(Method):
         gap = jnp.sqrt(jnp.sum((rows['xy'] - found.shape[None]) ** 2, axis=-1))
         counts = jnp.broadcast_to(rows['row_valid'][:, None], gap[:, kept].shape)
         moved = reductions.mean_where(gap[:, kept], counts, axis_name=axis_name)
-        scalars = {
-            'spread': found.spread[kept].mean(),
-            'moved': moved,
-        }
+        scalars = {'spread': found.spread[kept].mean(), 'moved': moved}
         return {}, ({**found._asdict(), 'kept': kept}, scalars)
+
+
+def advise(scalars: Mapping[str, float]) -> str:
+    """A warning with its remedy when a pass has found little, else ''."""
+    if scalars.get('points', _FEW) < _FEW:
+        return (
+            f'only {scalars["points"]:.1f} generic points a picture: are they blurred, or '
+            'the thing a small part of them? Crop to it'
+        )
+    if scalars.get('spread', 0.0) > _LOOSE:
+        return (
+            f'landmarks are {scalars["spread"]:.0%} of a side from where the others put '
+            'them: they keep no place beside one another; crop to the thing, or take '
+            'pictures of one view'
+        )
+    return ''
 
 
 def _with(state: State, found: dict) -> State:

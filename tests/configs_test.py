@@ -223,7 +223,7 @@ def test_overrides_keep_types():
     ('tusk/mine', [], 'there are: tusk/celeba_wild, '),
     ('tsuk/folder', [], 'did you mean tusk/folder?'),
     ('selftraining/mous', [], 'did you mean self_training/mouse?'),
-    ('nothing', [], "no config 'nothing'; there are: feature_alignment/celeba, "),
+    ('nothing', [], "no config 'nothing'; there are: constellation/critters, "),
     ('tusk/tetrominoes:tiny', [], "no variant 'tiny'"),
     ('tusk/tetrominoes:v5e_8,code', [], 'write :code,v5e_8'),
     ('tusk/tetrominoes:cpu,v5e_8', [], "'cpu' and 'v5e_8' exclude each other: pods are for"),

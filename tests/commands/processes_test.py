@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 METHODS = (
+    'constellation/critters:smoke',
     'feature_alignment/critters:smoke', 'imm/critters:smoke', 'lmpnet/critters:smoke',
     'self_training/critters:scratch,smoke', 'superpoint/shapes:smoke', 'tusk/tetrominoes:smoke',
     'weight_map/critters:smoke',

@@ -107,7 +107,8 @@ def _configs() -> str:
     lines = [f'  {method}/: {", ".join(n.split("/")[1] for n in names)}'
              for method, names in groups]  # fmt: skip
     head = (
-        'Configs (METHOD/DATA), mostly with the variants :cpu (two cores) and :smoke,\n'
+        'Configs (METHOD/DATA), mostly with the variants :cpu (two cores) and :smoke, and all\n'
+        'with :v5e_8, :v5e_64 and :v5e_256 for pods (docs/pods.md); with commas several;\n'
         'some with :pretrained, or :scratch where that is the default (docs/pretrained.md):'
     )
     return '\n'.join([head, *lines])

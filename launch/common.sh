@@ -50,6 +50,7 @@ parse() {
             set -- "$1=$2" "${@:3}"
           fi
           if [[ $key == env ]]; then
+            [[ ${1#*=} =~ ^[A-Za-z_][A-Za-z0-9_]*= ]] || die "--env=${1#*=}: wanted KEY=VALUE"
             env+=("${1#*=}")
           else
             printf -v "${key//-/_}" '%s' "${1#*=}"

@@ -36,7 +36,7 @@ runtime() {
     v5p-*) echo v2-alpha-tpuv5 ;;
     v6e-*) echo v2-alpha-tpuv6e ;;
     "$version") echo "$version" ;;
-    *) die "--type=$type: which runtime it wants is for --version to say" ;;
+    *) die "--type=$type: wanted v5litepod-N (v5e), v5p-N or v6e-N; another needs --version=RUNTIME" ;;
   esac
 }
 
@@ -164,6 +164,7 @@ watch() {
     queue && setup && start && progress
     return
   fi
+  state > /dev/null || die "gcloud cannot list slices (above): --project, --zone, gcloud auth login?"
   while :; do
     now=$(state) || now=unknown
     echo "$(date +%T) $name $now" >&2

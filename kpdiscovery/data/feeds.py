@@ -59,8 +59,10 @@ class Feed:
     ):
         devices = sharding.mesh.size
         if batch_size % devices:
+            near = devices * -(-batch_size // devices)
             raise UserError(
-                f'data.batch_size must be a multiple of the {devices} devices, got {batch_size}'
+                f'data.batch_size must be a multiple of the {devices} devices, got '
+                f'{batch_size}: --config.data.batch_size={near}, or a variant for pods'
             )
         if not len(source):
             raise UserError('the source has no rows')

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
@@ -58,6 +59,7 @@ class Checkpoints:
         self.workdir = paths.folder(workdir)
         self._own = not self.workdir.exists()
         self.workdir.mkdir(parents=True, exist_ok=True)
+        _check_shared(self.workdir)
         self._lock = contextlib.ExitStack()
         with contextlib.ExitStack() as undo:
             undo.callback(self._lock.close)
@@ -219,6 +221,30 @@ def _same(new: Tree, old: Tree) -> bool:
 
 def _lock_name() -> str:
     return f'.lock{jax.process_index()}'
+
+
+def _check_shared(workdir: paths.Path) -> None:
+    """Whether all processes write into one folder; each would wait for the others' parts.
+
+    Raises:
+        UserError: one does not see what process 0 has written there.
+    """
+    if jax.process_count() == 1:
+        return
+
+    def mark() -> str:
+        name = f'.shared_{secrets.token_hex(4)}'
+        paths.write(workdir / name, b'')
+        return name
+
+    name = processes.told_by_first(mark)
+    sees = processes.told_by_all((workdir / name).exists())
+    processes.by_first((workdir / name).unlink)
+    if not all(sees):
+        raise UserError(
+            f'process {sees.index(False)} does not see what process 0 wrote in {workdir}: '
+            '--workdir must be on a disk that all hosts share, or gs://BUCKET/RUN'
+        )
 
 
 @contextlib.contextmanager

@@ -120,6 +120,19 @@ def test_two_processes_train_and_measure_as_one(config, tmp_path, rng):
             check_same(found[1] / 'labels' / file.name, file)
 
 
+@pytest.mark.slow
+def test_processes_that_share_no_folder_are_told(tmp_path):
+    """Of node-local disks: they would train, and wait for ever at the first checkpoint."""
+    for number in (0, 1):
+        (tmp_path / f'{number}').mkdir()
+    words = ['train', '--config=imm/critters:smoke', '--workdir=~/run']
+    homes = lambda number: {'HOME': str(tmp_path / f'{number}')}
+    codes, said = run(words, each=homes, timeout=120)
+    assert codes == [2, 2], said
+    for _, errors in said:
+        assert 'process 1 does not see what process 0 wrote' in errors
+
+
 def pictures(tmp_path, rng):
     folder = tmp_path / 'pictures'
     folder.mkdir()

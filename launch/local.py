@@ -108,11 +108,19 @@ def wait(processes):
     while None in (codes := [process.poll() for process in processes]):
         if not code and any(codes):
             code, deadline = next(filter(None, codes)), time.monotonic() + GRACE
+            tell(codes.index(code), code)
             send(processes, signal.SIGTERM)
         if time.monotonic() > deadline:
             send(processes, signal.SIGKILL)
         time.sleep(0.05)
     return code or next(filter(None, codes), 0)
+
+
+def tell(process, code):
+    """Which process ended first, and how; what the others say of it comes after."""
+    how = f'exit code {code}' if code > 0 else signal.Signals(-code).name
+    print(f'local.py: process {process} ended ({how}), so the others are stopped',
+          file=sys.stderr, flush=True)  # fmt: skip
 
 
 def send(processes, number):

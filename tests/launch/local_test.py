@@ -29,13 +29,17 @@ def test_two_processes_see_the_devices_of_both():
     ]
 
 
-@pytest.mark.parametrize(('how', 'code'), [('exit', 3), ('killed', 128 + 9)])
-def test_one_that_fails_ends_the_others(how, code):
+@pytest.mark.parametrize(
+    ('how', 'code', 'told'),
+    [('exit', 3, 'exit code 3'), ('killed', 128 + 9, 'SIGKILL')],
+)
+def test_one_that_fails_ends_the_others(how, code, told):
     start = time.monotonic()
     done = call('local.py', '--processes=3', '--', sys.executable, CHILD, how)
     assert done.returncode == code, done.stderr
     assert time.monotonic() - start < 20  # Those others would sleep for a minute.
     assert '[1] I fail' in done.stdout.splitlines()
+    assert f'local.py: process 1 ended ({told})' in done.stderr
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])

@@ -106,7 +106,7 @@ def _config(settings, stride: int) -> dict[str, Any]:
     found = settings.to_dict()
     name = {'name': CONSTELLATION, 'num_keypoints': settings.method.num_keypoints}
     found['data'] = {
-        **found['data'], 'keypoints': '', 'size': _SIDE, 'batch_size': 16,
+        **found['data'], 'keypoints': '', 'size': _SIDE,
     }  # fmt: skip
     found['method'] = methods.complete(ml_collections.ConfigDict(name))
     found['phases'] = {

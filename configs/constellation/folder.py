@@ -4,8 +4,8 @@
     kpd train --config=constellation/folder --data=FOLDER --workdir=DIR
     kpd predict --workdir=DIR --data=FOLDER --out=OUT
 
-No annotation is needed. A pass takes .06 s a picture of one CPU core, and there are four
-(RESULTS.md). Best of crops to the object with little around it, seen from one
+No annotation is needed. A pass takes about .1 s a picture of one CPU core, and there are
+four (RESULTS.md). Best of crops to the object with little around it, seen from one
 side: one arrangement of landmarks is learnt, and laid on each picture by an affine map.
 Pictures keep their shape between bars. `--config.phases.arrange.stride=S` and the same of
 `cluster` learn from every S-th picture, which is enough of a thousand.

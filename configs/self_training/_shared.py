@@ -118,7 +118,8 @@ def temporal(c):
 
 def pretrained(c):
     """XFeat's points and descriptors, which beat our SuperPoint's (RESULTS.md)."""
-    c.data.keypoints = 'xfeat'
+    if c.method.get('start') != 'clusters':  # That is a pretrained start already.
+        c.data.keypoints = 'xfeat'
 
 
 def clusters(c):

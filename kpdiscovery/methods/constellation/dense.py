@@ -35,8 +35,7 @@ class Standard(NamedTuple):
 class Descriptors:
     """XFeat's and EfficientNet-Lite0's maps side by side on one grid; a config section.
 
-    Which, and of what size pictures, was measured by how often the nearest of 15 points of a
-    face in another person's picture is the right one (docs/pretrained.md).
+    Which, and of what size pictures: see RESULTS.md, Landmarks without training.
     """
 
     xfeat: str = 'xfeat'  # A name of `kpd weights`, a file, or 'random'.

@@ -53,8 +53,11 @@ class Augmentation:
     cutout_probability: float = 0.5
 
     def flips(self, key) -> jax.Array:
-        """Whether a view is mirrored, where a phase allows it."""
-        return jax.random.bernoulli(key, self.flip)
+        """Whether the view of this key is mirrored, where a phase allows it.
+
+        `view` splits the key in three; fold_in(key, i) is its i-th part.
+        """
+        return jax.random.bernoulli(jax.random.fold_in(key, 3), self.flip)
 
     def view(self, key, image, xy, flipped) -> View:
         """A view of `[H, W, 3]` with points `[P, 2]` in its pixels, mirrored or not."""

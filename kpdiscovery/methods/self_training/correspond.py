@@ -135,8 +135,7 @@ def make_views(method, rules, key, batch, labels) -> LabelledViews:
 def _pair(method, rules, key, one):
     """Both views of a picture (or of two), mirrored as the rules say."""
     keys = jax.random.split(key)
-    toss = jax.random.split(jax.random.fold_in(key, 1))
-    toss = jnp.stack([toss[0], toss[0]]) if rules.alike else toss
+    toss = keys[jnp.array([0, 0])] if rules.alike else keys
     flipped = jax.vmap(method.augmentation.flips)(toss) & (rules.flip or rules.alike)
     mirror = one['label'] if rules.alike else one['mirror']
     view = functools.partial(labelled_view, method.augmentation)

@@ -73,8 +73,7 @@ def make_views(method, mirror, key, batch, labels):
     keys = parallel.example_keys(key, batch['index'])
     flipped = jnp.zeros(len(keys), bool)
     if mirror is not None:
-        toss = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
-        flipped = jax.vmap(method.landmark_augmentation.flips)(toss)
+        flipped = jax.vmap(method.landmark_augmentation.flips)(keys)
         other = jnp.where(label >= 0, mirror[jnp.maximum(label, 0)], -1)
     view = functools.partial(labelled_view, method.landmark_augmentation)
     images, cells, label = jax.vmap(view)(

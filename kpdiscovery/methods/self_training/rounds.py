@@ -42,8 +42,7 @@ def step_locate(method, update, state: State, batch: Batch, labels: Tree, key):
     table = {name: labels[name] for name in ('xy', 'label')}
     rows = parallel.take_rows(table, batch['index'])
     keys = parallel.example_keys(key, batch['index'])
-    toss = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
-    flipped = jax.vmap(method.augmentation.flips)(toss)
+    flipped = jax.vmap(method.augmentation.flips)(keys)
     view = functools.partial(labelled_view, method.augmentation)
     # A point is a point in the mirror, too: nothing tells them apart here.
     images, cells, label = jax.vmap(view)(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import Any
 
 import jax
@@ -97,7 +98,12 @@ def constellation(
     larger = closer.refitted(source, (round(size[0] * scale), round(size[1] * scale)))
     inner = _config(settings, -(-len(source) // _ENOUGH))
     method: Any = methods.build(ml_collections.ConfigDict(inner['method']))
-    loop.train(method, inner, source if larger is None else larger, folder)
+    pictures = source if larger is None else larger
+    outcome = loop.train(method, inner, pictures, folder)
+    if (
+        not outcome.finished
+    ):  # By a signal: it ends the whole command as it would alone.
+        signal.raise_signal(signal.Signals[outcome.reason.rpartition(' ')[2]])
     return str(folder)
 
 

@@ -197,6 +197,7 @@ def _label_given(method, rows, clusters, step, key, *, axis_name):
     mirror = jnp.where(valid, rows['given_mirror'], -1)
     table = {**_points(rows), 'label': label, 'mirror': mirror, 'landmark': label}
     scalars = _health(method, rows, label, valid, k, axis_name)
+    del scalars['full']  # Of a detector's threshold, which these did not pass.
     keep = {}
     if method.chapter == 6:
         counts = contingency(label, mirror, shape=(k, k), axis_name=axis_name)

@@ -20,6 +20,7 @@ from kpdiscovery import config, data, methods
 from kpdiscovery.bench import comparison
 from kpdiscovery.config import nearest
 from kpdiscovery.data import feeds
+from kpdiscovery.methods.self_training import label_tables
 from kpdiscovery.ops import vectors
 from kpdiscovery.training import sharding
 from kpdiscovery.types import Batch, State, Tree, UserError
@@ -142,7 +143,7 @@ def _drawn(method, labels, batch):
     if 'xy' in labels:  # Points of self-training, in cells.
         labels['xy'] = draw('xy') * (batch['image'].shape[1] // 4 - 1)
         labels['score'] = draw('score')
-        for name in ('label', 'mirror', 'landmark', 'mirror_landmark'):
+        for name in label_tables.LABELS:
             points = jnp.arange(labels[name].shape[1], dtype=jnp.int32)
             labels[name] = jnp.broadcast_to(points[None], labels[name].shape)
             labels[name] %= method.num_keypoints

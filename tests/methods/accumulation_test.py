@@ -71,14 +71,13 @@ def _landmarks(settings, batch, rng):
     """Self-training's labels of stage 2."""
     points = settings.method.num_points
     side = settings.data.size // 4
-    names = ('landmark', 'mirror_landmark')
     label = np.tile(
         np.arange(points, dtype=np.int32) % settings.method.num_keypoints, (ROWS, 1)
     )
     labels = {
         'xy': rng.uniform(0, side, (ROWS, points, 2)).astype(np.float32),
         'score': rng.uniform(size=(ROWS, points)).astype(np.float32),
-        **dict.fromkeys(names, label),
+        'landmark': label,
     }
     return batch, labels, None
 

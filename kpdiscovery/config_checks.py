@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from kpdiscovery.data.resize import HOW
+from kpdiscovery.data.resize import HOW, is_known
 from kpdiscovery.data.sources import SOURCES
 from kpdiscovery.metrics import LANDMARK_SETS
 from kpdiscovery.types import UserError
@@ -60,7 +60,10 @@ CHECKS: dict[str, Check] = {  # By the names of settings; '*' stands for any.
     'data.source': _one_of(sorted(SOURCES)),
     'data.size': _whole(1, ' (pixels a side)'),
     'data.batch_size': _whole(1),
-    'data.resize': _one_of(HOW),
+    'data.resize': Check(
+        f"one of {', '.join(map(repr, HOW))}, or 'crop:0.7' (of a side that stays)",
+        lambda value: isinstance(value, str) and is_known(value),
+    ),
     'data.landmarks': _one_of(['', *LANDMARK_SETS]),
     'data.rows': _whole(0, ' (0: all)'),
     'data.num_detected': _whole(1),

@@ -61,7 +61,7 @@ class Folder:
         path: a directory (hidden files and links to directories are left out), one
             picture, or a list of pictures, whose order is kept.
         size: (H, W) of the rows, or the side of a square.
-        resize: 'stretch', 'crop' or 'pad', see `resize.fit_frame`.
+        resize: 'stretch', 'crop', 'crop:SHARE' or 'pad', see `resize.fit_frame`.
         split: 'all', 'train', 'test', 'validation', or a name in the annotation file's
             `split`; see `splits.choose_rows`.
         holdout_validation: takes the validation rows out of 'train'.

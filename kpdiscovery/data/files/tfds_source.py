@@ -57,7 +57,7 @@ class TfdsSource:
         name: of the set, 'clevr' or 'mnist:3.0.1' say.
         split: TFDS's, slices like 'train[:90%]' included.
         size: (H, W) of the rows, or the side of a square.
-        resize: 'stretch', 'crop' or 'pad', see `resize.fit_frame`.
+        resize: 'stretch', 'crop', 'crop:SHARE' or 'pad', see `resize.fit_frame`.
         keep: which examples become rows. It sees each example once, when the source is
             built, with its image still encoded; `clevr.ClevrScenes` is one.
         fields: annotation fields wanted; None: all there are.

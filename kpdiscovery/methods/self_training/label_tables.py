@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from kpdiscovery.methods.self_training import clustering, network
 from kpdiscovery.methods.self_training.health import advise, health, old_labels
-from kpdiscovery.ops import coordinates, heatmaps, parallel, suppression, vectors
+from kpdiscovery.ops import coordinates, heatmaps, parallel, vectors
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops.agreement import contingency
 from kpdiscovery.types import Batch, Keypoints, State, Sweep, SweepResult, Tree
@@ -115,7 +115,7 @@ def describe(method, state: State, batch: Batch, labels: Tree) -> Tree:
     images = image_ops.as_float(batch['image'])
     maps = network.stage_one(method.network, state.variables, images)
     points = method.detect(maps.scores)
-    if method.chapter == 5:
+    if method.chapter == 5 or method.start == 'clusters':
         points = _keep_old(points, labels)
     read = lambda features, xy: vectors.normalize(
         heatmaps.sample_bilinear(features, xy)
@@ -141,14 +141,20 @@ def mirrored(xy: jax.Array, width: int) -> jax.Array:
 
 
 def _keep_old(points: Keypoints, labels: Tree) -> Keypoints:
-    """Old labelled points and the new ones not close to any ([mallis-thesis], chapter 5)."""
-    old = labels['label'] >= 0
+    """Old labelled points and the new ones not close to any ([mallis-thesis], chapter 5).
+
+    Labels that another run gave are kept likewise: a detector that learns only what its
+    own clusters have kept finds fewer from round to round (RESULTS.md).
+    """
+    old = (labels['label'] >= 0) | (labels['landmark'] >= 0)
+    gap = jnp.abs(points.xy[:, :, None] - labels['xy'][:, None]).max(axis=-1)  # [B, P, Q]
+    # Boxes of half-size 1 touch below a distance of 2.
+    far = jnp.where(old[:, None], gap, jnp.inf).min(axis=-1) >= 2
     xy = jnp.concatenate([labels['xy'], points.xy], axis=1)
     score = jnp.concatenate([labels['score'], points.score], axis=1)
-    rank = jnp.concatenate([old * (1 + labels['score']), points.score], axis=1)
-    # Boxes of half-size 1 touch below a distance of 2.
-    keep = suppression.suppress_near(xy, rank, radius=1.999)
-    rank, order = jax.lax.top_k(jnp.where(keep, rank, 0), points.score.shape[1])
+    rank = [jnp.where(old, 1 + labels['score'], 0), jnp.where(far, points.score, 0)]
+    many = points.score.shape[1]
+    rank, order = jax.lax.top_k(jnp.concatenate(rank, axis=1), many)
     score = jnp.take_along_axis(score, order, axis=1)
     xy = jnp.take_along_axis(xy, order[..., None], axis=1)
     return Keypoints(xy, score, jnp.full(order.shape, -1, jnp.int32), rank > 0)

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from kpdiscovery import inference, landmark_runs, paths, processes
+from kpdiscovery import inference, landmark_runs, paths, processes, transfer
 from kpdiscovery.data import identity
 from kpdiscovery.data.joined import Joined, classical, detections
 from kpdiscovery.methods.superpoint import SuperPoint
@@ -88,7 +88,7 @@ def side(data: Any, size: tuple[int, int]) -> int:
         UserError: a file of weights cannot be read.
     """
     asked, name = data.get('keypoints_size', 0), str(data['keypoints'])
-    if not asked and _is_run(name):
+    if not asked and transfer.is_run(name):
         own = inference.load_config(name).data.size
         return 0 if own == min(size) else own
     if not asked and _is_xfeat(data['keypoints'].removesuffix('+sift')):
@@ -123,7 +123,7 @@ def detector(name: str, num: int) -> detections.Detector:
         return _xfeat(name, num)
     if name.endswith(_FILES):
         return from_weights(name, num)
-    if _is_run(name):
+    if transfer.is_run(name):
         trained = inference.load(name)
         if isinstance(trained.method, SuperPoint):
             return _superpoint(trained.method, trained.variables, num)
@@ -133,10 +133,6 @@ def detector(name: str, num: int) -> detections.Detector:
         "two with '+sift', a FILE.npz of points, a file of weights of SuperPoint or "
         f'XFeat, or a workdir of SuperPoint or of landmarks, got {name!r}'
     )
-
-
-def _is_run(name: str) -> bool:
-    return bool(name) and (paths.folder(name) / 'checkpoints').is_dir()
 
 
 def _provenance(source, data, size) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from kpdiscovery import (
     config,
     data,
     detection,
+    landmark_runs,
     machine,
     methods,
     metrics,
@@ -155,12 +156,12 @@ def _method(test: Source | None, section: Any) -> Finding:
 
 
 def _starts(settings: ml_collections.ConfigDict) -> Iterator[Check]:
-    """The check of the generic keypoints that training starts from, if any."""
-    name, num = (
-        settings.data.get('keypoints', ''),
-        settings.data.get('num_detected', 64),
-    )
-    if name:
+    """The check of the keypoints that training starts from, if any."""
+    name = settings.data.get('keypoints', '')
+    if name == landmark_runs.CONSTELLATION:
+        yield from _weights(landmark_runs.config_of(settings).method)
+    elif name:
+        num = settings.data.get('num_detected', 64)
         yield 'keypoints', partial(_keypoints, name, num)
 
 

@@ -10,7 +10,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from kpdiscovery import inference, methods, paths
+from kpdiscovery import config, inference, methods, paths
 from kpdiscovery.data.joined import closer, detections
 from kpdiscovery.methods.self_training.clustering import mirror_pairs
 from kpdiscovery.ops import images as image_ops
@@ -96,27 +96,29 @@ def constellation(
     size = source[0]['image'].shape[:2]
     scale = _SIDE / min(size)
     larger = closer.refitted(source, (round(size[0] * scale), round(size[1] * scale)))
-    inner = _config(settings, -(-len(source) // _ENOUGH))
-    method: Any = methods.build(ml_collections.ConfigDict(inner['method']))
+    inner = config_of(settings, len(source))
+    method: Any = methods.build(inner.method)
     pictures = source if larger is None else larger
-    outcome = loop.train(method, inner, pictures, folder)
-    if (
-        not outcome.finished
-    ):  # By a signal: it ends the whole command as it would alone.
+    outcome = loop.train(method, inner.to_dict(), pictures, folder)
+    if not outcome.finished:  # By a signal, which ends the whole command.
         signal.raise_signal(signal.Signals[outcome.reason.rpartition(' ')[2]])
     return str(folder)
 
 
-def _config(settings, stride: int) -> dict[str, Any]:
-    """That of a run of its own, which `kpd evaluate` and `kpd predict` take too."""
-    found = settings.to_dict()
-    name = {'name': CONSTELLATION, 'num_keypoints': settings.method.num_keypoints}
-    found['data'] = {
-        **found['data'], 'keypoints': '', 'size': _SIDE,
-    }  # fmt: skip
-    found['method'] = methods.complete(ml_collections.ConfigDict(name))
-    found['phases'] = {
-        'cluster': {'stride': stride}, 'arrange': {'rounds': 3, 'stride': stride},
-    }  # fmt: skip
-    found['run'] = {**found['run'], 'log_every': 1, 'config': f'{CONSTELLATION}/-'}
+def config_of(settings: Any, pictures: int = 1) -> ml_collections.ConfigDict:
+    """The config of the run that finds the landmarks a config starts from.
+
+    `kpd evaluate` and `kpd predict` take that run too.
+
+    Args:
+        pictures: of the training split.
+    """
+    found = config.load(f'{CONSTELLATION}/folder')
+    stride = -(-pictures // _ENOUGH)
+    with found.unlocked():
+        found.data = {**settings.data.to_dict(), 'keypoints': '', 'size': _SIDE}
+        found.mesh, found.seed = settings.mesh, settings.seed
+        found.run.update(checkpoint_every=1, log_every=1)
+    found.method.num_keypoints = settings.method.num_keypoints
+    found.phases.cluster.stride = found.phases.arrange.stride = stride
     return found

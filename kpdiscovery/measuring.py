@@ -71,7 +71,8 @@ def measure(trained, fit: Source, test: Source):
 
 
 def generic(trained, sources, splits) -> dict[str, float]:
-    """Figures of the start: generic keypoints clustered once into as many landmarks.
+    """Figures of the start: generic keypoints clustered once into as many landmarks, or
+    the landmarks of a run as they are.
 
     {} where training does not start from a detector that can be run here, or has no
     split to find the clusters in.
@@ -84,35 +85,31 @@ def generic(trained, sources, splits) -> dict[str, float]:
     except UserError as error:  # Its files may have moved.
         logging.warning('generic keypoints are not measured: %s', error)
         return {}
-    if found[0].labels is not None:
-        return _as_found(trained, found, splits)
-    key, k = jax.random.key(trained.config.seed), trained.method.num_labels
+    if found[0].labels is None:
+        k = trained.method.num_labels
+        predicted = _clustered(found, jax.random.key(trained.config.seed), k)
+    else:  # Of a run, whose points have labels already.
+        k = found[0].xy.shape[1]
+        predicted = [labelled(one.xy, one.score, one.score > 0) for one in found]
+    replaced = [
+        split._replace(prediction=Prediction(keypoints), num_labels=k, warped=None)
+        for split, keypoints in zip(splits, jax.device_get(predicted), strict=True)
+    ]
+    return metrics.evaluate(trained.method.metrics, *replaced)[0]
+
+
+def _clustered(found, key, k):
+    """Landmarks of points that the first split's descriptors are clustered for."""
+    fit = found[0]
     clusters = landmark_clusters.cluster_descriptors(
-        key, found[0].descriptors, found[0].score > 0, k
+        key, fit.descriptors, fit.score > 0, k
     )
-    replaced = []
-    for split, points in zip(splits, found, strict=True):
-        keypoints = landmark_clusters.landmarks_from_points(
+    return [
+        landmark_clusters.landmarks_from_points(
             points.descriptors, points.xy, points.score > 0, clusters
         )
-        prediction = Prediction(keypoints=jax.device_get(keypoints))
-        replaced.append(
-            split._replace(prediction=prediction, num_labels=k, warped=None)
-        )
-    return metrics.evaluate(trained.method.metrics, *replaced)[0]
-
-
-def _as_found(trained, found, splits) -> dict[str, float]:
-    """Figures of the run that it starts from, whose points have labels already."""
-    replaced = []
-    for split, points in zip(splits, found, strict=True):
-        keypoints = labelled(points.xy, points.score, points.score > 0)
-        prediction = Prediction(keypoints=jax.device_get(keypoints))
-        count = points.xy.shape[1]
-        replaced.append(
-            split._replace(prediction=prediction, num_labels=count, warped=None)
-        )
-    return metrics.evaluate(trained.method.metrics, *replaced)[0]
+        for points in found
+    ]
 
 
 def _found(data, sources, splits) -> list[detections.Detections]:

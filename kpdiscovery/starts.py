@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from kpdiscovery import config, methods, paths
+from kpdiscovery import config, landmark_runs, methods, paths
 from kpdiscovery.configs import variants
 from kpdiscovery.models import zoo
 from kpdiscovery.training import runs
@@ -63,8 +63,11 @@ def chosen(
 
 def networks(settings: Any) -> Sequence[str]:
     """The published networks that a config names."""
-    files = methods.build(settings.method).weight_files()
+    files = [*methods.build(settings.method).weight_files()]
     detector = settings.data.get('keypoints', '').removesuffix('+sift')
+    if detector == landmark_runs.CONSTELLATION:
+        inner = landmark_runs.config_of(settings)
+        files += methods.build(inner.method).weight_files()
     named = [detector, *(file.path for file in files)]
     return [name for name in dict.fromkeys(named) if name in zoo.NETWORKS]
 

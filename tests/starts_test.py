@@ -62,3 +62,14 @@ def test_a_workdir_keeps_the_start_that_it_has(here, tmp_path, began, kind):
     found = starts.chosen('self_training/folder:cpu', (), tmp_path)
     assert found.name == trained
     assert found.line == f'{tmp_path} was begun {kind} and stays so'
+
+
+def test_a_start_from_clusters_wants_both_networks(here):
+    here('xfeat')
+    name, _, absent = starts.chosen('self_training/folder:clusters,cpu')
+    assert name == 'self_training/folder:clusters,cpu'
+    assert absent == ['efficientnet_lite0']
+    here('efficientnet_lite0')
+    settings = config.load(starts.chosen(name).name)
+    assert settings.data.keypoints == 'constellation'
+    assert settings.method.start == 'clusters'

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from kpdiscovery import data, methods
+from kpdiscovery import data, landmark_runs, methods
 from kpdiscovery.data import class_labels
 from kpdiscovery.data.joined import drawn
 from kpdiscovery.models import superpoint
@@ -57,9 +57,9 @@ def look(settings: Any, *, rows: int = 0) -> Pictures:
     else:
         class_labels.prepare(source, settings, kind)
         fields, found = _row(source), len(source)
-    if points := _detected(settings.data):
+    if points := _detected(settings):
         fields |= points
-        assumed.append(f'generic keypoints: {_told(points)}')
+        assumed.append(f'keypoints to start from: {_told(points)}')
     return Pictures(rows or found, fields | _later(settings.data), tuple(assumed))
 
 
@@ -107,18 +107,32 @@ def _known_rows(settings) -> int:
     return min(known, settings.data.get('rows', 0) or known)
 
 
-def _detected(section) -> dict[str, jax.ShapeDtypeStruct]:
-    """Generic keypoints as `detection.prepare` would join them."""
+def _detected(settings) -> dict[str, jax.ShapeDtypeStruct]:
+    """Keypoints as `detection.prepare` would join them."""
+    section = settings.data
     if not (name := section.get('keypoints', '')):
         return {}
+    if name == landmark_runs.CONSTELLATION:
+        return _landmarks(settings.method.num_keypoints)
     finder, _, by_sift = name.partition('+')
-    points = section.get('num_detected', 64)
     channels = _DESCRIPTORS['sift'] if by_sift else _channels(finder)
+    points = section.get('num_detected', 64)
     shape = lambda *axes: jax.ShapeDtypeStruct((points, *axes), np.float32)
     return {
         'detected': shape(2),
         'detected_score': shape(),
         'detected_descriptors': shape(channels),
+    }
+
+
+def _landmarks(count):
+    """Those of another run, in order."""
+    number = jax.ShapeDtypeStruct((count,), np.int32)
+    return {
+        'detected': jax.ShapeDtypeStruct((count, 2), np.float32),
+        'detected_score': jax.ShapeDtypeStruct((count,), np.float32),
+        'detected_label': number,
+        'detected_mirror': number,
     }
 
 
@@ -129,7 +143,7 @@ def _channels(finder: str) -> int:
         return superpoint.load(superpoint.PACKAGED)[0].descriptor
     raise UserError(
         f'data.keypoints={finder} is looked into by training only: compile with one of '
-        'superpoint, superpoint+sift, xfeat, sift, orb'
+        'superpoint, superpoint+sift, xfeat, sift, orb, constellation'
     )
 
 

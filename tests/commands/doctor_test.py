@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from kpdiscovery import cli, detection, doctor, machine
-from kpdiscovery.models import pretrained
+from kpdiscovery import cli, config, detection, doctor, machine
+from kpdiscovery.models import pretrained, zoo
 from kpdiscovery.types import UserError
 from tests.models import torch_efficientnet, torch_resnet, torch_writer
 
@@ -163,6 +163,14 @@ def test_generic_keypoints_need_opencv_or_a_file(monkeypatch):
         doctor._keypoints('shift', 9)
     monkeypatch.setitem(sys.modules, 'cv2', None)
     assert 'kpdiscovery[vision]' in doctor._keypoints('superpoint+sift', 9).mend
+
+
+def test_landmarks_that_are_found_first_need_their_networks(monkeypatch, tmp_path):
+    settings = config.load('self_training/folder:clusters,smoke')
+    monkeypatch.setattr(zoo, 'folder', lambda: tmp_path)
+    told = [check() for name, check in doctor._starts(settings)]
+    assert [finding.state for finding in told] == ['missing', 'missing']
+    assert 'descriptors.xfeat' in told[0].text and 'kpd weights' in told[0].text
 
 
 def test_a_file_of_weights_is_named_counted_and_hashed(capsys, resnet18):

@@ -59,6 +59,13 @@ def test_generic_keypoints_are_assumed(keypoints, channels):
     assert found['detected_descriptors'] == ((5, channels), 'float32')
 
 
+def test_landmarks_to_start_from_are_assumed():
+    found = shapes(look('self_training/mafl:clusters,smoke')[0].fields)
+    assert found['detected'] == ((4, 2), 'float32')
+    assert found['detected_label'] == found['detected_mirror'] == ((4,), 'int32')
+    assert 'detected_descriptors' not in found
+
+
 def test_later_frames_are_assumed():
     seen, _ = look('self_training/bbc_pose:temporal,smoke')
     assert shapes(seen.fields)['flow'] == ((32, 32, 2), 'float32')

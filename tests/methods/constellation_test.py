@@ -155,16 +155,12 @@ def test_its_landmarks_are_keypoints_with_labels(run, tmp_path):
 @pytest.mark.slow
 def test_by_its_name_it_is_trained_first_and_once(tmp_path, monkeypatch):
     """In the workdir, without labels, on larger pictures of the same source."""
-    small = config.load('constellation/critters:smoke').method.to_dict()
-    complete = methods.complete
-    few = {**small, 'num_keypoints': 4}
-    made_small = lambda given: (
-        few if given['name'] == 'constellation' else complete(given)
-    )
-    monkeypatch.setattr(landmark_runs.methods, 'complete', made_small)
+    config_load = config.load
+    load = lambda name: config_load(f'{name}:smoke')
+    monkeypatch.setattr(landmark_runs.config, 'load', load)
     monkeypatch.setattr(landmark_runs, '_SIDE', 64)
     for _ in range(2):
-        settings = config.load('self_training/critters:clusters,smoke')
+        settings = config_load('self_training/critters:clusters,smoke')
         prepared = preparation.prepare(settings, tmp_path)
         assert settings.data.keypoints == str(tmp_path / 'constellation')
         assert prepared.source[0]['detected_label'].tolist() == [0, 1, 2, 3]

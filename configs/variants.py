@@ -9,7 +9,7 @@ from typing import Any
 import ml_collections
 from kpdiscovery.configs.pods import PODS
 
-SIZES = ('cpu', 'demo', 'smoke')
+SIZES = ('cpu', 'cpu128', 'gpu10', 'demo', 'smoke')
 LAST = (*SIZES, *PODS)  # What they cut down or multiply the others have chosen.
 
 

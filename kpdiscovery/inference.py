@@ -177,6 +177,28 @@ def predict_warped(
     return Warped(first, dataclasses.replace(first, xy=np.asarray(xy)), found)
 
 
+def describe_rows(
+    trained: Trained, source: Source, count: int, *, batch_size: int
+) -> np.ndarray | None:
+    """Descriptors `[count, T, D]` at the annotated points of the first pictures.
+
+    None where there are no such points, the same number a picture, or no descriptors.
+    """
+    if len(np.shape(source[0].get('keypoints', ()))) != 2:
+        return None
+    count = min(count, len(source))
+    feed, trained = _over_devices(trained, source, min(batch_size, count))
+    describe = jax.jit(trained.method.describe)
+    parts = []
+    for batch in _batches(feed, count):
+        images = image_ops.as_float(batch['image'])
+        found = describe(trained.variables, images, batch['keypoints'])
+        if found is None:
+            return None
+        parts.append(processes.gather(found))
+    return np.concatenate(parts)[:count]
+
+
 def _over_devices(trained, source, batch_size):
     """A feed whose batches are split over all devices, and the network on each of them."""
     if not batch_size:

@@ -20,6 +20,7 @@ from kpdiscovery.training import runs
 from kpdiscovery.types import Prediction, Source, UserError
 
 _WARPED = 50  # Pictures whose warped copies are predicted.
+_DESCRIBED = 200  # Pictures whose annotated points are described.
 
 
 def sources(settings, split: str) -> tuple[Source, Source]:
@@ -60,7 +61,13 @@ def measure(trained, fit: Source, test: Source):
     )
     stacked = predict(test, counts.test)
     fitted = predict(fit, counts.fit) if counts.fit else None
-    if any(metrics.PROTOCOLS[name].warped for name in trained.method.metrics):
+    read = [metrics.PROTOCOLS[name] for name in trained.method.metrics]
+    if any(protocol.described for protocol in read):
+        described = inference.describe_rows(
+            trained, test, min(_DESCRIBED, counts.test), batch_size=counts.batch_size
+        )
+        stacked = stacked._replace(described=described)
+    if any(protocol.warped for protocol in read):
         warped = inference.predict_warped(
             trained, test, stacked, _WARPED, batch_size=counts.batch_size
         )
@@ -92,7 +99,9 @@ def generic(trained, sources, splits) -> dict[str, float]:
         k = found[0].xy.shape[1]
         predicted = [labelled(one.xy, one.score, one.score > 0) for one in found]
     replaced = [
-        split._replace(prediction=Prediction(keypoints), num_labels=k, warped=None)
+        split._replace(
+            prediction=Prediction(keypoints), num_labels=k, warped=None, described=None
+        )
         for split, keypoints in zip(splits, jax.device_get(predicted), strict=True)
     ]
     return metrics.evaluate(trained.method.metrics, *replaced)[0]

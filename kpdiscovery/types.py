@@ -214,6 +214,11 @@ class Method:
         """The files it reads before it trains."""
         return ()
 
+    def describe(self, variables: Any, images: Array, xy: Array) -> Array | None:
+        """What places `[B, T, 2]` in pixels look like: `[B, T, D]`; None: it cannot say."""
+        del variables, images, xy
+        return None
+
     def may_change(self) -> tuple[str, ...]:
         """Settings `method.*` in which a run and its resumption may differ."""
         files = (file.field for file in self.weight_files())
@@ -249,6 +254,7 @@ class Split(NamedTuple):
     num_labels: int
     landmarks: str = ''  # Name in metrics.LANDMARK_SETS of the annotated points.
     warped: Warped | None = None  # Of the first pictures, where a protocol reads it.
+    described: Array | None = None  # [n, T, D] at their annotated points, likewise.
 
 
 class Unmeasurable(ValueError):
@@ -265,3 +271,4 @@ class MetricProtocol(NamedTuple):
     fits: bool = False  # Fits something on the fit split; others ignore that split.
     landmarks: bool = False  # Reads the named set of the annotated points.
     warped: bool = False  # Reads predictions of warped copies.
+    described: bool = False  # Reads descriptors at annotated points.

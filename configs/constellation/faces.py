@@ -13,5 +13,6 @@ from kpdiscovery.configs.constellation.folder import VARIANTS, base
 
 
 def get_config(arg: str = ''):
-    c = base(data={'source': 'folder', 'landmarks': 'faces68'}, stride=3)
+    data = {'source': 'folder', 'landmarks': 'faces68', 'resize': 'crop:0.7'}
+    c = base(data=data, stride=3)
     return variants.apply(c, arg, VARIANTS)

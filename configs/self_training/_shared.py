@@ -128,20 +128,43 @@ def clusters(c):
     c.method.start = 'clusters'
 
 
-def small(c, *, warm_up: int, correspond: int, landmarks: int):
-    """64 px and a quarter of the width, for two CPU cores; steps of each stage.
+def cpu(c):
+    """64 px and a quarter of the width, for a core or two."""
+    _small(c, side=64, warm_up=800, correspond=2_000, landmarks=3_000)
+
+
+def cpu128(c):
+    """The same of 128 px, whose steps take four times as long."""
+    _small(c, side=128, warm_up=400, correspond=800, landmarks=3_000)
+
+
+def gpu10(c):
+    """256 px and the paper's network for ten minutes of one data-centre GPU; not run."""
+    _small(c, side=256, warm_up=400, correspond=1_000, landmarks=2_000)
+    c.method.update(num_points=64, target_sigma=1.0, threshold=0.3)
+    c.method.network = {'features': 256, 'depth': 4, 'groups': 32, 'dtype': 'bfloat16'}
+    c.data.update(num_detected=64, batch_size=32)
+
+
+def _small(c, *, side: int, warm_up: int, correspond: int, landmarks: int):
+    """Steps of each stage; what few steps and coarse maps ask for.
 
     Targets of the detector are Gaussians, which so few steps learn. Their mean is .24 on
-    16 x 16 cells, so a point must score more than that: .4. Adam's 300 steps of stage 2
-    came as far as 600 of RMSProp (faces, one run each).
+    16 x 16 cells, so a point must score more than that: .4. Stage 2's maps learn faster
+    by cross-entropy, and views that move further than a cell teach what follows; see
+    RESULTS.md.
     """
-    c.data.update(size=64, batch_size=16, num_detected=32)
+    c.data.update(size=side, batch_size=16, num_detected=32)
     c.method.update(
         num_points=32, num_clusters=100, kmeans_restarts=2, kmeans_iterations=20,
         min_points=2, target_sigma=0.75, threshold=0.4, outliers=0.0,
-        min_population=60, merge_start=landmarks // 3, distill_after=2, distill_views=4,
+        landmark_loss='cross_entropy', min_population=60, merge_start=landmarks // 3,
+        distill_after=2, distill_views=4,
         network={'features': 64, 'depth': 3, 'groups': 8},
     )  # fmt: skip
+    for name in ('augmentation', 'landmark_augmentation'):
+        given = dict(c.method.get(name, {}))
+        c.method[name] = {**given, 'translation': 0.1}
     rate = {'name': 'adam', 'lr': 1e-3}
     last = {'name': 'adam', 'lr': 2e-3, 'decay': 'cosine'}
     both = {'trunk': last, 'head': last}
@@ -179,7 +202,8 @@ VARIANTS = {
     'ch4': ch4, 'ch5': ch5, 'ch6': ch6, 'k10': k10, 'k20': k20, 'k30': k30,
     'equivariance': equivariance, 'other_image': other_image,
     'global_negatives': global_negatives, 'no_flip': no_flip, 'pretrained': pretrained,
-    'scratch': variants.scratch, 'smoke': smoke, 'clusters': clusters,
+    'scratch': variants.scratch, 'clusters': clusters, 'cpu': cpu, 'cpu128': cpu128,
+    'gpu10': gpu10, 'smoke': smoke,
 }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ def get_config(arg: str = ''):
 
 
 def cpu(c):
-    _shared.small(c, warm_up=800, correspond=2_000, landmarks=1_200)
+    _shared.cpu(c)
     c.data.options = {'length': 2_000, 'crop_margin': 0.1}
 
 

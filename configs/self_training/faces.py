@@ -16,14 +16,15 @@ from kpdiscovery.configs.self_training import _shared
 
 def get_config(arg: str = ''):
     c = _shared.base(
-        data={'source': 'folder', 'landmarks': 'faces68', 'size': 128},
+        data={
+            'source': 'folder',
+            'landmarks': 'faces68',
+            'size': 128,
+            'resize': 'crop:0.7',
+        },
         evaluation={},
     )
     return variants.apply(c, arg, VARIANTS)
 
 
-def cpu(c):
-    _shared.small(c, warm_up=800, correspond=2_000, landmarks=1_200)
-
-
-VARIANTS = {**_shared.VARIANTS, 'cpu': cpu}
+VARIANTS = _shared.VARIANTS

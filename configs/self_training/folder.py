@@ -9,7 +9,7 @@ CPU core. The default, 128 px and the paper's network, is for an accelerator.
 """
 
 from kpdiscovery.configs import variants
-from kpdiscovery.configs.self_training import _shared, faces
+from kpdiscovery.configs.self_training import _shared
 
 
 def get_config(arg: str = ''):
@@ -21,4 +21,4 @@ def get_config(arg: str = ''):
     return variants.apply(c, arg, VARIANTS)
 
 
-VARIANTS = {**_shared.VARIANTS, 'cpu': faces.cpu, 'temporal': _shared.temporal}
+VARIANTS = {**_shared.VARIANTS, 'temporal': _shared.temporal}

@@ -8,7 +8,7 @@ hundred frames of one scene are few: the point is a short run on your own video.
 """
 
 from kpdiscovery.configs import variants
-from kpdiscovery.configs.self_training import _shared, faces
+from kpdiscovery.configs.self_training import _shared
 
 
 def get_config(arg: str = ''):
@@ -26,4 +26,4 @@ def get_config(arg: str = ''):
     return variants.apply(c, arg, VARIANTS)
 
 
-VARIANTS = {**_shared.VARIANTS, 'cpu': faces.cpu, 'temporal': _shared.temporal}
+VARIANTS = {**_shared.VARIANTS, 'temporal': _shared.temporal}

@@ -5,6 +5,7 @@ from kpdiscovery.losses.detectors import cell_cross_entropy, descriptor_hinge
 from kpdiscovery.losses.landmarks import (
     contrastive_landmarks,
     crowding,
+    heatmap_cross_entropy,
     heatmap_mse,
 )
 from kpdiscovery.losses.pairs import contrastive_sums
@@ -21,6 +22,7 @@ __all__ = [
     'crowding',
     'descriptor_hinge',
     'equivariance',
+    'heatmap_cross_entropy',
     'heatmap_mse',
     'nearest_prototype',
     'prototype_assignment',

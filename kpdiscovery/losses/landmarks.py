@@ -63,3 +63,19 @@ def heatmap_mse(
     """
     errors = 0.5 * jnp.mean((predicted - target) ** 2, axis=(-3, -2))
     return jnp.where(counts, errors, 0).mean(axis=-1)
+
+
+def heatmap_cross_entropy(
+    logits: jax.Array, target: jax.Array, counts: jax.Array
+) -> jax.Array:
+    """Cross-entropy of each map's softmax over its cells with its target: `[...]` nats.
+
+    The mean over all K channels of `[..., H, W, K]`, those that do not count
+    (`[..., K]` bool) with 0. A target is scaled to sum to 1.
+
+    Source: own choice, beside `heatmap_mse`.
+    """
+    cells = (-3, -2)
+    share = target / jnp.maximum(target.sum(cells, keepdims=True), 1e-9)
+    errors = -jnp.sum(share * jax.nn.log_softmax(logits, axis=cells), axis=cells)
+    return jnp.where(counts, errors, 0).mean(axis=-1)

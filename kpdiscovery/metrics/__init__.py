@@ -27,6 +27,7 @@ from kpdiscovery.metrics.landmarks.hits import (
 )
 from kpdiscovery.metrics.landmarks.labelled import by_label
 from kpdiscovery.metrics.landmarks.landmark_nme import landmark_errors, landmark_nme
+from kpdiscovery.metrics.landmarks.matching import landmark_matching
 from kpdiscovery.metrics.landmarks.named_sets import (
     LANDMARK_SETS,
     LandmarkSet,
@@ -151,6 +152,7 @@ __all__ = [
     'lacking',
     'landmark_accuracy',
     'landmark_errors',
+    'landmark_matching',
     'landmark_nme',
     'landmark_oks',
     'landmark_pck',

@@ -15,6 +15,7 @@ from kpdiscovery.metrics.landmarks.hits import (
     landmark_points,
 )
 from kpdiscovery.metrics.landmarks.landmark_nme import landmark_nme
+from kpdiscovery.metrics.landmarks.matching import landmark_matching
 from kpdiscovery.metrics.landmarks.named_sets import LANDMARK_SETS
 from kpdiscovery.metrics.landmarks.slots import landmark_regression
 from kpdiscovery.metrics.landmarks.steadiness import (
@@ -52,6 +53,7 @@ PROTOCOLS: dict[str, MetricProtocol] = {
     'landmark_accuracy': MetricProtocol(
         landmark_accuracy, _POINTS, fits=True, landmarks=True
     ),
+    'landmark_matching': MetricProtocol(landmark_matching, _POINTS, described=True),
     'landmark_nme': MetricProtocol(landmark_nme, _POINTS, fits=True, landmarks=True),
     'landmark_oks': MetricProtocol(landmark_oks, _POINTS, fits=True, landmarks=True),
     'landmark_pck': MetricProtocol(landmark_pck, _POINTS, fits=True, landmarks=True),

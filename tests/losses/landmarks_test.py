@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
+import scipy.stats
 
 from kpdiscovery import losses
 
@@ -56,6 +58,27 @@ def test_heatmaps_without_label_count_as_right(rng):
     want = [(errors[0, 0] + errors[0, 2]) / 3, 0]
     got = jax.jit(losses.heatmap_mse)(predicted, target, counts)
     np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+def test_cross_entropy_of_maps_against_scipy(rng):
+    logits = rng.normal(size=(2, 3, 4, 2)) * 3
+    target = rng.uniform(size=logits.shape)
+    target[1, :, :, 1] = 0
+    counts = np.array([[True, True], [True, False]])
+    flat = lambda maps: np.moveaxis(maps, -1, 1).reshape(2, 2, 12)
+    share = flat(target)
+    share[1, 1] = 1
+    share /= share.sum(-1, keepdims=True)
+    shown = scipy.special.softmax(flat(logits), axis=-1)
+    want = scipy.stats.entropy(share, axis=-1) + scipy.stats.entropy(
+        share, shown, axis=-1
+    )
+    got = jax.jit(losses.heatmap_cross_entropy)(logits, target, counts)
+    np.testing.assert_allclose(got, (want * counts).mean(1), rtol=1e-5)
+    slope = jax.grad(
+        lambda maps: losses.heatmap_cross_entropy(maps, target, counts).sum()
+    )(jnp.asarray(logits))
+    assert jnp.isfinite(slope).all() and not slope[1, :, :, 1].any()
 
 
 def test_each_map_is_learned_alone():

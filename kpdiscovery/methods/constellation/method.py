@@ -69,6 +69,7 @@ class Constellations(Method):
         'landmark_oks',
         'landmark_spread',
         'landmark_repeatability',
+        'landmark_matching',
     )
     batch_fields = ('pixels_valid',)
     sections: ClassVar = {'descriptors': Descriptors}
@@ -107,6 +108,15 @@ class Constellations(Method):
         xy = locate.to_pixels(jnp.take(found.xy, kept, axis=1), images.shape[1:3])
         score = jnp.take(found.score, kept, axis=1)
         return Prediction(keypoints.labelled(xy, score, jnp.ones(score.shape, bool)))
+
+    def describe(self, variables: Any, images: jax.Array, xy: jax.Array):
+        """Standardised descriptors at pixels `[B, T, 2]`: `[B, T, D]`."""
+        seen = self.descriptors.describe(variables, images, 1)
+        grid = (self.descriptors.cells,) * 2
+        at = coordinates.resize_points(xy, images.shape[1:3], grid)
+        found = heatmaps.sample_bilinear(seen.maps, at)
+        standard = Standard(**variables['clusters']['standard'])
+        return self.descriptors.standardize(found, standard)
 
     def _start(self, key, batch: Batch, before: State | None) -> State:
         del key, batch, before

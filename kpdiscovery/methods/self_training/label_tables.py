@@ -147,7 +147,9 @@ def _keep_old(points: Keypoints, labels: Tree) -> Keypoints:
     own clusters have kept finds fewer from round to round (RESULTS.md).
     """
     old = (labels['label'] >= 0) | (labels['landmark'] >= 0)
-    gap = jnp.abs(points.xy[:, :, None] - labels['xy'][:, None]).max(axis=-1)  # [B, P, Q]
+    gap = jnp.abs(points.xy[:, :, None] - labels['xy'][:, None]).max(
+        axis=-1
+    )  # [B, P, Q]
     # Boxes of half-size 1 touch below a distance of 2.
     far = jnp.where(old[:, None], gap, jnp.inf).min(axis=-1) >= 2
     xy = jnp.concatenate([labels['xy'], points.xy], axis=1)

@@ -18,6 +18,10 @@ from kpdiscovery.ops.agreement import contingency
 from kpdiscovery.types import Batch, State, Sweep, Tree
 
 _SIGMA = 0.75  # Cells; with the 3x3 window below, the released codes' target.
+LOSSES = {
+    'mse': losses.heatmap_mse,
+    'cross_entropy': losses.heatmap_cross_entropy,
+}
 
 
 def init(method, update, key: jax.Array, batch: Batch, before: State | None) -> State:
@@ -46,17 +50,24 @@ def step(
     """One step on one view of each picture."""
     mirror = state.variables['clusters']['flip'] if flip else None
     images, target, counts = make_views(method, mirror, key, batch, labels)
+    differ = LOSSES[method.landmark_loss]
 
     def loss(variables):
-        maps = landmark_maps(method, variables, images)
-        value = losses.heatmap_mse(maps, target, counts).mean()
+        value = differ(_maps(method, variables, images), target, counts).mean()
         return value, ({'loss': value, 'labelled': counts.mean()}, {})
 
     return descend(loss, update, state, _GROUPS)
 
 
 def landmark_maps(method, variables, images: jax.Array) -> jax.Array:
-    """Maps `[B, h, w, K]` of `[B, H, W, 3]` pictures."""
+    """Maps `[B, h, w, K]` of `[B, H, W, 3]` pictures, about 1 where a landmark surely is."""
+    maps = _maps(method, variables, images)
+    if method.landmark_loss == 'cross_entropy':
+        maps = jax.nn.softmax(maps, axis=(1, 2)) * (2 * jnp.pi * _SIGMA**2)
+    return maps
+
+
+def _maps(method, variables, images):
     maps = network.features(method.network, variables, images)
     return network.head(method.network, variables, 'landmarks', maps)
 

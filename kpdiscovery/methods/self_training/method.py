@@ -66,6 +66,7 @@ class SelfTraining(Method):
     kmeans_restarts: int = 10
     flip_train: bool = True  # Table 6.5.
     flip_test: bool = True
+    landmark_loss: str = 'mse'  # Of stage 2's maps; or 'cross_entropy' (own choice).
     merge_start: int = 25_000  # Steps of stage 2 before channels merge (chapter 5).
     merge_overlap: float = 0.7
     merge_distance: float = 1.425
@@ -82,6 +83,7 @@ class SelfTraining(Method):
         'landmark_points',
         'landmark_spread',
         'landmark_repeatability',
+        'landmark_matching',
     )
     ordered = True
     may_be_zero = (
@@ -106,6 +108,7 @@ class SelfTraining(Method):
             start=('points', 'clusters'),
             correspondence=('clustering', 'equivariance'),
             negatives=('same_image', 'other_image', 'global'),
+            landmark_loss=tuple(landmarks.LOSSES),
         )
         if self.num_points < self.num_keypoints:
             raise ValueError(
@@ -199,6 +202,14 @@ class SelfTraining(Method):
         return network.detect(
             scores, self.num_points, threshold=self.threshold, half=self.half
         )
+
+    def describe(self, variables: Any, images: jax.Array, xy: jax.Array):
+        """Stage 1's descriptors at pixels `[B, T, 2]`: `[B, T, D]`; None without them."""
+        if 'descriptor' not in variables:
+            return None
+        maps = network.stage_one(self.network, variables, images)
+        cells = coordinates.pixel_to_cell(xy, network.STRIDE)
+        return heatmaps.sample_bilinear(maps.descriptors, cells)
 
     def predict(self, variables: Any, images: jax.Array) -> Prediction:
         """Landmarks of `[B, H, W, 3]` pictures in [0, 1]: keypoint k has label k.

@@ -154,9 +154,9 @@ def _keep_old(points: Keypoints, labels: Tree) -> Keypoints:
     far = jnp.where(old[:, None], gap, jnp.inf).min(axis=-1) >= 2
     xy = jnp.concatenate([labels['xy'], points.xy], axis=1)
     score = jnp.concatenate([labels['score'], points.score], axis=1)
-    rank = [jnp.where(old, 1 + labels['score'], 0), jnp.where(far, points.score, 0)]
+    ranks = [jnp.where(old, 1 + labels['score'], 0), jnp.where(far, points.score, 0)]
     many = points.score.shape[1]
-    rank, order = jax.lax.top_k(jnp.concatenate(rank, axis=1), many)
+    rank, order = jax.lax.top_k(jnp.concatenate(ranks, axis=1), many)
     score = jnp.take_along_axis(score, order, axis=1)
     xy = jnp.take_along_axis(xy, order[..., None], axis=1)
     return Keypoints(xy, score, jnp.full(order.shape, -1, jnp.int32), rank > 0)

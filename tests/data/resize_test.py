@@ -29,6 +29,11 @@ def test_frames_worked_out_by_hand():
                                [[0, 0.5], [19, 18.5]])  # fmt: skip
     crop = resize.fit_frame((10, 20), (20, 20), 'crop')  # Doubled, 5 columns cut off.
     np.testing.assert_allclose(resize.to_fitted(crop, [[5, 0]]), [[0.5, 0.5]])
+    half = resize.fit_frame(
+        (10, 20), (20, 20), 'crop:0.5'
+    )  # Of its middle 10 x 10, 5 x 5.
+    np.testing.assert_allclose(resize.to_fitted(half, [[9.5, 4.5], [7.5, 2.5]]),
+                               [[9.5, 9.5], [1.5, 1.5]])  # fmt: skip
     pad = resize.fit_frame((10, 20), (20, 20), 'pad')  # 5 rows above.
     np.testing.assert_allclose(resize.to_fitted(pad, [[0, 0]]), [[0, 5]])
     np.testing.assert_array_equal(pad.original, [20, 10])
@@ -49,7 +54,7 @@ def test_the_edges_of_the_picture_are_the_edges_of_the_canvas(original, size):
 
 
 @pytest.mark.parametrize('method', ['bilinear', 'bicubic', 'nearest'])
-@pytest.mark.parametrize('how', resize.HOW)
+@pytest.mark.parametrize('how', [*resize.HOW, 'crop:0.8'])
 @pytest.mark.parametrize('original', [(480, 641), (63, 40), (30, 47), (1500, 2000)])
 def test_warped_points_follow_warped_pixels(original, how, method):
     size, side = (96, 120), max(original) // 16 + 1
@@ -141,6 +146,9 @@ def test_a_frame_travels_as_a_vector_and_maps_batches():
 def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match="stretch, crop, pad, got 'fit'"):
         resize.fit_frame((2, 2), (2, 2), 'fit')
+    for wrong in ('crop:', 'crop:0', 'crop:1.5', 'crop:half', 'pad:0.5'):
+        with pytest.raises(ValueError, match=f'got {wrong!r}'):
+            resize.fit_frame((2, 2), (2, 2), wrong)
     with pytest.raises(ValueError, match="got 'cubic'"):
         resize.fit_image(np.zeros((2, 2), np.uint8), (2, 2), 'pad', method='cubic')
     with pytest.raises(ValueError, match=r'got float64 \(2, 2, 3\)'):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kpdiscovery.methods.self_training import landmarks, rounds
+from kpdiscovery.methods.self_training import SelfTraining, landmarks, rounds
 
 
 def test_target_of_the_reference():
@@ -21,6 +21,22 @@ def test_target_of_the_reference():
     np.testing.assert_allclose(maps[0, :2, :2, 1], np.array(want)[1:, 1:], atol=1e-6)
     assert maps[0, 0, 0, 1] == 1  # The peak stays on cell 0.
     assert (maps[0, ..., 2] == 0).all()
+
+
+def test_maps_taught_by_cross_entropy_are_one_where_a_landmark_surely_is(monkeypatch):
+    """Logits that give the target's own distribution, and such that know nothing."""
+    xy, counts = jnp.array([[[3.0, 4], [2, 2]]]), jnp.array([[True, True]])
+    target = landmarks.landmark_targets(xy, counts, (8, 8))
+    logits = jnp.log(target + 1e-6) * jnp.array([1.0, 0]).reshape(1, 1, 1, 2)
+    monkeypatch.setattr(landmarks, '_maps', lambda *unused: logits)
+    method = SelfTraining(landmark_loss='cross_entropy')
+    sure, unsure = jnp.moveaxis(landmarks.landmark_maps(method, {}, None)[0], -1, 0)
+    assert sure[4, 3] == sure.max() == pytest.approx(1, abs=0.1)
+    assert unsure.max() == pytest.approx(unsure.min()) and unsure.max() < 0.1
+    monkeypatch.setattr(landmarks, '_maps', lambda *unused: 7 + logits)
+    np.testing.assert_allclose(
+        landmarks.landmark_maps(method, {}, None)[0, ..., 0], sure, rtol=1e-4
+    )
 
 
 def test_best_point_of_each_label():

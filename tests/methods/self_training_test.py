@@ -319,6 +319,20 @@ def test_stage_one_gives_points_of_the_nearest_clusters(source):
         assert np.abs(seen[b] - cells[b, k]).sum(-1).min() < 1e-4
 
 
+def test_what_stage_one_says_of_places_follows_them(source):
+    """Cells' own descriptors at their centres, in pixels; stage 2 has none."""
+    method = methods.build(settings().method)
+    state, _ = warm(method, source)
+    images = jnp.asarray(stack(source)['image'][:2], jnp.float32) / 255
+    xy = jnp.array([[[1.5, 1.5], [13.5, 5.5]], [[29.5, 29.5], [5.5, 1.5]]])
+    found = method.describe(state.variables, images, xy)
+    dense = network.stage_one(method.network, state.variables, images).descriptors
+    for b, places in enumerate([[(0, 0), (1, 3)], [(7, 7), (0, 1)]]):
+        for p, (row, column) in enumerate(places):
+            np.testing.assert_allclose(found[b, p], dense[b, row, column], atol=1e-5)
+    assert method.describe({'trunk': {}}, images, xy) is None
+
+
 @pytest.mark.parametrize('options, message', [
     ({'chapter': 7}, 'chapter must be 4, 5 or 6, got 7'),
     ({'correspondence': 'magic'}, "correspondence must be one of .* got 'magic'"),

@@ -177,7 +177,9 @@ def test_chapter_five_clusters_the_generic_descriptors(source):
     phase = method.phases(chosen.to_dict())[0]
     batch = stack(source)
     state = jax.jit(phase.init)(jax.random.key(0), batch, None)
-    found = sweep(phase.sweep, state, batch, {}).labels
+    result = sweep(phase.sweep, state, batch, {})
+    assert 'full' not in result.scalars  # No threshold has let these pass.
+    found = result.labels
     label = np.asarray(found['label'])[:, :4]
     kinds = np.asarray(found['landmark'])[:, :4]
     np.testing.assert_array_equal(label, kinds)

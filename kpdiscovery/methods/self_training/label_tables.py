@@ -204,8 +204,7 @@ def _label_given(method, rows, clusters, step, key, *, axis_name):
     label = jnp.where(valid, rows['given'], -1)
     mirror = jnp.where(valid, rows['given_mirror'], -1)
     table = {**_points(rows), 'label': label, 'mirror': mirror, 'landmark': label}
-    scalars = _health(method, rows, label, valid, k, axis_name)
-    del scalars['full']  # Of a detector's threshold, which these did not pass.
+    scalars = _health(method, rows, label, valid, k, axis_name, threshold=False)
     keep = {}
     if method.chapter == 6:
         counts = contingency(label, mirror, shape=(k, k), axis_name=axis_name)
@@ -219,7 +218,10 @@ def _label_generic(method, rows, clusters, step, key, *, axis_name):
     valid = counted(rows)
     kept = _without_outliers(method, rows, valid, key, axis_name)
     found = _unique(method, rows, kept, key, axis_name)()
-    scalars = _health(method, rows, found.labels, valid, method.num_clusters, axis_name)
+    scalars = _health(
+        method, rows, found.labels, valid, method.num_clusters, axis_name,
+        threshold=False,
+    )  # fmt: skip
     return _unique_table(rows, found), {}, scalars
 
 
@@ -269,16 +271,19 @@ def _label_mirrored(method, rows, clusters, step, key, *, axis_name):
     }
     flip = clustering.flip_map(coarse, axis_name=axis_name)
     scalars = _health(
-        method, rows, table['label'], valid, method.num_clusters, axis_name
-    )
+        method, rows, table['label'], valid, method.num_clusters, axis_name,
+        threshold=method.start == 'points',
+    )  # fmt: skip
     return table, {'centroids': coarse.centroids, 'flip': flip}, scalars
 
 
-def _health(method, rows, labels, valid, clusters, axis_name):
-    return health(
+def _health(method, rows, labels, valid, clusters, axis_name, *, threshold=True):
+    """The health line; `threshold`: the points have passed that of the detector."""
+    found = health(
         labels, rows['before'], rows['xy'], valid, rows['row_valid'],
         clusters=clusters, axis_name=axis_name,
     )  # fmt: skip
+    return found if threshold else {n: v for n, v in found.items() if n != 'full'}
 
 
 def _without_outliers(method, rows, valid, key, axis_name):

@@ -4,7 +4,8 @@
 
 Drawn animals with 12 true keypoints, cropped to the true box and a tenth of it around, as
 faces are to a detector's. `:cpu` has 20 landmarks at 64 px: forward error 9.6 % of the box's
-longer side, mean shape 21.5, when it took 786 s and stage 2 1,200 steps (RESULTS.md). The default is 128 px and the paper's network.
+longer side, mean shape 21.5, when it took 786 s and stage 2 1,200 steps (RESULTS.md). The
+default is 128 px and the paper's network.
 """
 
 from kpdiscovery.configs import variants

@@ -5,7 +5,8 @@
 No annotation is needed. Ten landmarks; `:k20` and `:k30` ask for more. Pictures keep their
 shape between bars. Frames of a video: `:temporal` pairs those of one directory that are five
 apart. Not run; `:cpu`, 64 px, has the steps of self_training/faces, there 1,700 s on one CPU
-core. `:clusters` finds landmarks without training first (configs/constellation). The default, 128 px and the paper's network, is for an accelerator.
+core. `:clusters` finds landmarks without training first (configs/constellation). The
+default, 128 px and the paper's network, is for an accelerator.
 """
 
 from kpdiscovery.configs import variants

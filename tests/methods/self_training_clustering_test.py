@@ -10,7 +10,7 @@ from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 from kpdiscovery.methods.self_training import clustering, health
-from kpdiscovery.ops import neighbors
+from kpdiscovery.ops import neighbors, vectors
 
 KEY = jax.random.key(0)
 KINDS = 4
@@ -84,6 +84,19 @@ def test_thresholds_of_the_reference():
     distances = jnp.array([0.1, 0.2, 0.3, 0.5, 9.0])
     got = clustering.distance_thresholds(labels, distances, k=3)
     np.testing.assert_allclose(got, [0.2816497, 0, 0.5], atol=1e-6)
+
+
+def test_of_a_cluster_with_two_points_the_farther_goes(rng):
+    """Mean plus deviation of two is the larger: rounding would decide."""
+    unit = vectors.normalize(jnp.asarray(rng.normal(size=(30, 2, 3)), jnp.float32))
+    center = jnp.float32([[1, 0, 0]])
+    squares = vectors.squared_distances(unit.reshape(-1, 3), center)[:, 0]
+    for pair, apart in zip(unit, squares.reshape(30, 2), strict=True):
+        limit = clustering.distance_thresholds(jnp.zeros(2, int), apart, k=1)
+        alone = pair[:, None]  # Each in a picture of its own.
+        label = clustering.assign_within(alone, jnp.ones((2, 1), bool), center, limit)
+        want = np.where(np.arange(2) == apart.argmin(), 0, -1)
+        np.testing.assert_array_equal(label[:, 0], want)
 
 
 def test_hungarian_labels_are_unique_and_far_points_lose_theirs():

@@ -14,6 +14,7 @@ from kpdiscovery.ops import blocks, kmeans, neighbors, parallel, vectors
 from kpdiscovery.ops.agreement import contingency
 
 _PICTURES = 64  # Whose distances to all clusters are held at a time.
+_ROUNDING = 1e-5  # Of a limit.
 _RECALL = 0.99  # Of neighbours whose distances have a median: nearly the same for all.
 
 
@@ -243,8 +244,10 @@ def assign_within(
 ) -> jax.Array:
     """Clusters of points `[N, P, D]` of unit length, each once a picture: `[N, P]`.
 
-    -1 for points that do not count or are not nearer than their cluster's limit.
+    -1 for points that do not count or are not nearer than their cluster's limit. Of a
+    cluster with two points the farther is at it exactly, which rounding must not decide.
     """
+    limits = limits * (1 - _ROUNDING)
 
     def one(arguments):
         points, counts = arguments

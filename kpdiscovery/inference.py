@@ -188,7 +188,7 @@ def describe_rows(
         return None
     count = min(count, len(source))
     feed, trained = _over_devices(trained, source, min(batch_size, count))
-    describe = jax.jit(trained.method.describe)
+    describe = _describer(trained.method)
     parts = []
     for batch in _batches(feed, count):
         images = image_ops.as_float(batch['image'])
@@ -241,6 +241,11 @@ def _random_affine(key, size):
 
 def _stack(parts: Sequence[Any], count: int):
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
+
+
+@functools.lru_cache(maxsize=8)
+def _describer(method: Any):
+    return jax.jit(method.describe)
 
 
 @functools.lru_cache(maxsize=8)

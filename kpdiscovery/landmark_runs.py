@@ -118,7 +118,10 @@ def config_of(settings: Any, pictures: int = 1) -> ml_collections.ConfigDict:
     with found.unlocked():
         found.data = {**settings.data.to_dict(), 'keypoints': '', 'size': _SIDE}
         found.mesh, found.seed = settings.mesh, settings.seed
-        found.run.update(checkpoint_every=1, log_every=1)
+        found.run.update(
+            checkpoint_every=1, log_every=1,
+            compilation_cache=settings.run.compilation_cache,
+        )  # fmt: skip
     found.method.num_keypoints = settings.method.num_keypoints
     found.phases.cluster.stride = found.phases.arrange.stride = stride
     return found

@@ -62,7 +62,7 @@ def _train(name: str, data: str, out: pathlib.Path) -> int:
     variants, *settings = RUNS[name]
     return cli.main(
         ['train', f'--config={CONFIG.format(variants)}', f'--data={data}',
-         f'--workdir={out / name}', *settings, '--config.run.keep=3',
+         f'--workdir={out / name}', *settings, '--config.run.keep=10',
          '--config.data.options.holdout_validation=True']
     )  # fmt: skip
 

@@ -151,8 +151,7 @@ def _small(c, *, side: int, warm_up: int, correspond: int, landmarks: int):
 
     Targets of the detector are Gaussians, which so few steps learn. Their mean is .24 on
     16 x 16 cells, so a point must score more than that: .4. Stage 2's maps learn faster
-    by cross-entropy, and views that move further than a cell teach what follows; see
-    RESULTS.md.
+    by cross-entropy (RESULTS.md). Views move by more than a cell (not compared here).
     """
     c.data.update(size=side, batch_size=16, num_detected=32)
     c.method.update(

@@ -1,4 +1,4 @@
-"""Self-training landmarks on critters: half an hour of two CPU cores, the default not run.
+"""Self-training landmarks on critters: about half an hour by estimate, the default not run.
 
     kpd train --config=self_training/critters:cpu --workdir=DIR
 

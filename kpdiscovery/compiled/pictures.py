@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from kpdiscovery import data, landmark_runs, methods
-from kpdiscovery.data import class_labels
+from kpdiscovery.data import box_crops, class_labels
 from kpdiscovery.data.joined import drawn
 from kpdiscovery.models import superpoint
 from kpdiscovery.types import Source, UserError
@@ -89,7 +89,7 @@ def _fields(settings, kind) -> dict[str, jax.ShapeDtypeStruct]:
     """What a row has at least, of a source that is not here."""
     section, side = settings.data, settings.data.size
     fields = {'image': jax.ShapeDtypeStruct((side, side, 3), np.uint8)}
-    if section.resize == 'pad':
+    if section.resize == 'pad' or box_crops.is_box(section.resize):
         fields['pixels_valid'] = jax.ShapeDtypeStruct((side, side), bool)
     if kind.class_count:
         fields['label'] = jax.ShapeDtypeStruct((), np.int32)

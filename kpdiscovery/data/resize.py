@@ -14,7 +14,7 @@ from PIL import Image
 
 HOW = ('stretch', 'crop', 'pad')
 _SHARED = 'crop:'  # Followed by the share of the square that stays.
-_METHODS = {
+METHODS = {
     'nearest': Image.Resampling.NEAREST,
     'bilinear': Image.Resampling.BILINEAR,
     'bicubic': Image.Resampling.BICUBIC,
@@ -111,7 +111,7 @@ def inside(frame: Frame, xy: Any, size: tuple[int, int]) -> np.ndarray:
 
 
 def pixels_valid(frame: Frame, size: tuple[int, int]) -> np.ndarray:
-    """`[H, W]` bool: False on the bars that 'pad' adds."""
+    """`[H, W]` bool: False on the bars, where there is no picture."""
     x, y = _original_grid(frame, size)
     width, height = frame.original
     return _between(y, height)[:, None] & _between(x, width)[None]
@@ -140,14 +140,14 @@ def fit_image(
     Raises:
         ValueError: unknown `how` or `method`, or an array of another kind.
     """
-    if method not in _METHODS:
-        raise ValueError(f'method must be one of {", ".join(_METHODS)}, got {method!r}')
+    if method not in METHODS:
+        raise ValueError(f'method must be one of {", ".join(METHODS)}, got {method!r}')
     picture = _picture(image)
     frame = fit_frame(original or (picture.height, picture.width), size, how)
     (x0, y0), (x1, y1) = _destination(frame, size)
     shrunk = np.array(picture.size) / frame.original
     box = tuple((_source_box(frame, size) * np.tile(shrunk, 2)).tolist())
-    small = picture.resize((x1 - x0, y1 - y0), _METHODS[method], box, reducing_gap=3.0)
+    small = picture.resize((x1 - x0, y1 - y0), METHODS[method], box, reducing_gap=3.0)
     fitted = np.zeros((*size, 3), np.uint8)
     fitted[y0:y1, x0:x1] = np.asarray(small)
     return fitted, frame
@@ -157,7 +157,13 @@ def fit_labels(
     labels: np.ndarray, size: tuple[int, int], how: str, *, fill: Any = 0
 ) -> np.ndarray:
     """Mask or numbers `[H0, W0]` to `[H, W]` by nearest pixel, `fill` on the bars."""
-    frame = fit_frame(labels.shape[:2], size, how)
+    return take_labels(labels, fit_frame(labels.shape[:2], size, how), size, fill=fill)
+
+
+def take_labels(
+    labels: np.ndarray, frame: Frame, size: tuple[int, int], *, fill: Any = 0
+) -> np.ndarray:
+    """Mask or numbers `[H0, W0]` as `frame` fits their picture, `fill` beside it."""
     x, y = _original_grid(frame, size)
     columns = np.clip(np.floor(x + 0.5), 0, labels.shape[1] - 1).astype(int)
     rows = np.clip(np.floor(y + 0.5), 0, labels.shape[0] - 1).astype(int)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from kpdiscovery import processes
+from kpdiscovery.data import box_crops
 from kpdiscovery.data import resize as resize_lib
 from kpdiscovery.data.annotations.npz import Annotations, read_annotations
 from kpdiscovery.data.annotations.splits import choose_rows
@@ -53,7 +54,7 @@ class Folder:
 
     A row has `image` uint8 `[H, W, 3]` (not writable), `frame` float32 `[6]`
     (`resize.Frame.vector`: the way back to original pixels), `pixels_valid` `[H, W]`
-    with resize='pad', and the fields named by `truth`: `mask` bool `[H, W]` (not
+    with bars, and the fields named by `truth`: `mask` bool `[H, W]` (not
     writable), and where a picture has none or some mask has pixels that do not count
     `mask_ignored` bool `[H, W]`, all True for a picture without.
 
@@ -61,7 +62,8 @@ class Folder:
         path: a directory (hidden files and links to directories are left out), one
             picture, or a list of pictures, whose order is kept.
         size: (H, W) of the rows, or the side of a square.
-        resize: 'stretch', 'crop', 'crop:SHARE' or 'pad', see `resize.fit_frame`.
+        resize: 'stretch', 'crop', 'crop:SHARE' or 'pad', see `resize.fit_frame`; 'box'
+            or 'box:MARGIN', see `box_crops`: pictures without a box are padded.
         split: 'all', 'train', 'test', 'validation', or a name in the annotation file's
             `split`; see `splits.choose_rows`.
         holdout_validation: takes the validation rows out of 'train'.
@@ -82,7 +84,8 @@ class Folder:
 
     Raises:
         UserError: no such path, no picture in it, none readable, a wrong annotation
-            file or split, or a mask that cannot be read or is of another size.
+            file or split, no boxes to cut to, or a mask that cannot be read or is of
+            another size.
     """
 
     def __init__(
@@ -104,12 +107,19 @@ class Folder:
         check_options(contrast, megapixels)
         self._reading: dict[str, Any] = {'contrast': contrast, 'megapixels': megapixels}
         self.size, self._how, self._method = resize_lib.as_size(size), resize, method
-        resize_lib.fit_frame((1, 1), self.size, resize)  # A wrong name, told early.
+        self._margin = box_crops.margin_of(resize)
+        if self._margin is None:
+            resize_lib.fit_frame((1, 1), self.size, resize)  # A wrong name, told early.
         self._root, found = list_images(path)
         if annotations is None and isinstance(path, (str, os.PathLike)):
             own = Path(path) / 'annotations.npz'
             annotations = own if own.is_file() else None
         self._notes = _annotate(self._root, found, annotations, folder_labels)
+        if self._margin is not None and 'boxes' not in self._notes.fields:
+            raise UserError(
+                f'{self._root}: resize={resize!r} needs the boxes of the objects in '
+                "annotations.npz (their key is 'boxes'); pad keeps whole pictures"
+            )
         rows = choose_rows(
             split,
             len(self._notes.files),
@@ -177,7 +187,7 @@ class Folder:
                 self._cache[row] = one
         image, frame = one.image, one.frame
         extra: Row = {'frame': frame.vector}
-        if self._how == 'pad':
+        if self._how == 'pad' or self._margin is not None:
             extra['pixels_valid'] = resize_lib.pixels_valid(frame, self.size)
         if self._notes.masks is not None:
             extra['mask'] = one.mask
@@ -191,13 +201,20 @@ class Folder:
 
     def _read(self, row) -> Fitted:
         picture = read_picture(self._root / self._notes.files[row], **self._reading)
-        image, frame = resize_lib.fit_image(
-            picture.image, self.size, self._how,
-            method=self._method, original=picture.original[::-1],
-        )  # fmt: skip
+        image, frame = self._fit(row, picture)
         image.flags.writeable = False  # It may be the cache's.
         facts = Facts(*picture.original, picture.deep, int(image.max()))
         return Fitted(image, frame, facts)
+
+    def _fit(self, row, picture):
+        same = {'method': self._method, 'original': picture.original[::-1]}
+        if self._margin is None:
+            return resize_lib.fit_image(picture.image, self.size, self._how, **same)
+        boxes, valid = (self._notes.fields[f][row] for f in ('boxes', 'boxes_valid'))
+        edges = box_crops.region(boxes, valid, self.size, self._margin)
+        if edges is None:
+            return resize_lib.fit_image(picture.image, self.size, 'pad', **same)
+        return box_crops.fit_region(picture.image, edges, self.size, **same)
 
     def _with_mask(self, row, one: Fitted) -> Fitted:
         """With the mask of the row's picture, if any has one."""
@@ -209,7 +226,7 @@ class Folder:
             self._root / name, megapixels=self._reading['megapixels']
         )
         _check_size(name, whole.object, self._notes.files[row], one.frame)
-        fit = lambda values: _still(resize_lib.fit_labels(values, self.size, self._how))
+        fit = lambda v: _still(resize_lib.take_labels(v, one.frame, self.size))
         return one._replace(
             mask=fit(whole.object),
             ignored=fit(whole.ignored),

@@ -110,6 +110,11 @@ class SelfTraining(Method):
             negatives=('same_image', 'other_image', 'global'),
             landmark_loss=tuple(landmarks.LOSSES),
         )
+        if self.chapter == 5 and self.start == 'clusters':
+            raise ValueError(
+                "chapter 5 finds its clusters itself: start must be 'points', got "
+                f'{self.start!r}'
+            )
         if self.num_points < self.num_keypoints:
             raise ValueError(
                 f'num_points must be at least num_keypoints = {self.num_keypoints}, got '

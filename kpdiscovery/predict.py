@@ -20,7 +20,7 @@ import numpy as np
 import tqdm
 
 from kpdiscovery import cli, inference
-from kpdiscovery.data import resize
+from kpdiscovery.data import box_crops, resize
 from kpdiscovery.data.files import folder, outputs
 from kpdiscovery.reporting import drawing
 from kpdiscovery.reporting import overlays as overlay_lib
@@ -119,14 +119,18 @@ def make_folder(path: str) -> pathlib.Path:
 
 
 def pictures(names: Sequence[str], data: Any) -> folder.Folder:
-    """Every picture of files and folders, each once, fitted as in training."""
+    """Every picture of files and folders, each once, fitted as in training.
+
+    To be cut to their boxes, pictures must come as one folder, with its annotations.
+    """
+    fitted = {'size': data.size, 'resize': data.resize, **_options(data, _READING)}
+    if box_crops.is_box(data.resize) and len(names) == 1:
+        return folder.Folder(names[0], **fitted)
     found: dict[pathlib.Path, None] = {}
     for name in names:
         root, files = folder.list_images(name)
         found |= dict.fromkeys(root.resolve() / file for file in files)
-    return folder.Folder(
-        list(found), size=data.size, resize=data.resize, **_options(data, _READING)
-    )
+    return folder.Folder(list(found), **fitted)
 
 
 def find(

@@ -17,7 +17,6 @@ import pathlib
 import sys
 
 from kpdiscovery import cli, inference, measuring
-from kpdiscovery.training import runs
 
 CONFIG = 'self_training/faces:pretrained,{}cpu'
 STAGE_ONE = '--config.phases.landmarks.steps=1'  # Stage 2 is not asked about.
@@ -80,11 +79,7 @@ def figures(workdir: pathlib.Path) -> dict[str, dict[str, float]]:
     phases = trained.config.phases
     first = phases.warm_up.steps + phases.correspond.steps
     look = lambda step, method: measuring.measure(
-        trained._replace(
-            variables=runs.load_variables(workdir, step)[0], method=method
-        ),
-        fit,
-        test,
+        inference.load(workdir, step=step)._replace(method=method), fit, test
     )[0]
     found = {'stage 1': look(first, trained.method)}
     if phases.landmarks.steps > 1:

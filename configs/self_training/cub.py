@@ -2,8 +2,9 @@
 
     kpd train --config=self_training/cub --data=FOLDER --workdir=DIR
 
-FOLDER holds crops to the birds' boxes without the sea birds (11,778 pictures), mirrored
-so that the visible eye is on one side, and an `annotations.npz` with 15 parts.
+FOLDER holds the pictures, without the sea birds (11,778) and mirrored so that the visible
+eye is on one side, and an `annotations.npz` with their boxes, to which they are cut, and 15
+parts.
 
 [mallis-thesis] shows pictures, no figures.
 """
@@ -17,6 +18,7 @@ def get_config(arg: str = ''):
         data={
             'source': 'folder',
             'landmarks': 'cub15',
+            'resize': 'box:0.1',
         },
         evaluation={'fit': 6_000, 'test': 5_778},
         num_keypoints=30,

@@ -11,7 +11,7 @@ from PIL import Image
 
 from kpdiscovery import cli, inference, predict
 from kpdiscovery.ops import coordinates
-from kpdiscovery.types import Keypoints, Method, Prediction
+from kpdiscovery.types import Keypoints, Method, Prediction, UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +92,18 @@ def test_instances_come_back_in_original_pixels(tmp_path):
         (found,) = predict.find(model, source)
         np.testing.assert_array_equal(found.instances[:, :half], 0)
         np.testing.assert_array_equal(found.instances[:, half:], 1)
+
+
+def test_pictures_of_a_folder_are_cut_to_their_boxes(tmp_path):
+    model, place = trained('box:0.5'), save(tmp_path / 'a.png')
+    np.savez(tmp_path / 'annotations.npz', files=['a.png'], boxes=[[[60, 12, 80, 32]]])
+    source = predict.pictures([str(tmp_path)], model.config.data)
+    (found,) = predict.find(model, source)
+    assert found.size == (64, 128)
+    np.testing.assert_allclose(found.keypoints.xy[0], [67.5, 19.5], atol=0.05)
+    assert found.instances[40, 70] == 1 and (found.instances[:, :50] < 1).all()
+    with pytest.raises(UserError, match=r'boxes.*pad keeps whole'):
+        predict.pictures([str(place)], model.config.data)
 
 
 def test_cropped_parts_belong_to_nobody(tmp_path):

@@ -44,7 +44,9 @@ def test_a_row_is_a_slice_of_its_picture(pictures, row):
     got = source[row]
     np.testing.assert_array_equal(got['image'], bars[y0 + 2 : y1 + 2, x0 + 2 : x1 + 2])
     np.testing.assert_array_equal(got['pixels_valid'], got['image'][..., 2] == 200)
-    np.testing.assert_allclose(got['keypoints'], [[23 - x0, 15 - y0], [30 - x0, 25 - y0]])
+    np.testing.assert_allclose(
+        got['keypoints'], [[23 - x0, 15 - y0], [30 - x0, 25 - y0]]
+    )
     frame = resize.Frame.from_vector(got['frame'])
     back = resize.to_original(frame, got['keypoints'])
     np.testing.assert_allclose(back, [[23, 15], [30, 25]], atol=1e-5)

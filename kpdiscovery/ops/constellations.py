@@ -17,6 +17,7 @@ from kpdiscovery.ops import linear, parallel
 
 _RIDGE = 1e-3  # Of the normal equations: a picture with all points in one stays finite.
 _AREA = 0.05  # Of the shape: pictures that shrink it more, or mirror it, teach nothing.
+_TIGHT = 1.75  # Median spreads: landmarks of more are the last to be chosen.
 _product = functools.partial(jnp.einsum, precision='highest')
 
 
@@ -90,6 +91,31 @@ def place(
     weights = _first_trust(shape, xy, spread, floor)
     weights = jax.lax.fori_loop(0, iterations, again, weights)
     return _lay(_maps(shape, xy, weights * sure[None]), shape)
+
+
+def choose(constellation: Constellation, count: int) -> jax.Array:
+    """Reliable landmarks all over the object, and not several of one place: `[count]` int32.
+
+    The one of least spread, then time and again the one that lies farthest from those
+    already chosen (farthest-point sampling), among those whose spread is at most 1.75 times
+    the median; where these are too few the others follow, least spread first.
+
+    Args:
+        count: of K, at least 1.
+    """
+    shape, spread = constellation
+    tight = spread <= _TIGHT * jnp.median(spread)
+
+    def again(i, state):
+        chosen, gap = state
+        merit = jnp.where(tight, gap, -spread)
+        merit = merit.at[chosen].set(-jnp.inf)  # Those not chosen yet repeat the first.
+        best = merit.argmax().astype(jnp.int32)
+        return chosen.at[i].set(best), jnp.minimum(gap, _distance(shape, shape[best][None]))
+
+    first = spread.argmin().astype(jnp.int32)
+    start = jnp.full(count, first), _distance(shape, shape[first][None])
+    return jax.lax.fori_loop(1, count, again, start)[0]
 
 
 def _maps(shape, xy, weights):

@@ -89,3 +89,36 @@ def test_a_picture_in_the_mirror_does_not_turn_the_shape_over(rng):
     a, b = (np.asarray(one.shape - one.shape.mean(0)[None]) for one in (found, want))
     turn = np.linalg.lstsq(a, b, rcond=None)[0]
     assert np.linalg.det(turn) > 0 and np.abs(a @ turn - b).max() < 0.02
+
+
+def chosen_by_hand(shape, spread, count):
+    order = np.argsort(spread)
+    tight = [k for k in order if spread[k] <= 1.75 * np.median(spread)]
+    found = [order[0]]
+    while len(found) < min(count, len(tight)):
+        away = {
+            k: min(np.linalg.norm(shape[k] - shape[j]) for j in found)
+            for k in tight
+            if k not in found
+        }
+        found.append(max(away, key=away.__getitem__))
+    return found + [k for k in order if k not in tight][: count - len(found)]
+
+
+@pytest.mark.parametrize('count', [1, 5, 12, 17, 20])
+def test_chosen_landmarks_are_reliable_and_far_apart(rng, count):
+    shape = rng.normal(size=(20, 2)).astype(np.float32)
+    spread = rng.uniform(0.01, 0.03, 20).astype(np.float32)
+    spread[::5] *= 4  # Loose, the first among them.
+    known = constellations.Constellation(jnp.asarray(shape), jnp.asarray(spread))
+    found = np.asarray(jax.jit(constellations.choose, static_argnums=1)(known, count))
+    assert found.tolist() == chosen_by_hand(shape, spread, count)
+    assert found.dtype == np.int32 and len(set(found)) == count
+
+
+def test_landmarks_of_one_place_are_chosen_once():
+    places = np.repeat([[0, 0], [1, 0], [0, 1]], 3, axis=0).astype(np.float32)
+    spread = np.linspace(0.01, 0.012, 9).astype(np.float32)
+    known = constellations.Constellation(jnp.asarray(places), jnp.asarray(spread))
+    found = np.asarray(constellations.choose(known, 3))
+    assert {tuple(place) for place in places[found]} == {(0, 0), (1, 0), (0, 1)}

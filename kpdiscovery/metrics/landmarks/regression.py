@@ -11,6 +11,8 @@ import optax
 
 from kpdiscovery.types import Array
 
+MAFL_STEPS = 1_480  # 5 epochs of its 19,000 pictures in batches of 64.
+
 
 class LinearMap(NamedTuple):
     """Landmarks from features: features @ weights + offset."""
@@ -34,7 +36,7 @@ def fit_linear(
     targets: Array,
     visible: Array | None = None,
     *,
-    epochs: int = 5,
+    steps: int = MAFL_STEPS,
     batch_size: int = 64,
     learning_rate: float = 1e-2,
     seed: int = 0,
@@ -42,13 +44,15 @@ def fit_linear(
     """Linear map without bias, trained by Adam on the squared error (TUSK).
 
     Weights start uniform in +-1/sqrt(F) (unstated by the paper); batches are shuffled
-    every epoch and an incomplete last one is dropped. Same seed, same weights.
+    every epoch and an incomplete last one is dropped. Same seed, same weights. The paper
+    counts epochs, which are few steps on few pictures: 3,000 of faces in 5 epochs leave
+    perfect keypoints at 16 % of the eye distance, which 1,480 steps bring to 6.
 
     Args:
         features: `[N, F]`.
         targets: `[N, T, 2]`, of order 1.
         visible: `[N, T]` bool, targets that count; None for all.
-        epochs: passes over the data (paper: 5 for MAFL, 2 for Human3.6M).
+        steps: of Adam. The paper: 5 epochs of MAFL, 2 of Human3.6M.
 
     Returns:
         Weights `[F, 2 * T]` trained in float32, no offset.
@@ -60,9 +64,9 @@ def fit_linear(
     rng = np.random.default_rng(seed)
     start = rng.uniform(-1, 1, (x.shape[1], y.shape[1])) / np.sqrt(x.shape[1])
     size = min(batch_size, len(x))
-    steps = len(x) // size
-    order = [rng.permutation(len(x))[: steps * size] for _ in range(epochs)]
-    rows = np.reshape(order, (epochs * steps, size)).astype(np.int32)
+    epoch = len(x) // size
+    order = [rng.permutation(len(x))[: epoch * size] for _ in range(-(-steps // epoch))]
+    rows = np.reshape(order, (-1, size)).astype(np.int32)[:steps]
     data = [jnp.asarray(v, jnp.float32) for v in (start, x, y, weight)]
     weights = _adam(*data, jnp.asarray(rows), learning_rate)
     return LinearMap(np.asarray(weights, np.float64), np.zeros(y.shape[1]))

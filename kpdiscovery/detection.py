@@ -118,7 +118,9 @@ def detector(name: str, num: int) -> detections.Detector:
         return from_weights(PACKAGED, num)
     if name.endswith('+sift'):
         points = detector(name.removesuffix('+sift'), num)
-        return lambda images: classical.describe(images, points(images))
+        return lambda images, valid=None: classical.describe(
+            images, points(images, valid)
+        )
     if _is_xfeat(name):
         return _xfeat(name, num)
     if name.endswith(_FILES):
@@ -198,7 +200,8 @@ def _xfeat(path, num):
     def run(images):
         return xfeat.find(variables, image_ops.as_float(images), num)
 
-    def detect(images: np.ndarray) -> detections.Detections:
+    def detect(images: np.ndarray, valid=None) -> detections.Detections:
+        del valid
         points, descriptors = jax.device_get(run(images))
         return detections.Detections(points.xy, points.score, descriptors)
 
@@ -214,7 +217,8 @@ def _superpoint(method, variables, num):
     def run(images):
         return method.predict(variables, image_ops.as_float(images))
 
-    def detect(images: np.ndarray) -> detections.Detections:
+    def detect(images: np.ndarray, valid=None) -> detections.Detections:
+        del valid
         found = jax.device_get(run(images))
         points, there = found.keypoints, found.keypoints.valid
         return detections.Detections(

@@ -6,14 +6,13 @@ import os
 import signal
 from typing import Any
 
-import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
 from kpdiscovery import config, inference, methods, paths
 from kpdiscovery.data.joined import closer, detections
 from kpdiscovery.methods.self_training.clustering import mirror_pairs
-from kpdiscovery.ops import images as image_ops
 from kpdiscovery.training import loop
 from kpdiscovery.types import Source, UserError
 
@@ -35,12 +34,11 @@ def detector(trained: inference.Trained) -> detections.Detector:
             'no order; wanted one of superpoint, or of landmarks such as constellation'
         )
 
-    @jax.jit
-    def run(images):
-        return trained.method.predict(trained.variables, image_ops.as_float(images))
-
-    def detect(images: np.ndarray) -> detections.Detections:
-        found = jax.device_get(run(images)).keypoints
+    def detect(
+        images: np.ndarray, valid: np.ndarray | None = None
+    ) -> detections.Detections:
+        fields = {} if valid is None else {'pixels_valid': valid}
+        found = inference.predict_images(trained, images, fields).keypoints
         # Scores may be anything, but those of points that are there are above 0.
         score = np.where(found.valid, np.maximum(found.score, 1e-6), 0)
         return detections.Detections(found.xy, score, labels=found.label)
@@ -57,8 +55,9 @@ def with_mirror(
     in the pictures themselves, and the other way round.
     """
 
-    def mirrored(images: np.ndarray) -> detections.Detections:
-        seen = detect(images[:, :, ::-1])
+    def mirrored(images: np.ndarray, valid: np.ndarray | None) -> detections.Detections:
+        valid = None if valid is None else valid[:, :, ::-1]
+        seen = detect(images[:, :, ::-1], valid)
         x = images.shape[2] - 1 - seen.xy[..., 0]
         return seen._replace(xy=np.stack([x, seen.xy[..., 1]], axis=-1))
 
@@ -67,7 +66,7 @@ def with_mirror(
         source, mirrored, num=found.xy.shape[1], rows=rows, side=side
     )
     near = _nearest(found, other, rows)
-    flip = np.asarray(mirror_pairs(jax.numpy.asarray(near)))
+    flip = np.asarray(mirror_pairs(jnp.asarray(near)))
     return found._replace(mirror=flip[found.labels])
 
 
@@ -122,6 +121,8 @@ def config_of(settings: Any, pictures: int = 1) -> ml_collections.ConfigDict:
             checkpoint_every=1, log_every=1,
             compilation_cache=settings.run.compilation_cache,
         )  # fmt: skip
-    found.method.num_keypoints = settings.method.num_keypoints
+    k = settings.method.num_keypoints
+    found.method.num_keypoints = k
+    found.method.num_clusters = max(found.method.num_clusters, 2 * k)
     found.phases.cluster.stride = found.phases.arrange.stride = stride
     return found

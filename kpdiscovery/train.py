@@ -30,8 +30,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         '--max_seconds',
         type=float,
-        help='stop cleanly after this long, counted from when the pictures are read: '
-        'compiling is part of it, but one step and a checkpoint are always made',
+        help='stop cleanly after this long, counted from when training begins: '
+        'the points or landmarks it starts from are found before; compiling is part of '
+        'it, but one step and a checkpoint are always made',
     )
     parser.add_argument(
         '--profile', action='store_true', help='trace steps 10 to 20 (TensorBoard)'

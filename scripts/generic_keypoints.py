@@ -31,8 +31,9 @@ from kpdiscovery.ops import homographies, kmeans, landmark_clusters, warps
 VIEWS = {'patch': 0.85, 'perspective': 0.2, 'scale': 0.2, 'angle': 0.5}
 
 
-def random_points(images):
+def random_points(images, valid=None):
     """A floor for every figure: points anywhere, the same for no two pictures."""
+    del valid
     n, h, w = images.shape[:3]
     draw = np.random.default_rng(images.astype(np.int64).sum() % 2**32).random
     xy = draw((n, 512, 2)) * [w - 1, h - 1]

@@ -14,7 +14,7 @@ from kpdiscovery.training import checkpoints
 from kpdiscovery.types import State, UserError
 
 
-def finder(images):
+def finder(images, valid=None):
     """Two points a picture whose descriptor is its mean colour."""
     n = len(images)
     mean = images.mean((1, 2)) + 1e-3
@@ -73,7 +73,7 @@ def test_pictures_cropped_in_place_are_looked_at_anew(
 @pytest.mark.parametrize('change', ['resize', 'options', 'file'])
 def test_all_that_points_follow_from_is_known(source, tmp_path, monkeypatch, change):
     calls = []
-    mine = lambda images: calls.append(1) or finder(images)
+    mine = lambda images, valid: calls.append(1) or finder(images)
     monkeypatch.setitem(detection.CLASSICAL, 'mine', mine)
     section, after = {'keypoints': 'mine', 'resize': 'pad', 'options': {}}, []
     np.savez(tmp_path / 'mine.npz', xy=np.ones((5, 1, 2)), score=np.ones((5, 1)))
@@ -95,7 +95,7 @@ def test_all_that_points_follow_from_is_known(source, tmp_path, monkeypatch, cha
 def test_the_size_looked_at_is_known(source, tmp_path, monkeypatch):
     """And is no news to runs that looked at pictures as they are."""
     seen = []
-    mine = lambda images: seen.append(images.shape[1]) or finder(images)
+    mine = lambda images, valid: seen.append(images.shape[1]) or finder(images)
     monkeypatch.setitem(detection.CLASSICAL, 'mine', mine)
     size = source[0]['image'].shape[0]
     for asked in (None, 0, size, 2 * size, 2 * size):

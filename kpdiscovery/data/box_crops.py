@@ -7,8 +7,6 @@ size; beyond the picture there are black bars.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from PIL import Image
 

@@ -25,7 +25,7 @@ class Constellation(NamedTuple):
     """K landmarks of a mean picture, in the unit of the points."""
 
     shape: jax.Array  # [K, 2] places.
-    spread: jax.Array  # [K] typical distance from where the others put it.
+    spread: jax.Array  # [K] typical distance from where all together put it.
 
 
 def fit(
@@ -75,7 +75,9 @@ def fit(
 def place(
     constellation: Constellation, xy: jax.Array, *, floor: float, iterations: int = 8
 ) -> jax.Array:
-    """Where the other landmarks put each one of N pictures: `[N, K, 2]`.
+    """Where all landmarks together put each one of N pictures: `[N, K, 2]`.
+
+    Each has a say in its own place too, which of few is a large one (of 6 about half).
 
     Args:
         xy: `[N, K, 2]` guesses.
@@ -111,7 +113,9 @@ def choose(constellation: Constellation, count: int) -> jax.Array:
         merit = jnp.where(tight, gap, -spread)
         merit = merit.at[chosen].set(-jnp.inf)  # Those not chosen yet repeat the first.
         best = merit.argmax().astype(jnp.int32)
-        return chosen.at[i].set(best), jnp.minimum(gap, _distance(shape, shape[best][None]))
+        return chosen.at[i].set(best), jnp.minimum(
+            gap, _distance(shape, shape[best][None])
+        )
 
     first = spread.argmin().astype(jnp.int32)
     start = jnp.full(count, first), _distance(shape, shape[first][None])

@@ -54,6 +54,20 @@ def test_mirrored_views_take_mirror_labels(rng):
     np.testing.assert_allclose(views.cells[0, 0, 0], [2, 1])  # Of 4 cells, mirrored.
 
 
+def test_pictures_without_mirror_labels_are_not_mirrored(rng):
+    mirrored = dataclasses.replace(
+        METHOD, augmentation=dataclasses.replace(STILL, flip=1.0)
+    )
+    table, batch = table_of(), batch_of(rng)
+    table['mirror'][0] = -1
+    views = correspond.make_views(
+        mirrored, Rules(flip=True), jax.random.key(0), batch, table
+    )
+    np.testing.assert_array_equal(views.label[0], [[7, 0], [7, 0]])
+    np.testing.assert_allclose(views.image[0, 0], batch['image'][0] / 255, atol=1e-5)
+    np.testing.assert_array_equal(views.label[1], [[8, -1], [8, -1]])
+
+
 def rules_of(method):
     """Of the warm-up and of the rounds after it."""
     section = {'steps': 1, 'round': 1, 'optimizer': {'name': 'sgd', 'lr': 1.0}}
@@ -158,6 +172,36 @@ def test_pairs_across_need_both_labels_in_both_views():
     assert (counts & ~same).sum() == 2  # (4, 5) and (5, 4): 9 and 6 have no partner.
 
 
+def test_points_of_one_landmark_in_one_view_are_no_negatives():
+    """Mirroring may give two points one label."""
+    cells = [[[0, 0], [3, 0], [0, 3]], [[0, 0], [3, 3], [0, 3]]]
+    dense = np.zeros((2, 4, 4, 1))
+    _, same, counts = pairs(Rules(), cells, [[5, 5, 6], [5, -1, -1]], dense)
+    assert (counts & same).sum() == 2
+    assert (counts & ~same).sum() == 2  # 6 with either 5.
+
+
+def test_equivariance_against_other_pictures():
+    """Table 6.3: positives in two views of one picture, negatives in the one before."""
+    method = dataclasses.replace(
+        METHOD, negatives='other_image', correspondence='equivariance'
+    )
+    rules = rules_of(method)
+    assert all(one.strangers and not (one.across or one.others) for one in rules)
+    label = jnp.array([[[0, 1], [0, 1]], [[0, -1], [0, 1]]])
+    cells = jnp.zeros((2, 2, 2, 2))
+    points = jnp.float32([[[1, 2], [3, 4]], [[50, 60], [70, 80]]])[..., None]
+    dense = jnp.zeros((2, 2, 4, 4, 1))
+    squares, same, counts = correspond._pairs(
+        method, rules[1], jax.random.key(0), dense, points, cells, label
+    )
+    at = lambda row, which: sorted(np.asarray(squares[row])[np.asarray(which[row])])
+    assert at(0, same & counts) == [(1 - 3) ** 2, (2 - 4) ** 2]
+    assert at(0, ~same & counts) == [68**2, 69**2, 78**2, 79**2]
+    assert at(1, same & counts) == [20**2]
+    assert at(1, ~same & counts) == [46**2, 47**2]  # Point 1 has no label.
+
+
 def test_background_pairs_keep_their_distance():
     method = dataclasses.replace(METHOD, background_pairs=200, min_gap=2.5 * 16)
     y, x = np.mgrid[:4, :4]
@@ -186,11 +230,12 @@ def test_negatives_of_other_pictures_take_half_the_weight():
 
 
 def test_other_pictures_teach_from_clusters_on(rng):
-    """Not in the warm-up: its labels say nothing of other pictures."""
+    """Not where labels say nothing of other pictures: the published warm-up of chapter 6."""
     method = dataclasses.replace(METHOD, negatives='global')
-    for chapter in (5, 6):
-        warm, main = rules_of(dataclasses.replace(method, chapter=chapter))
-        assert main.elsewhere and not warm.elsewhere
+    for chapter, start in ((5, 'points'), (6, 'points'), (6, 'clusters')):
+        known = chapter == 5 or start == 'clusters'
+        warm, main = rules_of(dataclasses.replace(method, chapter=chapter, start=start))
+        assert main.elsewhere and warm.elsewhere == known
         assert main.across == (chapter == 5)
     assert not rules_of(METHOD)[1].elsewhere
     views = correspond.make_views(

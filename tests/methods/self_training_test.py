@@ -11,7 +11,7 @@ from kpdiscovery import config, methods
 from kpdiscovery.data import feeds
 from kpdiscovery.data.joined import Joined
 from kpdiscovery.methods.self_training import SelfTraining, label_tables, network
-from kpdiscovery.methods.self_training.health import advise
+from kpdiscovery.methods.self_training.health import advise, advise_template
 from kpdiscovery.training import loop, sharding
 from kpdiscovery.training.sweeps import Sweeper
 from kpdiscovery.types import State, UserError
@@ -276,6 +276,12 @@ def test_odd_data_trains_to_an_end(odd, chapter, rng, compiled):
     if odd == 'empty':
         assert health[0]['points'] == 0
         assert 'only 0.0 labelled points' in advise(health[0])
+
+
+@pytest.mark.parametrize('aligned, told', [(0.0, '0% of the pictures'), (0.9, '')])
+def test_pictures_that_do_not_match_the_template_are_told(aligned, told):
+    found = advise_template({'aligned': aligned})
+    assert told in found and bool(found) == bool(told)
 
 
 @pytest.mark.slow

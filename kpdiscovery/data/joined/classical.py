@@ -15,7 +15,7 @@ _ACROSS = 8.0  # Pixels, of points that SIFT describes and has not found.
 _ORB_SIDE = 320  # ORB finds nothing within 31 px of a border: pictures are enlarged.
 
 
-def sift(images: np.ndarray) -> Detections:
+def sift(images: np.ndarray, valid: np.ndarray | None = None) -> Detections:
     """SIFT of uint8 `[B, H, W, 3]`: P = 512, D = 128 (RootSIFT), score its response.
 
     Source: [lowe2004]; [arandjelovic2012] (square roots).
@@ -23,13 +23,14 @@ def sift(images: np.ndarray) -> Detections:
     Raises:
         UserError: OpenCV is not installed.
     """
+    del valid  # Points near padding are left out later.
     cv2 = opencv('SIFT and ORB')
     finder = cv2.SIFT_create(contrastThreshold=_CONTRAST, enable_precise_upscale=True)
     found = [_run(finder, _gray(cv2, image)) for image in images]
     return _stack(found, 128, _root)
 
 
-def orb(images: np.ndarray) -> Detections:
+def orb(images: np.ndarray, valid: np.ndarray | None = None) -> Detections:
     """ORB of uint8 `[B, H, W, 3]`: P = 512, D = 256 (bits as +-1/16).
 
     Their inner products are 1 - Hamming distance / 128. Source: [rublee2011].
@@ -37,6 +38,7 @@ def orb(images: np.ndarray) -> Detections:
     Raises:
         UserError: OpenCV is not installed.
     """
+    del valid  # Points near padding are left out later.
     cv2 = opencv('SIFT and ORB')
     zoom = max(1, -(-_ORB_SIDE // min(images.shape[1:3])))
     finder = cv2.ORB_create(nfeatures=_CANDIDATES, fastThreshold=5)

@@ -34,7 +34,9 @@ class Detections(NamedTuple):
     mirror: Any = None  # [N, P] int32 ... and what it is in the mirrored picture.
 
 
-Detector = Callable[[np.ndarray], Detections]  # Of uint8 `[B, H, W, 3]`; any P.
+# Of uint8 `[B, H, W, 3]` and, where they were padded, `[B, H, W]` bool that is False on the
+# padding, else None; any P.
+Detector = Callable[[np.ndarray, np.ndarray | None], Detections]
 
 
 def detect(
@@ -72,7 +74,7 @@ def detect(
         batch = start + own + np.arange(_BATCH)
         batch %= total  # One shape; the end repeats.
         images, valid, back = look(batch)
-        found = detector(images)
+        found = detector(images, valid)
         if valid is not None and found.labels is None:
             found = _off_padding(found, valid)
         there = found.score[..., None] > 0
@@ -116,7 +118,7 @@ def load(path: str | os.PathLike, *, rows: int, size: tuple[int, int]) -> Detect
     less where there is no point, and optionally `descriptors` `[N, P, D]`, which are
     brought to unit length, `labels` `[N, P]` of points that are the same thing wherever
     they have the same number from 0, with `mirror` `[N, P]`, their labels in the mirrored
-    picture (without it nothing is mirrored), and `files` `[N]`, names below the folder:
+    picture (without it no view is mirrored), and `files` `[N]`, names below the folder:
     then `join` finds the row of every picture.
 
     Args:

@@ -23,7 +23,7 @@ class Located(NamedTuple):
 
     xy: jax.Array  # [B, M, 2]
     score: jax.Array  # [B, M] cosine of the best cell, whatever its place.
-    expected: jax.Array  # [B, M, 2] where the others put each.
+    expected: jax.Array  # [B, M, 2] where all together put each.
 
 
 def locate(

@@ -55,7 +55,7 @@ class Constellations(Method):
     Nothing descends a gradient.
     """
 
-    num_keypoints: int = 30  # K, the most reliable of ...
+    num_keypoints: int = 30  # K, reliable ones all over the object, of ...
     num_clusters: int = 60  # ... M.
     num_points: int = 40  # Generic points a picture, at most.
     kmeans_iterations: int = 30
@@ -203,7 +203,7 @@ class Constellations(Method):
         found = constellations.fit(
             rows['xy'], rows['row_valid'], floor=locate.FLOOR, axis_name=axis_name
         )
-        kept = jnp.argsort(found.spread)[: self.num_keypoints].astype(jnp.int32)
+        kept = constellations.choose(found, self.num_keypoints)
         gap = jnp.sqrt(jnp.sum((rows['xy'] - found.shape[None]) ** 2, axis=-1))
         counts = jnp.broadcast_to(rows['row_valid'][:, None], gap[:, kept].shape)
         moved = reductions.mean_where(gap[:, kept], counts, axis_name=axis_name)

@@ -30,13 +30,17 @@ GROUPS = {'network': ('trunk', 'detector', 'descriptor')}
 class Rules:
     """How a phase makes its pairs."""
 
-    flip: bool = False  # Views may be mirrored; points then take their `mirror` label.
+    # Views may be mirrored where some point has a `mirror` label, which points then take.
+    flip: bool = False
     alike: bool = (
         False  # Both views of a picture are mirrored or none, labels as they are.
     )
     others: float = 0.0  # Share of second views that show another picture.
     across: bool = False  # Negatives between the views (chapter 5), else inside each.
     elsewhere: bool = False  # Negatives in the batch's other pictures too.
+    # Negatives between a view and one of the picture before in the batch, whose points are
+    # all different ones (labels of one picture only).
+    strangers: bool = False
 
 
 class LabelledViews(NamedTuple):
@@ -136,8 +140,9 @@ def _pair(method, rules, key, one):
     """Both views of a picture (or of two), mirrored as the rules say."""
     keys = jax.random.split(key)
     toss = keys[jnp.array([0, 0])] if rules.alike else keys
-    flipped = jax.vmap(method.augmentation.flips)(toss) & (rules.flip or rules.alike)
     mirror = one['label'] if rules.alike else one['mirror']
+    flipped = jax.vmap(method.augmentation.flips)(toss) & (rules.flip or rules.alike)
+    flipped &= (mirror >= 0).any(axis=-1)
     view = functools.partial(labelled_view, method.augmentation)
     return jax.vmap(view)(keys, one['image'], one['xy'], one['label'], mirror, flipped)
 
@@ -184,7 +189,7 @@ def _later_view(batch, first):
 
 
 def _show_others(key, share, both):
-    """Second views of the next picture of the batch, with probability `share`."""
+    """Second views of the picture before in the batch, with probability `share`."""
     count = len(both['label'])
     swap = jax.random.bernoulli(jax.random.fold_in(key, 2), share, (count,))
 
@@ -230,6 +235,8 @@ def _pairs(method, rules, key, dense, points, cells, label):
         shared = _shared(label)
         different = met & (one != two) & shared[0][..., None] & shared[1][:, None]
         parts = [(squares, same, same | different)]
+    elif rules.strangers:
+        parts = [(squares, same, same), _against_others(points, label)]
     else:
         parts = [(squares, same, same)]
         min_gap = network.scaled(method.min_gap, dense.shape[3])
@@ -240,10 +247,21 @@ def _pairs(method, rules, key, dense, points, cells, label):
     return tuple(jnp.concatenate([flat(p[i]) for p in parts], 1) for i in range(3))
 
 
+def _against_others(points, label):
+    """Points of first views against those of second views of the picture before."""
+    before, named = (jnp.roll(a[:, 1], 1, axis=0) for a in (points, label))
+    counts = (label[:, 0, :, None] >= 0) & (named[:, None] >= 0)
+    return _squares(points[:, 0], before), jnp.zeros_like(counts), counts
+
+
 def _inside(min_gap, points, cells, label):
-    """Pairs of different points of one view, not too close."""
+    """Pairs of points of one view that are different landmarks, not too close.
+
+    Of a mirrored view two may be the same: clusters are unique before they are mirrored.
+    """
     squares = _squares(points, points)
     apart = _distance(cells, cells) > min_gap
+    apart &= label[..., None] != label[..., None, :]
     once = jnp.arange(label.shape[-1])[:, None] < jnp.arange(label.shape[-1])[None]
     there = label >= 0
     counts = there[..., None] & there[..., None, :] & apart & once[None, None]

@@ -79,6 +79,17 @@ def health(
     }
 
 
+def advise_template(scalars: Mapping[str, float]) -> str:
+    """Chapter 4: a warning with its remedy when few pictures match the template, else ''."""
+    if scalars['aligned'] >= 0.25:
+        return ''
+    return (
+        f'{scalars["aligned"]:.0%} of the pictures match the template, the others teach '
+        'nothing: the detector must find as many points as landmarks are asked for; lower '
+        'method.threshold, method.min_matched or method.num_keypoints'
+    )
+
+
 def advise(scalars: Mapping[str, float]) -> str:
     """A warning with its remedy when labels are collapsing, else ''."""
     if scalars['points'] < 2:

@@ -32,8 +32,9 @@ class SelfTraining(Method):
     """K landmarks that a network teaches itself from generic keypoints.
 
     Attributes are the fields of `config.method`; defaults are those of chapter 6 of
-    [mallis-thesis] ([mallis2023]); chapter 5 is [mallis2020]. All
-    distances are in cells of maps of 64 a side, whatever the maps: 4 pixels of 256.
+    [mallis-thesis] ([mallis2023]); chapter 5 is [mallis2020]. Distances (`half`, `min_gap`,
+    `merge_distance`) are in cells of maps of 64 a side, whatever the maps: 4 pixels of 256;
+    `target_sigma` is in cells of the maps.
     """
 
     num_keypoints: int = 30  # K; chapter 4: of the template. Chapter 5 finds it itself.
@@ -45,7 +46,7 @@ class SelfTraining(Method):
     landmark_augmentation: Augmentation = Augmentation()
     outliers: float = 0.4  # Share of the generic keypoints that is dropped.
     ground_clusters: int = 0  # Of points outside boxes, to tell ground inside them by.
-    threshold: float = 0.15  # Of the detector.
+    threshold: float = 0.15  # Of the detector; in chapter 5 of stage 2's maps too.
     half: float = 2.0  # Half-size of the boxes that must not overlap.
     min_points: int = 2  # Pictures with fewer labelled points teach nothing.
     target_sigma: float = 0.0  # Of the detector's targets; 0: single cells.
@@ -53,14 +54,16 @@ class SelfTraining(Method):
     descriptor_weight: float = 10.0
     contrastive: str = 'distance'  # Or 'squared': `losses.contrastive_landmarks`.
     margin: float = 0.8
-    min_gap: float = 5.7  # Of points that may be a negative pair inside a picture.
+    min_gap: float = (
+        5.7  # Of points that may be a negative pair inside a picture (ch. 6).
+    )
     background_pairs: int = 4  # Random cells each point is compared with, chapter 6.
     # Of the first labels: 'points' are only themselves until the network clusters them,
     # 'clusters' have labels that another run gave them (data.keypoints).
     start: str = 'points'
     correspondence: str = 'clustering'  # Or 'equivariance' (table 6.3).
-    # Or 'other_image' (table 6.3; chapter 5), or 'global': the chapter's own and, once
-    # clusters have labels, the points of all other pictures of the batch.
+    # Chapter 6: or 'other_image' (table 6.3; chapter 5 has that always). Or 'global': the
+    # chapter's own and, once clusters have labels, points of all pictures of the batch.
     negatives: str = 'same_image'
     kmeans_iterations: int = 100
     kmeans_restarts: int = 10
@@ -130,28 +133,43 @@ class SelfTraining(Method):
         sections = config['phases']
         if self.chapter == 4:
             return self._chapter_four(sections)
-        flips = self.chapter == 6 and self.flip_train
-        trust = self.correspondence == 'clustering'
-        rules = Rules(
-            flip=flips and trust,
-            alike=flips and not trust,
-            others=0.5 if trust else 0.0,
-            across=self.chapter == 5 or self.negatives == 'other_image',
-        )
-        quiet = dataclasses.replace(rules, flip=False, alike=False)
-        if self.chapter == 6:
-            quiet = dataclasses.replace(quiet, others=0.0)
-        if self.start == 'clusters' and trust:
-            quiet = rules
-        rules = dataclasses.replace(rules, elsewhere=self.negatives == 'global')
+        first, then = self._rules()
         warm_up, main = sections['warm_up'], sections['correspond']
         return (
-            self._stage_one('warm_up', warm_up, quiet,
+            self._stage_one('warm_up', warm_up, first,
                             label_tables.from_generic(self, warm_up['steps'])),
-            self._stage_one('correspond', main, rules,
+            self._stage_one('correspond', main, then,
                             label_tables.from_network(self, main['round'])),
-            self._stage_two(sections['landmarks'], flips),
+            self._stage_two(sections['landmarks'], self._mirrors),
         )  # fmt: skip
+
+    @property
+    def _mirrors(self) -> bool:
+        return self.chapter == 6 and self.flip_train
+
+    def _rules(self) -> tuple[Rules, Rules]:
+        """Of the warm-up, and of the rounds after it.
+
+        Labels that clusters gave are the same in other pictures, so half the second views
+        show another one, and chapter 6 mirrors. Chapter 6's first labels are of their
+        own picture only, unless another run gave them (`start`). With 'equivariance' both
+        views are always of one picture.
+        """
+        across, other = self.chapter == 5, self.negatives == 'other_image'
+        alone = Rules(across=across, strangers=other and not across)
+        pairs = Rules(
+            others=0.5,
+            across=across or other,
+            flip=self._mirrors,
+            elsewhere=self.negatives == 'global',
+        )
+        if self.correspondence == 'equivariance':
+            elsewhere = self.negatives == 'global'
+            return alone, dataclasses.replace(
+                alone, alike=self._mirrors, elsewhere=elsewhere
+            )
+        known = across or self.start == 'clusters'
+        return (pairs if known else alone), pairs
 
     def _stage_one(self, name, section, rules, sweep) -> Phase:
         update = {'network': optimizers.build(section['optimizer'], section['steps'])}

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from kpdiscovery.methods.learning import descend, start
 from kpdiscovery.methods.self_training import label_tables, landmarks, network
 from kpdiscovery.methods.self_training.correspond import labelled_view, targets
-from kpdiscovery.methods.self_training.health import advise, old_labels
+from kpdiscovery.methods.self_training.health import advise, advise_template, old_labels
 from kpdiscovery.ops import assignment, coordinates, heatmaps, parallel, warps
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops.point_sets import coherent_point_drift
@@ -69,7 +69,9 @@ def from_teacher(method, steps: int, *, distill: bool) -> Sweep:
 
 def aligning(method, every: int) -> Sweep:
     """Landmarks from one template at first, from the network's own peaks later."""
-    return label_tables.table_sweep(method, every, _points_or_peaks, _align_or_keep)
+    return label_tables.table_sweep(
+        method, every, _points_or_peaks, _align_or_keep, advise=advise_template
+    )
 
 
 def align(

@@ -10,7 +10,7 @@ from kpdiscovery.data.joined import Joined, closer, detections
 from kpdiscovery.data.subset import thin
 
 
-def brightest(images):
+def brightest(images, valid):
     """One point a picture, at the middle of what is white."""
     where = images[..., 0] > 180
     y, x = np.mgrid[: images.shape[1], : images.shape[2]]

@@ -88,7 +88,7 @@ def test_pictures_of_one_colour_have_no_points(detector, size):
 
 
 def test_a_generated_source_and_a_single_row():
-    finder = lambda images: detections.Detections(
+    finder = lambda images, valid: detections.Detections(
         images[:, :4, 0, :2].astype(np.float32), images[:, :4, 0, 2] + np.float32(1)
     )
     source = tetrominoes(split='test', length=1)
@@ -100,7 +100,7 @@ def test_nothing_is_found_next_to_padding():
     valid = np.zeros((1, 32, 48), bool)
     valid[:, :, 10:40] = True
     xy = np.array([[[11, 9], [25, 9], [38.6, 9], [3, 3]]], np.float32)
-    finder = lambda images: detections.Detections(
+    finder = lambda images, valid: detections.Detections(
         np.repeat(xy, len(images), 0), np.ones((len(images), 4), np.float32)
     )
     source = Pictures(np.zeros((1, 32, 48, 3), np.uint8), valid)

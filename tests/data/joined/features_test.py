@@ -302,7 +302,7 @@ def test_only_the_pictures_are_looked_at_for_points(tmp_path):
         tmp_path / 'train.array_record', [*grid(1, 2, 2), *grid(1, 2, 2) * np.nan]
     )
     source = read(tmp_path, 2)
-    nothing = lambda images: detections.Detections(
+    nothing = lambda images, valid: detections.Detections(
         np.zeros((len(images), 1, 2), 'f4'), np.zeros((len(images), 1), 'f4')
     )
     found = detections.detect(source, nothing, num=1, progress=False)

@@ -86,15 +86,21 @@ def constellation(
 ) -> str:
     """The workdir, inside this one, of landmarks found without training; trains them.
 
-    As many as the method has, on the pictures of the training split at 256 px.
+    As many as the method has, on the pictures of the training split at 256 px where they
+    can be had in that size.
 
     Raises:
-        UserError: the pictures cannot be had in another size, or a network is missing.
+        UserError: a network is missing, or fewer than three landmarks are asked for.
     """
     folder = paths.folder(workdir) / CONSTELLATION
     size = source[0]['image'].shape[:2]
     scale = _SIDE / min(size)
     larger = closer.refitted(source, (round(size[0] * scale), round(size[1] * scale)))
+    if settings.method.num_keypoints < 3:
+        raise UserError(
+            f'data.keypoints={CONSTELLATION} arranges at least three landmarks: raise '
+            'method.num_keypoints'
+        )
     inner = config_of(settings, len(source))
     method: Any = methods.build(inner.method)
     pictures = source if larger is None else larger

@@ -17,6 +17,7 @@ import pathlib
 import sys
 
 from kpdiscovery import cli, inference, measuring
+from kpdiscovery.training import runs
 
 CONFIG = 'self_training/faces:pretrained,{}cpu'
 STAGE_ONE = '--config.phases.landmarks.steps=1'  # Stage 2 is not asked about.
@@ -53,7 +54,8 @@ def main() -> int:
     for name in args.runs or RUNS:
         if code := _train(name, args.data, args.out):
             return code
-    print(tables({n: figures(args.out / n) for n in RUNS if (args.out / n).is_dir()}))
+    done = [name for name in RUNS if _finished(args.out / name)]
+    print(tables({name: figures(args.out / name) for name in done}))
     return 0
 
 
@@ -66,10 +68,16 @@ def _train(name: str, data: str, out: pathlib.Path) -> int:
     )  # fmt: skip
 
 
+def _finished(workdir: pathlib.Path) -> bool:
+    meta = runs.last_meta(workdir) if workdir.is_dir() else None
+    return bool(meta) and not runs.unfinished(meta)
+
+
 def figures(workdir: pathlib.Path) -> dict[str, dict[str, float]]:
     """Of the end of stage 1 and of stage 2, and without mirroring in test.
 
-    Kept in the workdir: measuring takes a minute.
+    Kept in the workdir, since measuring takes a minute: delete `stages.json` to have it
+    measured again.
     """
     kept = workdir / 'stages.json'
     if kept.is_file():

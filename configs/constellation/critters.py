@@ -1,6 +1,6 @@
 """Landmarks without training on generated animals, whose 12 true keypoints measure them.
 
-2,000 pictures of 256 px, each drawn anew in each of five sweeps: about 25 minutes of one core
+Every second of 2,000 pictures of 256 px, drawn anew in each of four sweeps: about 25 minutes of one core
 by estimate; not run to its end.
 
 kpd weights efficientnet_lite0 xfeat

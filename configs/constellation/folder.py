@@ -2,7 +2,7 @@
 
     kpd weights efficientnet_lite0 xfeat
     kpd train --config=constellation/folder --data=FOLDER --workdir=DIR
-    kpd predict --workdir=DIR --data=FOLDER --out=OUT
+    kpd predict --workdir=DIR FOLDER --out=OUT
 
 No annotation is needed. A pass takes about .1 s a picture of one CPU core, and there are
 four (RESULTS.md). Best of crops to the object with little around it, seen from one

@@ -143,8 +143,9 @@ def mirrored(xy: jax.Array, width: int) -> jax.Array:
 def _keep_old(points: Keypoints, labels: Tree) -> Keypoints:
     """Old labelled points and the new ones not close to any ([mallis-thesis], chapter 5).
 
-    Labels that another run gave are kept likewise: a detector that learns only what its
-    own clusters have kept finds fewer from round to round (RESULTS.md).
+    Points that another run gave stay likewise, under whatever label the clusters of the
+    round give them: a detector that learns only what its own clusters have kept finds
+    fewer from round to round (RESULTS.md).
     """
     old = (labels['label'] >= 0) | (labels['landmark'] >= 0)
     gap = jnp.abs(points.xy[:, :, None] - labels['xy'][:, None]).max(

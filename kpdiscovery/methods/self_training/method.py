@@ -111,6 +111,7 @@ class SelfTraining(Method):
             start=('points', 'clusters'),
             correspondence=('clustering', 'equivariance'),
             negatives=('same_image', 'other_image', 'global'),
+            contrastive=('distance', 'squared'),
             landmark_loss=tuple(landmarks.LOSSES),
         )
         if self.chapter == 5 and self.start == 'clusters':

@@ -144,7 +144,7 @@ def peaks(maps: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The highest place of every channel `[B, h, w, K]`: `[B, K, 2]` and value `[B, K]`.
 
     Read as the centre of mass of 5 x 5 cells, where the theses' codes take the cell itself:
-    of 16 x 16 cells, one is a sixth of a face.
+    of 16 x 16 cells, one is a tenth of a face.
     """
     batch, h, w, k = maps.shape
     flat = maps.reshape(batch, h * w, k)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from kpdiscovery.metrics.landmarks.labelled import side
 from kpdiscovery.types import Array, Split, Unmeasurable
 
 _POINTS = 15  # Of the annotated ones at most, evenly chosen by number.
@@ -13,9 +14,9 @@ _PARTNERS = 5  # Pictures that each is compared with.
 def landmark_matching(fit: Split, test: Split) -> dict[str, float]:
     """How often an annotated point's nearest descriptor is that of the same point.
 
-    Each picture's points, at most 15 of those visible, look for themselves among the
-    same points of five other pictures of `test`, far from it in the split's order; `fit` is not
-    used. Descriptors that only know the place in the picture do no better than
+    At most 15 annotated points, evenly chosen by number, look for themselves among each
+    other in five other pictures of `test`, far off in the split's order, where they are
+    visible in both; `fit` is not used. Descriptors that only know the place in the picture do no better than
     `match_by_place`, which looks for the nearest place.
 
     Returns:
@@ -40,7 +41,7 @@ def landmark_matching(fit: Split, test: Split) -> dict[str, float]:
     return {
         'match': float(100 * right / many),
         'match_by_place': float(100 * near / many),
-        'match_error': float(100 * apart / many / test.size[1]),
+        'match_error': float(100 * apart / many / side(test)),
     }
 
 

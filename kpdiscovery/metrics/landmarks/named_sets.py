@@ -127,7 +127,7 @@ def _sigmas(count: int, **points: tuple[int, ...]) -> tuple[float, ...]:
 _LONGER = functools.partial(_box, 'longer')
 _MEAN_SIDE = functools.partial(_box, 'mean')
 _EYES = _joints(0, 1)
-_INNER_EYES = _joints(41, 46)  # Chapter 5; of left and right as seen in the picture.
+_LOWER_LIDS = _joints(41, 46)  # By which chapter 5 measures; left and right as seen.
 _FACE_PAIRS = (
     *((i, 16 - i) for i in range(8)),  # Jaw.
     *((17 + i, 26 - i) for i in range(5)),  # Brows.
@@ -144,8 +144,8 @@ _H36M_PAIRS = (
 _SETS = (
     # 68 points in the usual order, left and right as seen in the picture.
     LandmarkSet(
-        'faces68', 68, {'68': PointGroup(_all, _INNER_EYES), '5': _FIVE},
-        torso=_INNER_EYES, pairs=_FACE_PAIRS, eyes=True,
+        'faces68', 68, {'68': PointGroup(_all, _LOWER_LIDS), '5': _FIVE},
+        torso=_LOWER_LIDS, pairs=_FACE_PAIRS, eyes=True,
     ),
     # LS3D-W: the same points of faces in any pose, where eyes may fall together.
     LandmarkSet(

@@ -118,9 +118,7 @@ def detector(name: str, num: int) -> detections.Detector:
         return from_weights(PACKAGED, num)
     if name.endswith('+sift'):
         points = detector(name.removesuffix('+sift'), num)
-        return lambda images, valid=None: classical.describe(
-            images, points(images, valid)
-        )
+        return functools.partial(_described, points)
     if _is_xfeat(name):
         return _xfeat(name, num)
     if name.endswith(_FILES):
@@ -185,6 +183,10 @@ def from_weights(path: str | os.PathLike, num: int) -> detections.Detector:
         frame='centred' if model.batch_norm else 'corner',
     )
     return _superpoint(own, {'net': variables}, num)
+
+
+def _described(points, images, valid=None):
+    return classical.describe(images, points(images, valid))
 
 
 def _is_xfeat(name):

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -28,7 +28,7 @@ _SETTINGS = (  # Of a config, which those who get it rely on.
 )  # fmt: skip
 _SEEN = ('image', 'features', 'features_valid')  # What is predicted from.
 _TURN, _SCALE, _SHIFT = 20.0, 0.1, 0.05  # Of warped copies: degrees, shares.
-_HEAVY = ('reconstruction', 'descriptors')
+HEAVY = ('reconstruction', 'descriptors')
 
 
 class Trained(NamedTuple):
@@ -127,20 +127,20 @@ def predict_rows(
     count: int,
     *,
     batch_size: int,
-    heavy: bool = False,
+    keep: Collection[str] = (),
 ) -> Split:
     """Predictions and truth of the first `count` rows, stacked.
 
     Args:
-        heavy: keep reconstructions and descriptors too.
+        keep: of 'reconstruction' and 'descriptors', which take memory, those to be kept.
     """
     count = min(count, len(source))
     parts: list[tuple[Prediction, dict]] = []
     feed, trained = _over_devices(trained, source, min(batch_size, count))
     for batch in _batches(feed, count):
         prediction: Any = predict_images(trained, batch['image'], batch)
-        if not heavy:
-            prediction = dataclasses.replace(prediction, **dict.fromkeys(_HEAVY))
+        dropped = dict.fromkeys(set(HEAVY) - set(keep))
+        prediction = dataclasses.replace(prediction, **dropped)
         truth = {name: value for name, value in batch.items() if name not in _SEEN}
         parts.append((prediction, processes.gather(truth)))
     size = tuple(batch['image'].shape[1:3])

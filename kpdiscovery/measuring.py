@@ -56,12 +56,12 @@ def untrained(settings, fit: Source, test: Source) -> dict[str, float]:
 def measure(trained, fit: Source, test: Source):
     """Figures, skipped protocols with reasons, keypoints a picture, both splits."""
     counts = trained.config.evaluation
-    predict = lambda source, count: inference.predict_rows(
-        trained, source, count, batch_size=counts.batch_size
-    )
-    stacked = predict(test, counts.test)
-    fitted = predict(fit, counts.fit) if counts.fit else None
     read = [metrics.PROTOCOLS[name] for name in trained.method.metrics]
+    predict = lambda source, count, keep=(): inference.predict_rows(
+        trained, source, count, batch_size=counts.batch_size, keep=keep
+    )
+    stacked = predict(test, counts.test, {f for one in read for f in one.prediction})
+    fitted = predict(fit, counts.fit) if counts.fit else None
     if any(protocol.described for protocol in read):
         described = inference.describe_rows(
             trained, test, min(_DESCRIBED, counts.test), batch_size=counts.batch_size

@@ -42,7 +42,9 @@ class ImageGeneration(Method):
     perceptual: str = 'efficientnet_lite0'  # Or 'vgg16', the paper's: `reconstruction`.
     perceptual_weights: str = ''  # Its file; '': the one of its name.
 
-    metrics = ('landmark_nme', 'landmark_spread', 'landmark_repeatability')
+    metrics = (
+        'landmark_nme', 'landmark_spread', 'object_frame', 'landmark_repeatability',
+    )  # fmt: skip
     sections: ClassVar = {'views': Views}
     ordered = True
 

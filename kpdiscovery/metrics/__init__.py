@@ -48,6 +48,7 @@ from kpdiscovery.metrics.landmarks.normalizers import (
     inter_ocular,
     joint_distance,
 )
+from kpdiscovery.metrics.landmarks.object_frame import object_frame
 from kpdiscovery.metrics.landmarks.oks import (
     AveragePrecision,
     object_keypoint_similarity,
@@ -65,6 +66,7 @@ from kpdiscovery.metrics.landmarks.steadiness import (
     landmark_repeatability,
     landmark_spread,
 )
+from kpdiscovery.metrics.landmarks.unordered import label_use, point_repeatability
 from kpdiscovery.metrics.maps.boxes import inclusive_overlap, resize_boxes
 from kpdiscovery.metrics.maps.entropy import feature_map_entropy
 from kpdiscovery.metrics.maps.localization import (
@@ -75,6 +77,7 @@ from kpdiscovery.metrics.maps.localization import (
 )
 from kpdiscovery.metrics.maps.pixel_precision import pixel_average_precision
 from kpdiscovery.metrics.objects.clusters import normalized_mutual_information
+from kpdiscovery.metrics.objects.descriptors import descriptor_probes
 from kpdiscovery.metrics.objects.prototypes import (
     contingency,
     prototype_accuracy,
@@ -132,6 +135,7 @@ __all__ = [
     'complete_matrix',
     'contingency',
     'cumulative_error',
+    'descriptor_probes',
     'evaluate',
     'feature_map_entropy',
     'fill_missing',
@@ -149,6 +153,7 @@ __all__ = [
     'inter_ocular',
     'joint_distance',
     'keypoint_of_objects',
+    'label_use',
     'lacking',
     'landmark_accuracy',
     'landmark_errors',
@@ -170,6 +175,7 @@ __all__ = [
     'near_share',
     'normalized_errors',
     'normalized_mutual_information',
+    'object_frame',
     'object_keypoint_similarity',
     'oks_average_precision',
     'part_box_detection',
@@ -178,6 +184,7 @@ __all__ = [
     'pck',
     'pixel_average_precision',
     'point_accuracy',
+    'point_repeatability',
     'points_per_image',
     'precision_recall',
     'prototype_accuracy',

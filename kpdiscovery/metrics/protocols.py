@@ -17,17 +17,20 @@ from kpdiscovery.metrics.landmarks.hits import (
 from kpdiscovery.metrics.landmarks.landmark_nme import landmark_nme
 from kpdiscovery.metrics.landmarks.matching import landmark_matching
 from kpdiscovery.metrics.landmarks.named_sets import LANDMARK_SETS
+from kpdiscovery.metrics.landmarks.object_frame import object_frame
 from kpdiscovery.metrics.landmarks.slots import landmark_regression
 from kpdiscovery.metrics.landmarks.steadiness import (
     landmark_repeatability,
     landmark_spread,
 )
+from kpdiscovery.metrics.landmarks.unordered import label_use, point_repeatability
 from kpdiscovery.metrics.maps.weak_labels import (
     classification,
     keypoints_near_truth,
     localization,
     sparsity,
 )
+from kpdiscovery.metrics.objects.descriptors import descriptor_probes
 from kpdiscovery.metrics.objects.prototypes import prototype_attributes
 from kpdiscovery.metrics.objects.scenes import mnist_hard
 from kpdiscovery.metrics.objects.segmentation import foreground_ari
@@ -50,9 +53,15 @@ PROTOCOLS: dict[str, MetricProtocol] = {
         foreground_ari, ('instances',), prediction=('instances',)
     ),
     'greedy_pck': MetricProtocol(keypoints_near_truth, _POINTS),
+    'descriptor_probes': MetricProtocol(
+        descriptor_probes,
+        ('boxes', 'boxes_valid', 'attributes'),
+        prediction=('descriptors',),
+    ),
     'landmark_accuracy': MetricProtocol(
         landmark_accuracy, _POINTS, fits=True, landmarks=True
     ),
+    'label_use': MetricProtocol(label_use, ()),
     'landmark_matching': MetricProtocol(landmark_matching, _POINTS, described=True),
     'landmark_nme': MetricProtocol(landmark_nme, _POINTS, fits=True, landmarks=True),
     'landmark_oks': MetricProtocol(landmark_oks, _POINTS, fits=True, landmarks=True),
@@ -67,6 +76,8 @@ PROTOCOLS: dict[str, MetricProtocol] = {
     'mnist_hard': MetricProtocol(
         mnist_hard, ('boxes', 'boxes_valid', 'attributes'), attributes=('digit',)
     ),
+    'object_frame': MetricProtocol(object_frame, _POINTS),
+    'point_repeatability': MetricProtocol(point_repeatability, (), warped=True),
     'part_box_detection': MetricProtocol(
         part_box_detection, ('part_boxes', 'part_label'), fits=True
     ),

@@ -42,7 +42,9 @@ class Run(NamedTuple):
 def look(trained: inference.Trained, source: Source, split: str, *, count: int) -> Seen:
     """Predictions of the first `count` pictures of a source."""
     size = trained.config.evaluation.batch_size
-    found = inference.predict_rows(trained, source, count, batch_size=size, heavy=True)
+    found = inference.predict_rows(
+        trained, source, count, batch_size=size, keep=inference.HEAVY
+    )
     rows = range(min(count, len(source)))
     images = np.stack([drawing.as_uint8(source[row]['image']) for row in rows])
     names = getattr(source, 'files', None) or [f'{split} {row}' for row in rows]

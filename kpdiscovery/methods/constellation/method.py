@@ -68,6 +68,7 @@ class Constellations(Method):
         'landmark_pck',
         'landmark_oks',
         'landmark_spread',
+        'object_frame',
         'landmark_repeatability',
         'landmark_matching',
     )

@@ -85,6 +85,7 @@ class SelfTraining(Method):
         'landmark_oks',
         'landmark_points',
         'landmark_spread',
+        'object_frame',
         'landmark_repeatability',
         'landmark_matching',
     )

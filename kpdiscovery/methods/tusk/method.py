@@ -96,8 +96,10 @@ class Tusk(Method):
         'prototype_attributes',
         'mnist_hard',
         'landmark_regression',
-        'landmark_spread',
-        'landmark_repeatability',
+        'object_frame',
+        'point_repeatability',
+        'label_use',
+        'descriptor_probes',
     )
     sections: ClassVar = {
         'views': Views

@@ -45,8 +45,9 @@ def landmark_accuracy(fit: Split, test: Split) -> dict[str, float]:
         the landmark the Hungarian method gave it on `fit`; a point without one is
         missed, so all are where no landmark is in more than four fifths of the fit
         pictures) and `regressed_accuracy_5@12` (after a ridge regression as that of
-        `landmark_nme`, fitted on all fit pictures); over all points `precision@d`, `recall@d` and `f_score@d` (in
-        [0, 1]) of the keypoints, their labels ignored, d 8 and 10.
+        `landmark_nme`, fitted on all fit pictures); over all points `precision@d`,
+        `recall@d` and `f_score@d` (in [0, 1]) of the keypoints, their labels ignored, d 8
+        and 10.
 
     Raises:
         ValueError: no such set, or shapes and labels that do not fit.

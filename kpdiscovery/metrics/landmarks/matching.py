@@ -16,8 +16,8 @@ def landmark_matching(fit: Split, test: Split) -> dict[str, float]:
 
     At most 15 annotated points, evenly chosen by number, look for themselves among each
     other in five other pictures of `test`, far off in the split's order, where they are
-    visible in both; `fit` is not used. Descriptors that only know the place in the picture do no better than
-    `match_by_place`, which looks for the nearest place.
+    visible in both; `fit` is not used. Descriptors that only know the place in the picture
+    do no better than `match_by_place`, which looks for the nearest place.
 
     Returns:
         `match` and `match_by_place` in %, and `match_error`, the mean distance to the right

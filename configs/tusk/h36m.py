@@ -3,8 +3,8 @@
     kpd train --config=tusk/h36m --data=FOLDER --workdir=DIR
 
 FOLDER holds frames whose background is white (the data set's masks) and an
-`annotations.npz` with 32 joints, left and right swapped where the person is turned.
-Paper (table 3): 6.88 % of the picture's side. `:code` has K = 12, M = 24.
+`annotations.npz` with 32 joints; where the person is turned `kpd evaluate` swaps left and
+right. Paper (table 3): 6.88 % of the picture's side. `:code` has K = 12, M = 24.
 """
 
 from kpdiscovery.configs import variants
@@ -13,7 +13,13 @@ from kpdiscovery.configs.tusk import _shared
 
 def get_config(arg: str = ''):
     c = variants.base(
-        data={'source': 'folder', 'size': 112, 'batch_size': 32, 'resize': 'crop'},
+        data={
+            'source': 'folder',
+            'size': 112,
+            'batch_size': 32,
+            'resize': 'crop',
+            'landmarks': 'h36m32',
+        },
         method={
             'name': 'tusk',
             'num_keypoints': 16,

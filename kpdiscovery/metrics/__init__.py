@@ -15,6 +15,7 @@ from kpdiscovery.metrics.landmarks.accuracy import (
     point_accuracy,
     precision_recall,
 )
+from kpdiscovery.metrics.landmarks.annotated import as_seen, five_points
 from kpdiscovery.metrics.landmarks.completion import complete_matrix
 from kpdiscovery.metrics.landmarks.curves import cumulative_error, fraction_within
 from kpdiscovery.metrics.landmarks.errors import Nme, normalized_errors
@@ -61,7 +62,7 @@ from kpdiscovery.metrics.landmarks.points import (
 )
 from kpdiscovery.metrics.landmarks.regression import LinearMap, fit_linear, fit_ridge
 from kpdiscovery.metrics.landmarks.slot_features import slot_features
-from kpdiscovery.metrics.landmarks.slots import five_points, landmark_regression
+from kpdiscovery.metrics.landmarks.slots import landmark_regression
 from kpdiscovery.metrics.landmarks.steadiness import (
     landmark_repeatability,
     landmark_spread,
@@ -121,6 +122,7 @@ __all__ = [
     'Unmeasurable',
     'adjusted_rand_index',
     'annotated_extent',
+    'as_seen',
     'assign_regions',
     'average_precision',
     'average_precisions',

@@ -12,12 +12,12 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from kpdiscovery.metrics.landmarks.annotated import five_points
 from kpdiscovery.metrics.landmarks.normalizers import (
     annotated_extent,
     box_length,
     joint_distance,
 )
-from kpdiscovery.metrics.landmarks.slots import five_points
 from kpdiscovery.types import Array, Source, Unmeasurable, UserError
 
 Truth = Mapping[str, Any]
@@ -49,6 +49,10 @@ class LandmarkSet(NamedTuple):
     pairs: tuple[tuple[int, int], ...] = ()  # (left, right) points.
     hidden: bool = False  # Points that are not visible have true positions too.
     eyes: bool = False  # The lengths of its subsets are distances of the eyes.
+    # Of TUSK's regression: sides as they are seen, and epochs of its regressor (0: as many
+    # steps as on MAFL).
+    as_seen: bool = False
+    epochs: int = 0
 
 
 def landmark_set(name: str) -> LandmarkSet:
@@ -166,7 +170,7 @@ _SETS = (
         extent=_extent,
         sigmas=_sigmas(32, shoulders=(17, 25), elbows=(18, 26), wrists=(19, 27),
                        hips=(1, 6), knees=(2, 7), ankles=(3, 8)),
-        pairs=_H36M_PAIRS,
+        pairs=_H36M_PAIRS, as_seen=True, epochs=2,
     ),
     # BBC Pose: head, then right and left of wrists, elbows, shoulders.
     _one_length(

@@ -11,7 +11,8 @@ import optax
 
 from kpdiscovery.types import Array
 
-MAFL_STEPS = 1_480  # 5 epochs of its 19,000 pictures in batches of 64.
+BATCH = 64
+MAFL_STEPS = 1_480  # 5 epochs of its 19,000 pictures.
 
 
 class LinearMap(NamedTuple):
@@ -37,7 +38,7 @@ def fit_linear(
     visible: Array | None = None,
     *,
     steps: int = MAFL_STEPS,
-    batch_size: int = 64,
+    batch_size: int = BATCH,
     learning_rate: float = 1e-2,
     seed: int = 0,
 ) -> LinearMap:

@@ -6,9 +6,12 @@ import functools
 
 import numpy as np
 
+from kpdiscovery.metrics.landmarks.annotated import as_seen, five_points
 from kpdiscovery.metrics.landmarks.errors import normalized_errors
+from kpdiscovery.metrics.landmarks.named_sets import LANDMARK_SETS
 from kpdiscovery.metrics.landmarks.normalizers import inter_ocular
 from kpdiscovery.metrics.landmarks.regression import (
+    BATCH,
     MAFL_STEPS,
     fit_linear,
     fit_ridge,
@@ -20,39 +23,8 @@ from kpdiscovery.metrics.landmarks.slot_features import (
 )
 from kpdiscovery.types import Array, Split, Unmeasurable
 
-_EYES = (slice(36, 42), slice(42, 48))  # Of the 68 points, left in the picture first.
-_POINTS = (30, 48, 54)  # Nose and the corners of the mouth.
 
-
-def five_points(xy: Array, visible: Array) -> tuple[Array, Array]:
-    """The 68 points of a face as 5: both eyes, nose, both corners of the mouth.
-
-    An eye is the mean of its six points, visible where all six are.
-
-    Args:
-        xy: `[N, 68, 2]`.
-        visible: `[N, 68]` bool.
-
-    Returns:
-        `[N, 5, 2]` and `[N, 5]` bool.
-
-    Raises:
-        ValueError: there are not 68 points.
-    """
-    if xy.shape[1:] != (68, 2) or visible.shape != xy.shape[:2]:
-        raise ValueError(
-            f'wanted points [N, 68, 2] and visible [N, 68], got {xy.shape} and '
-            f'{visible.shape}'
-        )
-    eyes = [xy[:, eye].mean(axis=1) for eye in _EYES]
-    seen = [visible[:, eye].all(axis=1) for eye in _EYES]
-    points = np.stack([*eyes, *(xy[:, i] for i in _POINTS)], axis=1)
-    return points, np.stack([*seen, *(visible[:, i] for i in _POINTS)], axis=1)
-
-
-def landmark_regression(
-    fit: Split, test: Split, *, steps: int = MAFL_STEPS
-) -> dict[str, float]:
+def landmark_regression(fit: Split, test: Split) -> dict[str, float]:
     """Forward error of a linear regressor fitted on `fit` and measured on `test`, in %.
 
     Truth: `keypoints` `[N, T, 2]` and `visible` `[N, T]`. 5 points, or 68 reduced to 5,
@@ -61,12 +33,11 @@ def landmark_regression(
     picture, sqrt(W H). Invisible landmarks count neither in the fit nor in the error,
     and those that are nowhere visible in the fit split not at all.
 
-    Args:
-        steps: of Adam, where it fits: as many as the paper takes on MAFL, of however many
-            pictures.
+    Sides of Human3.6M are as they are seen (`as_seen`).
 
     Returns:
-        `regression_nme` (ridge, slots in order of x), `regression_nme_paper` (Adam),
+        `regression_nme` (ridge, slots in order of x), `regression_nme_paper` (Adam, as
+        many steps as the paper takes on MAFL, or the set's epochs),
         `regression_nme_paper_score_order` and, to compare with,
         `regression_nme_mean_shape` (the fit split's mean, no keypoints).
 
@@ -95,7 +66,7 @@ def landmark_regression(
 
     by_x, by_score = (_features(fit, test, order) for order in ('x', 'score'))
     ones = np.ones((len(fit_xy), 1)), np.ones((len(xy), 1))
-    adam = functools.partial(fit_linear, steps=steps)
+    adam = functools.partial(fit_linear, steps=_steps(fit))
     return {
         'regression_nme': measure(by_x, fit_ridge),
         'regression_nme_paper': measure(by_x, adam),
@@ -104,6 +75,13 @@ def landmark_regression(
             ones, functools.partial(fit_ridge, penalty=0)
         ),
     }
+
+
+def _steps(fit: Split) -> int:
+    known = LANDMARK_SETS.get(fit.landmarks)
+    if known and known.epochs:
+        return known.epochs * max(len(fit.truth['visible']) // BATCH, 1)
+    return MAFL_STEPS
 
 
 def _features(fit: Split, test: Split, order: str) -> tuple[Array, Array]:
@@ -122,6 +100,9 @@ def _landmarks(split: Split) -> tuple[Array, Array]:
             'landmark_regression wants keypoints [N, T, 2] and visible [N, T] (one '
             f'object a picture), got {xy.shape} and {visible.shape}'
         )
+    known = LANDMARK_SETS.get(split.landmarks)
+    if known and known.as_seen:
+        xy, visible = as_seen(xy, visible, known.pairs)
     return five_points(xy, visible) if xy.shape[1] == 68 else (xy, visible)
 
 

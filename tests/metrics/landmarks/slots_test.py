@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from kpdiscovery import metrics
+from kpdiscovery.metrics.landmarks import slots
 
 SIZE = (40, 80)
 
@@ -138,11 +139,42 @@ def test_landmarks_the_fit_never_saw_do_not_count(split):
     assert got == metrics.landmark_regression(fit, test)
 
 
-def test_few_pictures_get_as_many_steps_as_many(split):
+def test_few_pictures_get_as_many_steps_as_many(split, monkeypatch):
     """Perfect keypoints of 200 faces: 5 epochs would be 15 steps."""
     fit, test = faces(split, 200), faces(split, 50, seed=1)
-    got, early = (
-        metrics.landmark_regression(fit, test, **steps) for steps in ({}, {'steps': 15})
-    )
+    got = metrics.landmark_regression(fit, test)
+    monkeypatch.setattr(slots, 'MAFL_STEPS', 15)
+    early = metrics.landmark_regression(fit, test)
     assert got['regression_nme_paper'] < 0.5 * early['regression_nme_paper']
     assert got['regression_nme'] == early['regression_nme']
+
+
+def test_sides_are_as_they_are_seen():
+    pairs = ((0, 1), (2, 3), (4, 5))
+    front = np.array([[1, 0], [2, 0], [1, 1], [2, 1], [1, 2], [2, 2]], float)
+    turned = front[[1, 0, 3, 2, 5, 4]]
+    half = front[[0, 1, 2, 3, 5, 4]]  # Two of three pairs are not more than .67.
+    xy, seen = np.stack([front, turned, half, half]), np.ones((4, 6), bool)
+    seen[3, 4] = False  # The pair that is turned does not count.
+    got, visible = metrics.as_seen(xy, seen, pairs)
+    np.testing.assert_array_equal(got[:2], [front, front])
+    np.testing.assert_array_equal(got[2], half[[1, 0, 3, 2, 5, 4]])
+    np.testing.assert_array_equal(got[3], half)
+    np.testing.assert_array_equal(visible, seen)
+    still, _ = metrics.as_seen(xy, np.zeros((4, 6), bool), pairs)
+    np.testing.assert_array_equal(still, xy)
+
+
+def test_bodies_are_turned_before_they_are_regressed(split):
+    """Half the people seen from behind: as annotated, no keypoint tells left from right."""
+    fit, test = (faces(split, n, 32, seed) for n, seed in ((300, 0), (60, 1)))
+    plain = metrics.landmark_regression(fit, test)['regression_nme']
+    pairs = np.array(metrics.LANDMARK_SETS['h36m32'].pairs)
+    for one in (fit, test):
+        xy = one.truth['keypoints']
+        xy[:, pairs[:, 1], 0] = xy[:, pairs[:, 0], 0] + 4  # All face the front.
+        xy[::2, pairs.ravel()] = xy[::2, pairs[:, ::-1].ravel()]
+    confused = metrics.landmark_regression(fit, test)['regression_nme']
+    known = [one._replace(landmarks='h36m32') for one in (fit, test)]
+    got = metrics.landmark_regression(*known)['regression_nme']
+    assert got < 1.5 * plain < confused / 1.5

@@ -11,7 +11,11 @@ from kpdiscovery.losses.landmarks import (
 from kpdiscovery.losses.pairs import contrastive_sums
 from kpdiscovery.losses.parts import coherence
 from kpdiscovery.losses.pixels import equivariance, squared_error
-from kpdiscovery.losses.prototypes import nearest_prototype, prototype_assignment
+from kpdiscovery.losses.prototypes import (
+    nearest_prototype,
+    prototype_assignment,
+    swapped_assignment,
+)
 from kpdiscovery.losses.sliced_wasserstein import random_directions, sliced_wasserstein
 
 __all__ = [
@@ -29,6 +33,7 @@ __all__ = [
     'random_directions',
     'sliced_wasserstein',
     'squared_error',
+    'swapped_assignment',
     'triplet',
     'weight_map',
 ]

@@ -23,6 +23,31 @@ def prototype_assignment(
     return -jnp.log(prob.max(axis=-1)).mean(axis=-1)
 
 
+def swapped_assignment(
+    descriptors: jax.Array,
+    others: jax.Array,
+    prototypes: jax.Array,
+    *,
+    form: str = 'squared',
+) -> jax.Array:
+    """Cross entropy of the soft assignment with the argmax of another view's descriptor.
+
+    `prototype_assignment` with the partner's prototype in place of its own: -log p_m of
+    `descriptors` `[..., D]`, m the prototype nearest to `others` `[..., D]`, which get no
+    gradient; `[...]`.
+
+    Args:
+        prototypes: `[M, D]`.
+        form: see `ops.mixtures.pseudo_probabilities`.
+
+    Source: swapped prediction, [caron2020], without its balanced codes.
+    """
+    prob = mixtures.pseudo_probabilities(descriptors, prototypes, form=form)
+    nearest = vectors.squared_distances(others, prototypes).argmin(axis=-1)
+    chosen = jnp.take_along_axis(prob, nearest[..., None], axis=-1)[..., 0]
+    return -jnp.log(jnp.maximum(chosen, 1e-30))
+
+
 def nearest_prototype(descriptors: jax.Array, prototypes: jax.Array) -> jax.Array:
     """Mean squared distance to the nearest prototype: `[..., K, D]` -> `[...]`.
 

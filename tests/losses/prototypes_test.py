@@ -76,3 +76,23 @@ def test_gradients_are_finite_on_a_prototype(form):
 def test_unknown_form_is_named():
     with pytest.raises(ValueError, match="got 'cosine'"):
         losses.prototype_assignment(jnp.ones((1, 2)), jnp.ones((1, 2)), form='cosine')
+
+
+@pytest.mark.parametrize('form', ['squared', 'distance'])
+def test_swapped_assignment_by_hand(form, rng):
+    d, other, p = units(rng, 2, 5, 8), units(rng, 2, 5, 8), units(rng, 4, 8)
+    got = losses.swapped_assignment(d, other, p, form=form)
+    for place in np.ndindex(2, 5):
+        gap = ((d[place] - p) ** 2).sum(-1)
+        energy = 20 * gap / 8 if form == 'squared' else np.sqrt(gap)
+        prob = np.exp(-energy) / np.exp(-energy).sum()
+        nearest = ((other[place] - p) ** 2).sum(-1).argmin()
+        assert got[place] == pytest.approx(-np.log(prob[nearest]), rel=1e-4)
+
+
+def test_a_partner_gets_no_gradient_and_oneself_is_the_plain_assignment(rng):
+    d, p = units(rng, 3, 8), units(rng, 4, 8)
+    loss = lambda a, b: losses.swapped_assignment(a, b, p).mean()
+    assert loss(d, d) == pytest.approx(float(losses.prototype_assignment(d, p)))
+    assert np.abs(jax.grad(loss, 0)(d, d[::-1])).max() > 0
+    assert not np.asarray(jax.grad(loss, 1)(d, d[::-1])).any()

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from kpdiscovery.data.generated.tetrominoes import tetrominoes
 from kpdiscovery.methods.tusk import Tusk, learning, method
-from kpdiscovery.methods.views import Views
+from kpdiscovery.methods.views import Views, to_first
 from kpdiscovery.ops import coordinates
 from kpdiscovery.types import UserError
 
@@ -244,7 +244,7 @@ def test_only_the_code_preset_encodes_again(variables, batch):
         ({'clustering': 'kmeans'}, set()),
         ({'parity': 'paper', 'alpha': False}, {'no claim'}),
         ({'views': FULL.views, 'mask_equivariance': True},
-         {'heat_equivariance', 'feature_equivariance'}),
+         {'heat_equivariance', 'feature_equivariance', 'swap', 'agreement'}),
         ({'exploration': 0.5, 'normalize_features': 'channel', 'whiten': True}, set()),
     ],
 )  # fmt: skip
@@ -257,7 +257,7 @@ def test_every_switch_has_a_step(batch, changes, terms):
         lambda x: (x.shape, x.dtype), state
     )
     claim = {'claim'} if 'no claim' not in terms else set()
-    always = {'loss', 'reconstruction', 'cluster', 'confidence', 'prototypes'}
+    always = {'loss', 'reconstruction', 'cluster', 'confidence', 'prototypes', 'live'}
     assert set(scalars) == always | claim | (terms - {'no claim'})
 
 
@@ -425,6 +425,45 @@ def test_a_constant_picture_leaves_everything_finite(full, batch):
     flat = {**batch, 'image': np.full_like(batch['image'], 100)}
     state, scalars = run(*full, flat, 2)
     assert_finite(state.variables, scalars)
+
+
+def test_keypoints_of_two_views_are_partners_by_their_places(rng):
+    """Three of the first view in any order, one that is not seen in the second."""
+    tusk = dataclasses.replace(TINY, window=9)
+    size, keys = (40, 40), jax.random.split(jax.random.key(0), 2)
+    images = jnp.zeros((2, *size, 3))
+    warp = Views(rotation=0.3, bend=0.02).pair(keys, images).warp
+    second = jnp.asarray(rng.permuted(np.float32([[12, 12], [28, 15], [20, 30]])))
+    second = jnp.stack([second, second + 1])
+    first = to_first(warp, second, size)[:, jnp.array([2, 0, 1])]
+    first = first.at[:, 0].add(20.0)  # The last of the second view has no partner.
+    unit = jnp.eye(4)
+    label = np.array([[[3, 1, 2], [1, 2, 0]], [[3, 0, 2], [1, 3, 0]]])
+    xy = jnp.stack([first, second], axis=1).reshape(4, 3, 2)
+    found = learning._agreement(
+        tusk, xy, unit[label].reshape(4, 3, 4), unit, warp, size
+    )
+    assert found['agreement'] == pytest.approx(2 / 4)
+    # exp(-20 * 2 / 4) for each of the three others, none of them for oneself.
+    odds = 1 + 3 * np.exp(-10)
+    want = np.mean([np.log(odds), np.log(odds), 10 + np.log(odds), 10 + np.log(odds)])
+    assert found['swap'] == pytest.approx(want, rel=1e-4)
+
+
+def test_prototypes_may_start_anew_from_kmeans(batch):
+    """After the first step of two, to the middle of their members; not after the second."""
+    way = {'prototype_steps': 1, 'memory': 0}
+    tusk = dataclasses.replace(TINY, reseed=1e-6, **way)
+    before = start(tusk, batch)
+    slow = jax.tree.map(lambda leaf: leaf, before)
+    after, scalars = run(stepper(tusk), slow, batch, 1)
+    plain, _ = run(stepper(dataclasses.replace(TINY, **way)), before, batch, 1)
+    length = lambda s: jnp.linalg.norm(s.variables['prototypes'], axis=-1)
+    assert jnp.abs(length(after) - 1).max() < 0.3 < jnp.abs(length(plain) - 1).max()
+    again, _ = run(stepper(tusk), after, batch, 1)
+    moved = again.variables['prototypes'] - after.variables['prototypes']
+    assert 0 < jnp.abs(moved).max() < 0.5
+    assert 1 <= scalars[0]['live'] <= tusk.num_prototypes
 
 
 def test_one_joint_step_instead_of_alternating(batch):

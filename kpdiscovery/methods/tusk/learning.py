@@ -17,9 +17,10 @@ from kpdiscovery.methods import reconstruction
 from kpdiscovery.methods.learning import descend, parameters, start
 from kpdiscovery.methods.tusk import network
 from kpdiscovery.methods.tusk.prototypes import quantize, remember
-from kpdiscovery.methods.views import follow
+from kpdiscovery.methods.views import follow, to_first
 from kpdiscovery.ops import images as image_ops
-from kpdiscovery.ops import parallel, vectors, whitening
+from kpdiscovery.ops import kmeans, parallel, vectors, whitening
+from kpdiscovery.ops.reductions import mean_where
 from kpdiscovery.types import Batch, State
 
 _LIFTED = 0.5  # Share of the exploration in which confidences are lifted.
@@ -67,7 +68,10 @@ def step(tusk, update, steps: int, state: State, batch: Batch, labels, key: jax.
         variables, opt = dict(state.variables), dict(state.opt)
         if tusk.encodes_again:
             descriptors = tusk.detect(variables, images, tusk.num_keypoints).descriptors
-        _step_prototypes(tusk, update, variables, opt, descriptors, terms, cluster_key)
+        start = state.step == 1 + round(tusk.reseed * steps)  # One step is done.
+        _step_prototypes(
+            tusk, update, variables, opt, descriptors, terms, cluster_key, start
+        )
         state = State(state.step, variables, opt)
     return state, parallel.mean(terms, tusk.axis_name)
 
@@ -110,8 +114,10 @@ def loss(tusk, images, warp, exploration, done, key, variables):
         strength['claim'] = jnp.where(done >= tusk.claim_start, tusk.claim_weight, 0)
     if warp is not None:
         terms |= _equivariance(tusk, scores, features, warp)
+        terms |= _agreement(tusk, found.xy, descriptors, unit, warp, images.shape[1:3])
         strength |= {'heat_equivariance': tusk.heat_weight,
-                     'feature_equivariance': tusk.feature_weight}  # fmt: skip
+                     'feature_equivariance': tusk.feature_weight,
+                     'swap': jnp.where(done >= tusk.swap_start, tusk.swap_weight, 0)}  # fmt: skip
     total = sum(weight * terms[name] for name, weight in strength.items())
     terms |= {'loss': total, 'confidence': found.confidence.mean()}
     fresh = {}
@@ -159,13 +165,41 @@ def _clustering_terms(tusk, variables, descriptors, unit, done, key):
     return terms, strength
 
 
-def _step_prototypes(tusk, update, variables, opt, descriptors, terms, key):
+def _agreement(tusk, xy, descriptors, unit, warp, size):
+    """Keypoints `[B V, K]` of second views with the nearest ones of the first, of those
+    that are near: `swap`, the loss, and `agreement`, the share of equal prototypes."""
+    pair = lambda leaf: leaf.reshape(-1, 2, *leaf.shape[1:])
+    xy, descriptors = pair(jax.lax.stop_gradient(xy)), pair(descriptors)
+    apart = jnp.linalg.norm(
+        xy[:, 0, :, None] - to_first(warp, xy[:, 1], size)[:, None], axis=-1
+    )
+    near = apart.min(axis=1) <= tusk.window / 4
+    partner = jnp.take_along_axis(
+        descriptors[:, 0], apart.argmin(axis=1)[..., None], axis=1
+    )
+    both = (partner, descriptors[:, 1]), (descriptors[:, 1], partner)
+    swapped = functools.partial(losses.swapped_assignment, form=tusk.assignment)
+    error = sum(swapped(*each, unit) for each in both) / 2
+    one, two = (vectors.squared_distances(d, unit).argmin(-1) for d in both[0])
+    return {
+        'swap': mean_where(error, near),
+        'agreement': mean_where((one == two).astype(jnp.float32), near),
+    }
+
+
+def _step_prototypes(tusk, update, variables, opt, descriptors, terms, key, start):
     """Renews prototypes, their optimiser state and the memory in the given dicts."""
     cloud = jax.lax.stop_gradient(descriptors).reshape(-1, tusk.channels)
     cloud = parallel.gather_rows(cloud, tusk.axis_name)
     if tusk.memory:
         cloud = remember(variables['recent'], cloud)
         variables['recent'] = cloud[: tusk.memory]
+    if tusk.reseed:
+        again = lambda: kmeans.kmeans(key, cloud, tusk.num_prototypes, spherical=True,
+                                      iterations=20, restarts=5).centroids  # fmt: skip
+        variables['prototypes'] = jax.lax.cond(
+            start, again, lambda: variables['prototypes']
+        )
     fresh, opt['prototypes'], terms['prototypes'] = tusk.cluster_updates.steps(
         key,
         parameters(variables, _GROUPS['prototypes']),
@@ -175,6 +209,9 @@ def _step_prototypes(tusk, update, variables, opt, descriptors, terms, key):
         update=update['prototypes'].update,
     )
     variables |= fresh
+    unit = vectors.normalize(variables['prototypes'])
+    nearest = vectors.squared_distances(cloud, unit).argmin(-1)
+    terms['live'] = jnp.zeros(tusk.num_prototypes).at[nearest].set(1.0).sum()
 
 
 class Exploration(NamedTuple):

@@ -75,6 +75,13 @@ class Tusk(Method):
     reconstruction_weight: float = 1.0
     cluster_weight: float = 0.01
     cluster_start: float = 0.0  # Share of the phase before the cluster loss sets in.
+    # Of descriptors with the prototypes of their partners in the other view (ours), and the
+    # share of the phase before it sets in.
+    swap_weight: float = 0.0
+    swap_start: float = 0.5
+    reseed: float = (
+        0.0  # Share of the phase after which k-means starts prototypes anew.
+    )
     heat_weight: float = 0.01
     feature_weight: float = 100.0
     mask_equivariance: bool = False

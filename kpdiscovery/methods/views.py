@@ -47,6 +47,10 @@ class Views:
     rotation: float = 0.25
     pad: str = 'constant'  # Or 'reflect'.
     fill: float = 0.0  # Of a constant pad.
+    # Of both views alike, at random (ours): shift in parts of the sides, and scale up to 1 +
+    # zoom either way. Objects that are always in one place need no keypoints to be painted.
+    shift: float = 0.0
+    zoom: float = 0.0
 
     def pair(self, keys: jax.Array, images: jax.Array) -> ViewPair:
         """Views of `[B, H, W, 3]`; one key an example."""
@@ -60,11 +64,24 @@ class Views:
         options = {k: options[k] for k in _FIRST}
         mild = warps.random_tps(keys[0], canvas.shape[:2], **_FIRST)
         strong = warps.random_tps(keys[1], canvas.shape[:2], **options)
+        if self.shift or self.zoom:
+            mild = warps.compose(mild, self._place(jax.random.fold_in(key, 2), (h, w)))
         first = warps.warp_image(mild, canvas, mode='edge')
         second = warps.warp_image(strong, first, mode='edge')
         top, left = padding(h), padding(w)
         crop = lambda canvas: canvas[top : top + h, left : left + w]
         return ViewPair(crop(first), crop(second), strong)
+
+    def _place(self, key, size):
+        """Another place and scale of the picture on its padded canvas."""
+        u = jax.random.uniform(key, (3,), minval=-1.0)
+        scale, sides = (1 + self.zoom) ** u[0], jnp.array(size[::-1])
+        pads = jnp.array([padding(side) for side in size[::-1]])
+        middle = (sides - 1) / 2 + pads
+        shift = middle * (1 - scale) + self.shift * sides * u[1:]
+        return warps.Affine(
+            jnp.concatenate([scale * jnp.eye(2), shift[:, None]], axis=1)
+        )
 
     def _padded(self, image):
         sides = [(padding(n), padding(n)) for n in image.shape[:2]] + [(0, 0)]

@@ -110,3 +110,32 @@ def test_gradients_through_followed_maps_are_finite(images):
     grad = jax.jit(jax.grad(lambda maps: (follow(warp, maps)[0] ** 2).sum()))(images)
     assert jnp.isfinite(grad).all()
     assert jnp.abs(grad).max() > 0
+
+
+def test_both_views_are_shifted_and_zoomed_alike():
+    """A spot is where the picture's own place says, and the warp between views holds."""
+    image = np.zeros((1, 40, 60, 3), np.float32)
+    image[:, 14:19, 30:35] = 1
+    spots = []
+    keys = jax.random.split(jax.random.key(1), 40)
+    for key in keys:
+        got = pair(Views(**STILL, shift=0.2, zoom=0.3), key[None], image)
+        np.testing.assert_allclose(got.first, got.second, atol=1e-3)
+        mass = np.asarray(got.first[0, ..., 0])
+        y, x = np.mgrid[:40, :60]
+        spots.append([(mass * x).sum() / mass.sum(), (mass * y).sum() / mass.sum(),
+                      mass.sum()])  # fmt: skip
+    x, y, area = np.array(spots).T
+    assert 8 < np.ptp(x) <= 2 * 1.3 * 12 + 2 and 6 < np.ptp(y) <= 2 * 1.3 * 8 + 4
+    assert 25 / 1.3**2 * 0.8 < area.min() < 22 and 28 < area.max() < 25 * 1.3**2 * 1.2
+
+
+def test_the_warp_between_shifted_views_is_theirs(images):
+    own = Views(0.95, 0.02, 0.02, 0.05, 0.1, pad='reflect', shift=0.1, zoom=0.2)
+    got = pair(own, KEYS, images)
+    moved, valid = follow(got.warp, got.first)
+    inner = np.zeros(images.shape[1:3], bool)
+    inner[1:-1, 1:-1] = True
+    counted = np.asarray(valid) & inner
+    np.testing.assert_allclose(moved[counted], got.second[counted], atol=0.03)
+    assert np.abs(got.first - pair(SMOOTH, KEYS, images).first).max() > 0.1

@@ -90,6 +90,10 @@ def test_every_pair_builds_and_no_size_turns_on_what_a_variant_switched_off(name
     plain = leaves(config.load(name).to_dict())
     for pair in (pair for config_name, pair in PAIRS if config_name == name):
         settings = config.load(f'{name}:{",".join(pair)}')
+        if {*pair} == {'ch5', 'clusters'}:
+            with pytest.raises(UserError, match='chapter 5 finds its clusters itself'):
+                methods.build(settings.method)
+            continue
         methods.build(settings.method)
         if pair[1] not in LAST or pair[0] in LAST:
             continue

@@ -29,20 +29,42 @@ def pretrained(c) -> None:
 
 
 def small(c, *, resolution: int, window: int) -> None:
-    """A network that learns on two CPU cores, at `resolution` px inside.
-
-    A sub-pixel splat on so few pixels is one pixel, so splats are wider and scaled to
-    the map; features are standardised, which keeps equivariance from shrinking them and
-    takes a weight of 0.1 in place of 100; a schedule replaces the endless constant rate.
-    """
+    """A network that learns on two CPU cores, at `resolution` px inside."""
+    short(c, resolution)
     c.method.update(
         resolution=resolution, window=window, channels=16, width=16, levels=3, groups=4,
+        prototype_steps=4, projections=16, memory=256,
+    )  # fmt: skip
+
+
+def short(c, resolution: int) -> None:
+    """What a few thousand steps ask for.
+
+    A sub-pixel splat on few pixels is one pixel, so splats are wider and scaled to the
+    map; features are standardised, which keeps equivariance from shrinking them and takes
+    a weight of 0.1 in place of 100; a schedule replaces the endless constant rate.
+    """
+    c.method.update(
         normalize_features='channel', splat_variance=0.5, splat_gain=float(resolution**2),
-        feature_weight=0.1, cluster_start=0.3, prototype_steps=4, projections=16,
-        memory=256,
+        feature_weight=0.1, cluster_start=0.3,
     )  # fmt: skip
     network = {'name': 'adam', 'lr': 1.5e-3, 'warmup': 100, 'decay': 'linear'}
     c.phases.train.optimizer.network = network
+
+
+def whitened(c) -> None:
+    """Descriptors without what all have in common (why: RESULTS.md, MNIST-Hard)."""
+    c.method.update(normalize_features='picture', whiten=True, cluster_weight=0.003)
+
+
+def found_colors(c) -> None:
+    """Against kinds of objects that are never found, and keypoints that claim ground."""
+    c.method.update(exploration=0.7, weigh_alphas=True, claim_weight=0.01)
+
+
+def sliced_wasserstein(c) -> None:
+    """Table 4, second row: prototypes follow the descriptors, which nothing else pulls."""
+    c.method.update(cluster_weight=0.0, heat_weight=0.0, feature_weight=0.0)
 
 
 def smoke(c) -> None:

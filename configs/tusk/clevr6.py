@@ -10,7 +10,8 @@ skipped; the generated scenes have them. The picture is cut to its central squar
 px (the paper: 192). Variants:
 
 - `:generated` draws shaded scenes of 3 to 6 objects instead of reading CLEVR.
-- `:cpu` is `:generated` at 32 px inside, by estimate an hour on two CPU cores.
+- `:cpu` is `:generated` at 32 px inside, with what Tetrominoes needed for all colours to be
+  found; by estimate an hour on two CPU cores.
 - `:code` follows the released code: batch 32.
 """
 
@@ -52,6 +53,7 @@ def code(c):
 def cpu(c):
     generated(c)
     _shared.small(c, resolution=32, window=7)
+    _shared.found_colors(c)
     c.data.update(size=64, batch_size=8)
     c.phases.train.steps = 8000
 

@@ -39,9 +39,8 @@ def get_config(arg: str = ''):
 
 def cpu(c):
     _shared.small(c, resolution=40, window=11)
-    c.method.update(
-        normalize_features='picture', whiten=True, cluster_weight=0.003, exploration=0.3
-    )
+    _shared.whitened(c)
+    c.method.exploration = 0.3
     c.data.batch_size = 12
     c.phases.train.steps = 2000
 

@@ -10,8 +10,9 @@ V100, 12 h. Digits come from --data (an .npz or IDX files) or from TFDS `mnist`.
   square 1 over the picture, splats of 0.5 px^2 times 1600, batch 12 and the last 432
   descriptors in memory. Descriptors are whitened, and the cluster loss, at 0.003, waits for
   30 % of the steps (why: RESULTS.md).
-- Ablations of tables 4 and 6: `:recon_only`, `:no_equivariance`, `:joint` (not
-  alternating), `:kmeans`, `:vq`. Table 5: `--config.method.num_prototypes=5`.
+- `:gpu10`: the paper's size in bfloat16, ten minutes of one data-centre GPU; not run.
+- Ablations of tables 4 and 6: `:recon_only`, `:sliced_wasserstein`, `:no_equivariance`,
+  `:joint` (not alternating), `:kmeans`, `:vq`. Table 5: `--config.method.num_prototypes=5`.
 """
 
 from kpdiscovery.configs import variants
@@ -41,12 +42,20 @@ def code(c):
 
 def cpu(c):
     _shared.small(c, resolution=40, window=7)
-    c.method.update(
-        memory=432, projections=32, normalize_features='picture', whiten=True,
-        cluster_weight=0.003,
-    )  # fmt: skip
+    _shared.whitened(c)
+    c.method.update(memory=432, projections=32)
     c.data.batch_size = 12
     c.phases.train.steps = 8000
+    c.evaluation.test = 1000
+
+
+def gpu10(c):
+    """The paper's network, for ten minutes of one data-centre GPU; not run."""
+    _shared.short(c, resolution=80)
+    _shared.whitened(c)
+    c.method.update(dtype='bfloat16', prototype_steps=4)
+    c.data.batch_size = 40
+    c.phases.train.steps = 10_000
     c.evaluation.test = 1000
 
 
@@ -74,8 +83,10 @@ def vq(c):
 VARIANTS = {
     'code': code,
     'cpu': cpu,
+    'gpu10': gpu10,
     'smoke': _shared.smoke,
     'recon_only': recon_only,
+    'sliced_wasserstein': _shared.sliced_wasserstein,
     'no_equivariance': no_equivariance,
     'joint': joint,
     'kmeans': kmeans,

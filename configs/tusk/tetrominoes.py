@@ -47,14 +47,14 @@ def demo(c):
     _shared.small(c, resolution=16, window=5)
     c.data.update(size=35, batch_size=16)
     c.method.views = None
-    c.method.update(exploration=0.7, weigh_alphas=True, claim_weight=0.01)
+    _shared.found_colors(c)
     c.phases.train.steps = 2000
 
 
 def cpu(c):
     _shared.small(c, resolution=32, window=9)
     c.data.update(size=35, batch_size=16)
-    c.method.update(exploration=0.7, weigh_alphas=True, claim_weight=0.01)
+    _shared.found_colors(c)
     c.phases.train.steps = 8000
 
 

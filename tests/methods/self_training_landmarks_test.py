@@ -111,3 +111,47 @@ def test_a_picture_is_ordered_by_the_template(rng):
     np.testing.assert_allclose(found, moved, atol=1.0)  # One filled in by the template.
     assert enough
     assert not rounds.align(template, seen, valid & (np.arange(7) < 3), matched=0.7)[1]
+
+
+def merge_rows(method, label, peak, sure, step):
+    """One sweep of `_merge` over N pictures of 3 points and 4 channels."""
+    n = len(label)
+    rows = {
+        'xy': jnp.zeros((n, 3, 2)), 'score': jnp.ones((n, 3)),
+        'label': jnp.asarray(label), 'mirror': jnp.full((n, 3), -1),
+        'landmark': jnp.asarray(label), 'peak': jnp.asarray(peak, jnp.float32),
+        'sure': jnp.asarray(sure), 'row_valid': jnp.ones(n, bool),
+    }  # fmt: skip
+    clusters = {'active': jnp.ones(4, bool)}
+    return landmarks._merge(
+        method, rows, clusters, jnp.asarray(step), None, axis_name=None
+    )
+
+
+def test_a_sweep_of_merging_relabels_the_table():
+    """Channels 0 and 1 fall on one another in 9 of 10 pictures; 3 has too few points."""
+    method = SelfTraining(
+        chapter=5, num_clusters=4, num_keypoints=4, num_points=4, min_population=5,
+        merge_start=100, merge_overlap=0.7, merge_distance=1.5,
+    )  # fmt: skip
+    label = np.tile([0, 1, 2], (10, 1))
+    label[:4, 1] = -1  # 0 has ten points, 1 six.
+    label[0, 2] = 3
+    peak = np.tile([[10.0, 10], [11, 10], [40, 40], [60, 60]], (10, 1, 1))
+    peak[9, 1] = 30, 30
+    sure = np.ones((10, 4), bool)
+    before = merge_rows(method, label, peak, sure, step=99)
+    assert before[2]['merged'] == 0 and before[2]['landmarks'] == 3  # 3 has died.
+    np.testing.assert_array_equal(
+        before[0]['landmark'], np.where(label == 3, -1, label)
+    )
+    table, found, scalars = merge_rows(method, label, peak, sure, step=100)
+    assert scalars['merged'] == 1 and scalars['landmarks'] == 2
+    np.testing.assert_array_equal(found['active'], [True, False, True, False])
+    want = np.tile([0, -1, 2], (10, 1))  # Of two points of one label one is left.
+    want[0, 2] = -1
+    np.testing.assert_array_equal(table['landmark'], want)
+    np.testing.assert_array_equal(table['label'], want)
+    unsure = sure.copy()
+    unsure[3:, 1] = False  # Sure in three pictures, in all of which they meet.
+    assert merge_rows(method, label, peak, unsure, 100)[2]['merged'] == 1

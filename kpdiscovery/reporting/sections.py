@@ -8,6 +8,7 @@ import os
 import jax
 import numpy as np
 
+from kpdiscovery.metrics.objects.descriptors import objects_of
 from kpdiscovery.reporting import drawing, figures, logs
 from kpdiscovery.reporting.page import Figure, Row, Section, Table, picture
 from kpdiscovery.reporting.seen import (
@@ -86,13 +87,29 @@ def descriptors(seen: Seen, anchors: np.ndarray) -> Section:
     points = np.asarray(seen.found.prediction.descriptors)[valid][:_POINTS]
     labels = seen.keypoints.label[valid][:_POINTS]
     flat, how = figures.embed(np.concatenate([points, anchors]))
-    uri = figures.scatter(flat[: len(points)], labels, flat[len(points) :])
+    xy, places = flat[: len(points)], flat[len(points) :]
     note = (
         f'{how} of {len(points)} descriptors (dots) and {len(anchors)} prototypes: '
         'stars where a keypoint here is nearest to them, crosses where none is.'
     )
-    row = Row([Figure(uri, width=1000)])
-    return Section('Descriptors', 'descriptors', note, rows=[row])
+    rows = [Row([Figure(figures.scatter(xy, labels, places), width=1000)])]
+    rows += [
+        Row([Figure(figures.scatter(xy[on], value[on], places[:0]), width=1000)], title)
+        for title, on, value in _true_kinds(seen, valid)
+    ]
+    return Section('Descriptors', 'descriptors', note, rows=rows)
+
+
+def _true_kinds(seen, valid):
+    """The same points coloured by what they truly stand on: which, and its number."""
+    truth = seen.found.truth
+    if not {'boxes', 'boxes_valid', 'attributes'} <= set(truth):
+        return
+    owner = objects_of(seen.found)
+    there = owner[valid][:_POINTS] >= 0
+    for name, values in truth['attributes'].items():
+        value = np.take_along_axis(np.asarray(values), np.maximum(owner, 0), axis=1)
+        yield f'by the true {name} of the object', there, value[valid][:_POINTS]
 
 
 def curves(workdir: str | os.PathLike) -> Section:

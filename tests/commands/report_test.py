@@ -111,6 +111,8 @@ def test_the_report_holds_everything(workdir, few, capsys):
         'needs label',
         'TPU v5e',
         '&#34;num_prototypes&#34;: 5',
+        'by the true shape of the object',
+        'by the true color of the object',
     ):
         assert text in html
     (workdir / 'metrics.json').unlink()

@@ -34,7 +34,7 @@ def descriptor_probes(fit: Split, test: Split) -> dict[str, float]:
 
     Source: own choice; [jin2022] has pictures of the descriptors (t-SNE).
     """
-    owner = _owners(test)
+    owner = objects_of(test)
     picture, place = np.nonzero(owner >= 0)
     if len(np.unique(picture)) < 2:
         raise Unmeasurable('keypoints lie on objects of no two pictures')
@@ -55,8 +55,11 @@ def descriptor_probes(fit: Split, test: Split) -> dict[str, float]:
     return figures
 
 
-def _owners(split: Split) -> Array:
-    """The object in whose box each keypoint lies, `[N, K]`, -1 for none."""
+def objects_of(split: Split) -> Array:
+    """The object in whose box each keypoint lies, `[N, K]`, -1 for none.
+
+    Of several the one whose middle is nearest; keypoints that are not valid have none.
+    """
     keypoints, truth = split.prediction.keypoints, split.truth
     boxes = np.asarray(truth['boxes'], np.float64)[:, None]  # [N, 1, T, 4]
     xy = np.asarray(keypoints.xy, np.float64)[:, :, None]

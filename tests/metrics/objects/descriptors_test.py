@@ -69,7 +69,7 @@ def test_neighbours_match_sklearn(scenes):
 def test_one_object_in_another_counts_by_its_middle(scenes):
     test = scenes(n=40)
     test.truth['boxes'][:, 1] = [-0.5, -0.5, 79.5, 79.5]  # Around everything.
-    owner = descriptors._owners(test)
+    owner = descriptors.objects_of(test)
     near = np.linalg.norm(np.asarray(test.prediction.keypoints.xy) - 15, axis=-1)
     middle = np.linalg.norm(np.asarray(test.prediction.keypoints.xy) - 39.5, axis=-1)
     inside = (np.abs(np.asarray(test.prediction.keypoints.xy) - 15) <= SIZE).all(-1)

@@ -13,7 +13,7 @@ import json
 import pathlib
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -44,6 +44,11 @@ def main(argv: Sequence[str]) -> int:
         '--overlays', choices=(*overlay_lib.LARGEST, 'no'), default='screen',
         help='size of the pictures with what was found drawn on them; default: screen',
     )  # fmt: skip
+    parser.add_argument(
+        '--wide', action='store_true',
+        help='pictures keep their shape, the shorter side is as in training, and '
+        'longer ones get more keypoints: for several objects a picture',
+    )  # fmt: skip
     args, overrides = parser.parse(argv)
     trained = adjust(
         inference.load(args.workdir, overrides),
@@ -51,28 +56,40 @@ def main(argv: Sequence[str]) -> int:
         min_confidence=args.min_confidence,
     )
     out, source = make_folder(args.out), pictures(args.images, trained.config.data)
-    found = write(out, trained, source, overlays=args.overlays)
+    looks = (
+        by_shape(trained, source, args.keypoints)
+        if args.wide
+        else [Look(trained, source, source.files)]
+    )
+    found = write(out, looks, overlays=args.overlays)
     count = sum(int(one.keypoints.valid.sum()) for one in found)
     print(f'{count} keypoints in {len(found)} pictures written to {out}')
     return 0
 
 
+class Look(NamedTuple):
+    """Pictures that one model looks at in one size."""
+
+    trained: inference.Trained
+    source: folder.Folder
+    names: tuple[str, ...]  # Of the pictures, below the directory that all looks share.
+
+
 def write(
-    out: pathlib.Path,
-    trained: inference.Trained,
-    source: folder.Folder,
-    *,
-    overlays: str = 'screen',
+    out: pathlib.Path, looks: Sequence[Look], *, overlays: str = 'screen'
 ) -> list[Found]:
-    """All files of the command; returns what was found, without the maps.
+    """All files of the command; returns what was found, without the maps, by name.
 
     Args:
         overlays: 'screen', 'full' (as large as the pictures) or 'no'.
     """
     found, most = [], overlay_lib.LARGEST.get(overlays, 0)
-    reading = _options(trained.config.data, ('contrast', 'megapixels'))
+    data = looks[0].trained.config.data
+    reading = _options(data, ('contrast', 'megapixels'))
     write_csv(out / outputs.POINTS, [])  # So that the pictures are known for ours.
-    for path, one in zip(source.paths, find(trained, source, most=most), strict=True):
+    paths = [path for look in looks for path in look.source.paths]
+    every = (one for look in looks for one in find(*look, most=most))
+    for path, one in zip(paths, every, strict=True):
         if overlays != 'no':
             size = overlay_lib.canvas(one.size, most)
             image = overlay_lib.read(path, size, **reading)
@@ -84,7 +101,7 @@ def write(
             mask = drawing.png(one.mask, optimize=False)
             _save(out / 'masks' / f'{one.file}.png', mask)
         found.append(one._replace(instances=None, certainty=None, mask=None))
-    names = trained.config.data.get('class_names', ())
+    found, names = sorted(found, key=lambda one: one.file), data.get('class_names', ())
     (out / 'keypoints.json').write_text(json.dumps(coco(found, names), indent=1))
     write_csv(out / outputs.POINTS, found)
     if any(one.boxes is not None for one in found):
@@ -133,12 +150,56 @@ def pictures(names: Sequence[str], data: Any) -> folder.Folder:
     return folder.Folder(list(found), **fitted)
 
 
+def by_shape(
+    trained: inference.Trained, source: folder.Folder, keypoints: int | None = None
+) -> list[Look]:
+    """Pictures in their own shapes: objects are as large as those learnt from, if in one
+    picture of training there was one.
+
+    The shorter side has `data.size` pixels, the longer one a multiple of eight. Longer
+    pictures get more keypoints, in proportion, unless `keypoints` says how many.
+
+    Raises:
+        UserError: the method has a fixed number of keypoints.
+    """
+    method, data = trained.method, trained.config.data
+    if 'keypoints' not in method.predict_options:
+        raise UserError(f'--wide: method {trained.config.method.name} finds one object')
+    field = method.predict_options['keypoints']
+    usual = getattr(method, field) or method.num_keypoints
+    groups: dict[tuple[int, int], list[int]] = {}
+    for row in range(len(source)):
+        size = _canvas(source[row]['frame'][4:], data.size)
+        groups.setdefault(size, []).append(row)
+    looks = []
+    for size, rows in groups.items():
+        paths = [source.paths[row] for row in rows]
+        names = tuple(source.files[row] for row in rows)
+        one = folder.Folder(
+            paths, size=size, resize='stretch', **_options(data, _READING)
+        )
+        many = keypoints or round(usual * max(size) / min(size))
+        looks.append(Look(adjust(trained, keypoints=many), one, names))
+    return looks
+
+
+def _canvas(original, side):
+    """(H, W) for a picture of (W0, H0)."""
+    longer = max(side, 8 * round(side * max(original) / min(original) / 8))
+    return (side, longer) if original[0] >= original[1] else (longer, side)
+
+
 def find(
-    trained: inference.Trained, source: folder.Folder, *, most: int | None = None
+    trained: inference.Trained,
+    source: folder.Folder,
+    names: Sequence[str] = (),
+    *,
+    most: int | None = None,
 ) -> Iterator[Found]:
     """Predictions of every picture, in order, mapped back to original pixels.
 
     Args:
+        names: of the pictures; the source's own if not given.
         most: instances are given on a `canvas` of so many pixels (0: not at all).
     """
     size = min(trained.config.evaluation.batch_size, len(source))
@@ -148,7 +209,7 @@ def find(
         batch = {name: _stack(rows, name, size) for name in _READ if name in rows[0]}
         prediction = inference.predict_images(trained, batch['image'], batch)
         for place, row in enumerate(rows):
-            file = source.files[start + place]
+            file = (names or source.files)[start + place]
             yield _original(prediction, place, row['frame'], file, most)
 
 

@@ -62,7 +62,7 @@ class Views:
         canvas = self._padded(image)
         options = dataclasses.asdict(self)
         options = {k: options[k] for k in _FIRST}
-        mild = warps.random_tps(keys[0], canvas.shape[:2], **_FIRST)
+        mild: Any = warps.random_tps(keys[0], canvas.shape[:2], **_FIRST)
         strong = warps.random_tps(keys[1], canvas.shape[:2], **options)
         if self.shift or self.zoom:
             mild = warps.compose(mild, self._place(jax.random.fold_in(key, 2), (h, w)))

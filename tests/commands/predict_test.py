@@ -106,6 +106,50 @@ def test_pictures_of_a_folder_are_cut_to_their_boxes(tmp_path):
         predict.pictures([str(place)], model.config.data)
 
 
+def test_wide_pictures_keep_their_shape_and_get_more_keypoints(
+    tmp_path, monkeypatch, capsys
+):
+    """A square of 8 px is one of 4 px in every canvas, whatever its picture's shape."""
+    seen = {}
+
+    class Scaled(Centroid):
+        def predict(self, variables, images):
+            seen[images.shape[1:3]] = self.predict_keypoints
+            return Centroid.predict(self, variables, images)
+
+    model = trained()._replace(method=Scaled(predict_keypoints=3))
+    monkeypatch.setattr(inference, 'load', lambda *args: model)
+    (
+        save(tmp_path / 'in/b/tall.png', (150, 64)),
+        save(tmp_path / 'in/a/wide.png', (64, 160)),
+    )
+    (
+        save(tmp_path / 'in/b/c/square.png', (64, 66)),
+        save(tmp_path / 'in/b/other.png', (70, 149)),
+    )
+    assert run(tmp_path / 'in', f'--out={tmp_path / "out"}', '--wide') == 0
+    assert seen == {(72, 32): 7, (32, 80): 8, (32, 32): 3, (32, 72): 7}
+    notes, rows = read(tmp_path / 'out')
+    names = ['a/wide.png', 'b/c/square.png', 'b/other.png', 'b/tall.png']
+    assert [image['file_name'] for image in notes['images']] == names
+    wide = next(row for row in rows if row['file'] == 'a/wide.png')
+    assert float(wide['x']) == pytest.approx(67.5, abs=0.1)
+    assert float(wide['y']) == pytest.approx(19.5, abs=0.1)
+    assert (
+        run(tmp_path / 'in', f'--out={tmp_path / "out"}', '--wide', '--keypoints=2')
+        == 0
+    )
+    assert set(seen.values()) == {2}
+
+
+def test_a_method_of_one_object_is_not_wide(tmp_path):
+    model = trained()
+    fixed = type('Fixed', (Centroid,), {'predict_options': {}})
+    source = predict.pictures([str(save(tmp_path / 'a.png'))], model.config.data)
+    with pytest.raises(UserError, match='--wide: method centroid finds one object'):
+        predict.by_shape(model._replace(method=fixed()), source)
+
+
 def test_cropped_parts_belong_to_nobody(tmp_path):
     model = trained('crop')
     source = predict.pictures([str(save(tmp_path / 'a.png'))], model.config.data)

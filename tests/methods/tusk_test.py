@@ -466,6 +466,22 @@ def test_prototypes_may_start_anew_from_kmeans(batch):
     assert 1 <= scalars[0]['live'] <= tusk.num_prototypes
 
 
+def test_objects_of_a_wide_picture_are_seen_as_those_of_a_square_one(trained, images):
+    """Two pictures side by side: inside as high as one, and twice as wide."""
+    state, _ = trained
+    tusk = dataclasses.replace(FULL, resolution=16)
+    pair = jnp.concatenate([images[:1], images[1:2]], axis=2)
+    assert tusk.fit(images).shape[1:3] == (16, 16)
+    assert tusk.fit(pair).shape[1:3] == (16, 32)
+    found = tusk.predict(state.variables, pair)
+    assert found.keypoints.xy[..., 0].max() > images.shape[2]
+    assert found.reconstruction.shape == pair.shape
+    whole = np.asarray(tusk.encode(state.variables, tusk.fit(pair))[1])
+    left = np.asarray(tusk.encode(state.variables, tusk.fit(images[:1]))[1])
+    same = np.corrcoef(whole[:, :, :12].ravel(), left[:, :, :12].ravel())[0, 1]
+    assert same > 0.8  # Group norms see other pictures.
+
+
 def test_one_joint_step_instead_of_alternating(batch):
     tusk = dataclasses.replace(TINY, alternate=False)
     before = start(tusk, batch)

@@ -177,12 +177,12 @@ def _agreement(tusk, xy, descriptors, unit, warp, size):
     partner = jnp.take_along_axis(
         descriptors[:, 0], apart.argmin(axis=1)[..., None], axis=1
     )
-    both = (partner, descriptors[:, 1]), (descriptors[:, 1], partner)
-    swapped = functools.partial(losses.swapped_assignment, form=tusk.assignment)
-    error = sum(swapped(*each, unit) for each in both) / 2
-    one, two = (vectors.squared_distances(d, unit).argmin(-1) for d in both[0])
+    here, form = descriptors[:, 1], tusk.assignment
+    error = losses.swapped_assignment(partner, here, unit, form=form)
+    error += losses.swapped_assignment(here, partner, unit, form=form)
+    one, two = (vectors.squared_distances(d, unit).argmin(-1) for d in (partner, here))
     return {
-        'swap': mean_where(error, near),
+        'swap': mean_where(error / 2, near),
         'agreement': mean_where((one == two).astype(jnp.float32), near),
     }
 

@@ -53,7 +53,8 @@ class Tusk(Method):
     num_prototypes: int
     window: int  # Side of suppression and soft-argmax squares, odd.
     alpha: bool = False  # Decode keypoints one by one and blend them.
-    resolution: int = 0  # Pictures are resized to this square inside; 0: as they are.
+    # Pixels of the shorter side inside, whatever the pictures have; 0: as they are.
+    resolution: int = 0
     channels: int = 32
     width: int = 32
     levels: int = 4
@@ -278,9 +279,12 @@ class Tusk(Method):
         return mixtures.pseudo_probabilities(descriptors, unit, form=self.assignment)
 
     def _inner_size(self, images):
-        return (
-            (self.resolution, self.resolution) if self.resolution else images.shape[1:3]
-        )
+        """Wide pictures are wide inside too, as far as the levels allow."""
+        size = images.shape[1:3]
+        if not self.resolution:
+            return size
+        step, scale = 2 ** (self.levels - 1), self.resolution / min(size)
+        return tuple(max(1, round(n * scale / step)) * step for n in size)
 
     def fit(self, images):
         return image_ops.resize(images, self._inner_size(images))

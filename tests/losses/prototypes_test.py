@@ -96,3 +96,18 @@ def test_a_partner_gets_no_gradient_and_oneself_is_the_plain_assignment(rng):
     assert loss(d, d) == pytest.approx(float(losses.prototype_assignment(d, p)))
     assert np.abs(jax.grad(loss, 0)(d, d[::-1])).max() > 0
     assert not np.asarray(jax.grad(loss, 1)(d, d[::-1])).any()
+
+
+def test_imbalance_by_hand(rng):
+    p = np.eye(4, dtype=np.float32)
+    equal, one = np.repeat(p, 3, axis=0), np.repeat(p[:1], 12, axis=0)
+    assert losses.prototype_imbalance(equal, p) == pytest.approx(0, abs=1e-5)
+    share = np.array([1, *[np.exp(-10)] * 3])
+    share = share / share.sum()
+    want = np.log(4) + (share * np.log(share)).sum()
+    assert losses.prototype_imbalance(one, p) == pytest.approx(want, rel=1e-4)
+    d = units(rng, 2, 6, 4)
+    step = jax.grad(losses.prototype_imbalance)(d, p)
+    assert losses.prototype_imbalance(d - 0.1 * step, p) < losses.prototype_imbalance(
+        d, p
+    )

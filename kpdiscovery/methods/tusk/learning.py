@@ -112,6 +112,13 @@ def loss(tusk, images, warp, exploration, done, key, variables):
     if tusk.alpha:
         terms['claim'] = jnp.sum(alphas**2, axis=1).mean()
         strength['claim'] = jnp.where(done >= tusk.claim_start, tusk.claim_weight, 0)
+    if tusk.balance_weight:
+        terms['imbalance'] = losses.prototype_imbalance(
+            descriptors, unit, form=tusk.assignment, axis_name=tusk.axis_name
+        )
+        strength['imbalance'] = jnp.where(
+            done >= tusk.swap_start, tusk.balance_weight, 0
+        )
     if warp is not None:
         terms |= _equivariance(tusk, scores, features, warp)
         terms |= _agreement(tusk, found.xy, descriptors, unit, warp, images.shape[1:3])

@@ -80,6 +80,9 @@ class Tusk(Method):
     # share of the phase before it sets in.
     swap_weight: float = 0.0
     swap_start: float = 0.5
+    balance_weight: float = (
+        0.0  # Of unequal shares of prototypes (ours), after as long.
+    )
     reseed: float = (
         0.0  # Share of the phase after which k-means starts prototypes anew.
     )

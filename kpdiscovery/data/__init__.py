@@ -8,7 +8,7 @@ from kpdiscovery.data.sources import SOURCES
 from kpdiscovery.types import Source, UserError
 
 SPLITS = ('train', 'validation', 'test')
-READ_FILES = ('mnist_hard', 'folder')  # --data gives these their files.
+READ_FILES = ('mnist_hard', 'folder', 'multi_object')  # --data gives these their files.
 
 
 def build(data: Mapping[str, Any], *, split: str, together: bool = False) -> Source:

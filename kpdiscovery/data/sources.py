@@ -84,6 +84,19 @@ def _clevr(split, data):
     return clevr(split=split, size=size, resize=data['resize'], objects=objects)
 
 
+def _multi_object(split, data):
+    """A file of Multi-Object Datasets; options `name`, `objects`, `length`."""
+    from kpdiscovery.data.files.multi_object import MultiObject
+
+    if not data['path']:
+        raise UserError(
+            'this config reads a file of Multi-Object Datasets: add --data=FILE.tfrecords'
+        )
+    size = (data['size'], data['size'])
+    options = {'split': split, 'size': size, 'resize': data['resize']}
+    return MultiObject(data['path'], **options, **data['options'])
+
+
 SOURCES: dict[str, Callable[[str, Mapping], Source]] = {
     'tetrominoes': _tetrominoes,
     'mnist_hard': _mnist_hard,
@@ -93,5 +106,6 @@ SOURCES: dict[str, Callable[[str, Mapping], Source]] = {
     'mixed': _mixed,
     'folder': _folder,
     'clevr': _clevr,
+    'multi_object': _multi_object,
     'tfds': _tfds,
 }

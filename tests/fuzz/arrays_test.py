@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from kpdiscovery.data.files import folder, mnist
+from kpdiscovery.data.files.multi_object_layout import decoded
 from kpdiscovery.data.joined import detections, feature_files
+from tests.data.files import tfrecord_writer
 from tests.fuzz import mutations
 from tests.fuzz.checks import cases, survives
 
@@ -130,3 +132,23 @@ def test_features(place, data):
         survives(
             lambda: [(found.read(i), found.valid(i)) for i in range(len(found))], place
         )
+
+
+SCENE = tfrecord_writer.tetrominoes()
+RECORDS = 3 * tfrecord_writer.record(SCENE)
+SCENES = {
+    'plain': lambda edits: mutations.edited(RECORDS, edits),
+    'zipped': lambda edits: mutations.edited(gzip.compress(RECORDS), edits),
+    # Whole records around what is damaged.
+    'inside': lambda edits: 3 * tfrecord_writer.record(mutations.edited(SCENE, edits)),
+}
+
+
+@given(kind=st.sampled_from(list(SCENES)), edits=mutations.EDITS)
+@cases(0.05)
+def test_scenes(place, kind, edits):
+    path = place / 'tetrominoes_train.tfrecords'
+    path.write_bytes(SCENES[kind](edits))
+    read = lambda: list(decoded(path, 'tetrominoes', (8, 8), 'stretch', 5))
+    for scene in survives(read, place) or ():
+        assert scene.picture[..., 3].max() <= scene.present <= 3

@@ -28,7 +28,7 @@ class Layout(NamedTuple):
 
     image: tuple[int, int]  # (H0, W0) pixels.
     objects: int  # At most, the ground left out.
-    scenes: int  # That TUSK reads, the first of them ([jin2022], its code).
+    scenes: int  # That TUSK reads, the first of them ([jin2022]).
     attributes: Mapping[str, int]  # How many numbers each is.
 
 

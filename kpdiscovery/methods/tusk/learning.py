@@ -19,7 +19,7 @@ from kpdiscovery.methods.tusk import network
 from kpdiscovery.methods.tusk.prototypes import quantize, remember
 from kpdiscovery.methods.views import follow, to_first
 from kpdiscovery.ops import images as image_ops
-from kpdiscovery.ops import kmeans, parallel, vectors, whitening
+from kpdiscovery.ops import parallel, vectors, whitening
 from kpdiscovery.ops.reductions import mean_where
 from kpdiscovery.types import Batch, State
 
@@ -68,10 +68,7 @@ def step(tusk, update, steps: int, state: State, batch: Batch, labels, key: jax.
         variables, opt = dict(state.variables), dict(state.opt)
         if tusk.encodes_again:
             descriptors = tusk.detect(variables, images, tusk.num_keypoints).descriptors
-        start = state.step == 1 + round(tusk.reseed * steps)  # One step is done.
-        _step_prototypes(
-            tusk, update, variables, opt, descriptors, terms, cluster_key, start
-        )
+        _step_prototypes(tusk, update, variables, opt, descriptors, terms, cluster_key)
         state = State(state.step, variables, opt)
     return state, parallel.mean(terms, tusk.axis_name)
 
@@ -124,6 +121,7 @@ def loss(tusk, images, warp, exploration, done, key, variables):
         terms |= _agreement(tusk, found.xy, descriptors, unit, warp, images.shape[1:3])
         strength |= {'heat_equivariance': tusk.heat_weight,
                      'feature_equivariance': tusk.feature_weight,
+                     'views': tusk.view_weight,
                      'swap': jnp.where(done >= tusk.swap_start, tusk.swap_weight, 0)}  # fmt: skip
     total = sum(weight * terms[name] for name, weight in strength.items())
     terms |= {'loss': total, 'confidence': found.confidence.mean()}
@@ -174,7 +172,7 @@ def _clustering_terms(tusk, variables, descriptors, unit, done, key):
 
 def _agreement(tusk, xy, descriptors, unit, warp, size):
     """Keypoints `[B V, K]` of second views with the nearest ones of the first, of those
-    that are near: `swap`, the loss, and `agreement`, the share of equal prototypes."""
+    that are near: `views` and `swap`, losses, and `agreement`, the share of equal prototypes."""
     pair = lambda leaf: leaf.reshape(-1, 2, *leaf.shape[1:])
     xy, descriptors = pair(jax.lax.stop_gradient(xy)), pair(descriptors)
     apart = jnp.linalg.norm(
@@ -185,28 +183,24 @@ def _agreement(tusk, xy, descriptors, unit, warp, size):
         descriptors[:, 0], apart.argmin(axis=1)[..., None], axis=1
     )
     here, form = descriptors[:, 1], tusk.assignment
+    apart = jnp.sum((partner - here) ** 2, axis=-1)
     error = losses.swapped_assignment(partner, here, unit, form=form)
     error += losses.swapped_assignment(here, partner, unit, form=form)
     one, two = (vectors.squared_distances(d, unit).argmin(-1) for d in (partner, here))
     return {
+        'views': mean_where(apart, near),
         'swap': mean_where(error / 2, near),
         'agreement': mean_where((one == two).astype(jnp.float32), near),
     }
 
 
-def _step_prototypes(tusk, update, variables, opt, descriptors, terms, key, start):
+def _step_prototypes(tusk, update, variables, opt, descriptors, terms, key):
     """Renews prototypes, their optimiser state and the memory in the given dicts."""
     cloud = jax.lax.stop_gradient(descriptors).reshape(-1, tusk.channels)
     cloud = parallel.gather_rows(cloud, tusk.axis_name)
     if tusk.memory:
         cloud = remember(variables['recent'], cloud)
         variables['recent'] = cloud[: tusk.memory]
-    if tusk.reseed:
-        again = lambda: kmeans.kmeans(key, cloud, tusk.num_prototypes, spherical=True,
-                                      iterations=20, restarts=5).centroids  # fmt: skip
-        variables['prototypes'] = jax.lax.cond(
-            start, again, lambda: variables['prototypes']
-        )
     fresh, opt['prototypes'], terms['prototypes'] = tusk.cluster_updates.steps(
         key,
         parameters(variables, _GROUPS['prototypes']),

@@ -76,15 +76,15 @@ class Tusk(Method):
     reconstruction_weight: float = 1.0
     cluster_weight: float = 0.01
     cluster_start: float = 0.0  # Share of the phase before the cluster loss sets in.
+    view_weight: float = (
+        0.0  # Of partners' descriptors in two views being apart (ours).
+    )
     # Of descriptors with the prototypes of their partners in the other view (ours), and the
     # share of the phase before it sets in.
     swap_weight: float = 0.0
     swap_start: float = 0.5
     balance_weight: float = (
         0.0  # Of unequal shares of prototypes (ours), after as long.
-    )
-    reseed: float = (
-        0.0  # Share of the phase after which k-means starts prototypes anew.
     )
     heat_weight: float = 0.01
     feature_weight: float = 100.0
@@ -158,7 +158,8 @@ class Tusk(Method):
         init = functools.partial(learning.init, self, update)
         # Without a share of the phase to wait for, a step knows nothing of their number,
         # and a run may get more of them.
-        scheduled = self.exploration or self.cluster_start or self.claim_weight
+        waits = self.claim_weight or self.swap_weight or self.balance_weight
+        scheduled = self.exploration or self.cluster_start or waits
         planned = section['steps'] if scheduled else 1
         step = functools.partial(learning.step, self, update, planned)
         advise = advice.keypoints

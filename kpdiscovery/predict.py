@@ -156,7 +156,8 @@ def by_shape(
     """Pictures in their own shapes: objects are as large as those learnt from, if in one
     picture of training there was one.
 
-    The shorter side has `data.size` pixels, the longer one a multiple of eight. Longer
+    The shorter side has `data.size` pixels, the longer one a multiple of eight; what
+    training cut off or padded is neither cut nor padded here. Longer
     pictures get more keypoints, in proportion, unless `keypoints` says how many.
 
     Raises:

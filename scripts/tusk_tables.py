@@ -30,7 +30,8 @@ _RUNS: dict[str, tuple[str, ...]] = {  # Name -> variants and further settings.
     'kmeans': ('kmeans,',),
     'vq': ('vq,',),
 }
-_COLUMNS = 'classification', 'localization', 'both', 'classification_majority'
+# One to one; for fewer prototypes than classes the paper counts them reversed.
+_COLUMNS = 'classification', 'classification_reversed', 'localization', 'both'
 _TABLES = {
     'Table 4: losses': {
         'reconstruction only': 'recon_only',

@@ -43,7 +43,7 @@ def whiten(x: jax.Array, of: Moments, *, ridge: float = 1e-3) -> jax.Array:
 
 
 def inverse_root(a: jax.Array) -> jax.Array:
-    """a^(-1/2) of a symmetric positive definite `[D, D]`, of condition below 10,000.
+    """a^(-1/2) of a symmetric positive definite `[D, D]`, of condition below 64,000.
 
     Coupled Newton-Schulz iteration: matrix products only, which every device runs and
     compiles fast ([higham2008], section 6.7).

@@ -157,5 +157,4 @@ def _method(seen) -> Tusk:
 
 def _inner(seen):
     """(h, w) the network works at."""
-    side = _method(seen).resolution
-    return (side, side) if side else seen.images.shape[1:3]
+    return _method(seen).inner_size(seen.images)

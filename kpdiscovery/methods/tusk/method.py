@@ -46,7 +46,8 @@ PARITY = {
 class Tusk(Method):
     """Keypoints whose descriptors rebuild the picture and fall into M prototypes.
 
-    Attributes are the fields of `config.method`; defaults are the paper's.
+    Attributes are the fields of `config.method`; defaults are the paper's, and ours where it
+    and its code disagree (`parity`).
     """
 
     num_keypoints: int
@@ -171,7 +172,7 @@ class Tusk(Method):
         Images are float32 in [0, 1]; everything comes back in their pixels. Masks exist
         with alpha blending only.
         """
-        size, inner = images.shape[1:3], self._inner_size(images)
+        size, inner = images.shape[1:3], self.inner_size(images)
         found = self.detect(
             variables, images, self.predict_keypoints or self.num_keypoints
         )
@@ -282,7 +283,7 @@ class Tusk(Method):
         unit = vectors.normalize(prototypes)
         return mixtures.pseudo_probabilities(descriptors, unit, form=self.assignment)
 
-    def _inner_size(self, images):
+    def inner_size(self, images):
         """Wide pictures are wide inside too, as far as the levels allow."""
         size = images.shape[1:3]
         if not self.resolution:
@@ -291,4 +292,4 @@ class Tusk(Method):
         return tuple(max(1, round(n * scale / step)) * step for n in size)
 
     def fit(self, images):
-        return image_ops.resize(images, self._inner_size(images))
+        return image_ops.resize(images, self.inner_size(images))

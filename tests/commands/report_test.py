@@ -118,6 +118,13 @@ def test_the_report_holds_everything(workdir, few, capsys):
     (workdir / 'metrics.json').unlink()
 
 
+def test_the_size_inside_is_the_methods(tmp_path, few):
+    """18 px in three levels are 20."""
+    workdir = make_workdir(tmp_path, resolution=18, levels=3)
+    assert cli.main(['report', f'--workdir={workdir}']) == 0
+    check((workdir / 'report.html').read_text())
+
+
 def test_one_picture_without_annotations_and_with_a_wild_name(tmp_path, few):
     folder, out = tmp_path / 'pictures', tmp_path / 'page.html'
     folder.mkdir()

@@ -61,7 +61,9 @@ def stepper(tusk):
     return jax.jit(tusk.phases(CONFIG)[0].step)
 
 
-@pytest.mark.parametrize('options, same', [({}, True), ({'cluster_start': 0.5}, False)])
+@pytest.mark.parametrize('options, same', [
+    ({}, True), ({'cluster_start': 0.5}, False), ({'balance_weight': 1.0}, False),
+])  # fmt: skip
 def test_its_step_knows_their_number_only_for_a_schedule(batch, options, same):
     tusk = dataclasses.replace(TINY, alpha=False, **options)
     section = CONFIG['phases']['train']
@@ -246,6 +248,7 @@ def test_only_the_code_preset_encodes_again(variables, batch):
         ({'views': FULL.views, 'mask_equivariance': True},
          {'heat_equivariance', 'feature_equivariance', 'views', 'swap', 'agreement'}),
         ({'exploration': 0.5, 'normalize_features': 'channel', 'whiten': True}, set()),
+        ({'balance_weight': 1.0}, {'imbalance'}),
     ],
 )  # fmt: skip
 def test_every_switch_has_a_step(batch, changes, terms):

@@ -1,4 +1,4 @@
-"""TFRecord files of `tf.train.Example`s, read without TensorFlow and without protobuf.
+"""TFRecord files (each record a tf.train.Example), without TensorFlow or protobuf.
 
 A record is the length of its content (uint64) and a checksum of that number (uint32), the
 content, and a checksum of the content; all little-endian. Only the lengths' checksums are

@@ -212,7 +212,7 @@ def _step_prototypes(tusk, update, variables, opt, descriptors, terms, key):
     variables |= fresh
     unit = vectors.normalize(variables['prototypes'])
     nearest = vectors.squared_distances(cloud, unit).argmin(-1)
-    terms['live'] = jnp.zeros(tusk.num_prototypes).at[nearest].set(1.0).sum()
+    terms['live'] = jax.nn.one_hot(nearest, tusk.num_prototypes).max(axis=0).sum()
 
 
 class Exploration(NamedTuple):

@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
     looks = (
         by_shape(trained, source, args.keypoints)
         if args.wide
-        else [Look(trained, source, source.files)]
+        else [Look(trained, source, source.files, tuple(range(len(source))))]
     )
     found = write(out, looks, overlays=args.overlays)
     count = sum(int(one.keypoints.valid.sum()) for one in found)
@@ -73,12 +73,13 @@ class Look(NamedTuple):
     trained: inference.Trained
     source: folder.Folder
     names: tuple[str, ...]  # Of the pictures, below the directory that all looks share.
+    rows: tuple[int, ...]  # Their places among all that were given.
 
 
 def write(
     out: pathlib.Path, looks: Sequence[Look], *, overlays: str = 'screen'
 ) -> list[Found]:
-    """All files of the command; returns what was found, without the maps, by name.
+    """All files of the command; returns what was found, without the maps.
 
     Args:
         overlays: 'screen', 'full' (as large as the pictures) or 'no'.
@@ -88,7 +89,7 @@ def write(
     reading = _options(data, ('contrast', 'megapixels'))
     write_csv(out / outputs.POINTS, [])  # So that the pictures are known for ours.
     paths = [path for look in looks for path in look.source.paths]
-    every = (one for look in looks for one in find(*look, most=most))
+    every = (one for look in looks for one in find(*look[:3], most=most))
     for path, one in zip(paths, every, strict=True):
         if overlays != 'no':
             size = overlay_lib.canvas(one.size, most)
@@ -101,7 +102,8 @@ def write(
             mask = drawing.png(one.mask, optimize=False)
             _save(out / 'masks' / f'{one.file}.png', mask)
         found.append(one._replace(instances=None, certainty=None, mask=None))
-    found, names = sorted(found, key=lambda one: one.file), data.get('class_names', ())
+    order = np.argsort([row for look in looks for row in look.rows])
+    found, names = [found[i] for i in order], data.get('class_names', ())
     (out / 'keypoints.json').write_text(json.dumps(coco(found, names), indent=1))
     write_csv(out / outputs.POINTS, found)
     if any(one.boxes is not None for one in found):
@@ -180,7 +182,7 @@ def by_shape(
             paths, size=size, resize='stretch', **_options(data, _READING)
         )
         many = keypoints or round(usual * max(size) / min(size))
-        looks.append(Look(adjust(trained, keypoints=many), one, names))
+        looks.append(Look(adjust(trained, keypoints=many), one, names, tuple(rows)))
     return looks
 
 

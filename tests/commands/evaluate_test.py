@@ -88,7 +88,7 @@ def test_the_start_is_measured_too(monkeypatch):
     sources = Marked(40, 0), Marked(20, 1)
     turn = iter([sources[0]] * 2 + [sources[1]])  # 32 pictures a batch.
 
-    def found(images):
+    def found(images, valid):
         xy = next(turn).xy[images[:, 0, 0, 0]]
         kinds = np.tile(np.eye(5, dtype=np.float32), (len(xy), 1, 1))
         return detections.Detections(xy, np.ones(xy.shape[:2], np.float32), kinds)

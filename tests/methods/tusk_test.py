@@ -178,11 +178,11 @@ def test_weak_keypoints_are_left_out(predict, variables, images):
 def test_everything_comes_back_in_the_pixels_that_were_given(
     predict, variables, images
 ):
-    wide = np.repeat(np.repeat(images, 2, 1), 3, 2)  # 32 x 48
+    wide = np.repeat(np.repeat(images, 2, 1), 3, 2)  # 32 x 48, inside 16 x 24.
     inside = dataclasses.replace(TINY, resolution=16)
     got = predict(inside, variables, wide)
     small = predict(TINY, variables, inside.fit(wide))
-    want = coordinates.resize_points(small.keypoints.xy, (16, 16), (32, 48))
+    want = coordinates.resize_points(small.keypoints.xy, (16, 24), (32, 48))
     np.testing.assert_allclose(got.keypoints.xy, want, atol=1e-3)
     assert got.instances.shape == (8, 32, 48)
     assert got.reconstruction.shape == wide.shape

@@ -26,6 +26,8 @@ from kpdiscovery import (
 from kpdiscovery.data import class_labels
 from kpdiscovery.reporting import table
 
+_BESIDE = ('untrained', 'baselines', 'generic')
+
 
 def main(argv: Sequence[str]) -> int:
     """Prints the figures and writes them into the workdir; 0."""
@@ -38,6 +40,11 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         '--step', type=int, help='a kept checkpoint; default: the last (run.keep)'
     )
+    parser.add_argument(
+        '--trained_only', action='store_true',
+        help='leave out what it is compared with: the untrained model, simpler uses of the '
+        'network, and the points it began with, which may take longest',
+    )  # fmt: skip
     parser.add_argument(
         '--oracle',
         metavar='METRIC',
@@ -55,7 +62,7 @@ def _evaluate(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     if args.data:
         data.point_to(trained.config.data, args.data)
         class_labels.expect(trained.config, type(trained.method))
-    result = evaluate(trained, split=args.split)
+    result = evaluate(trained, split=args.split, compared=not args.trained_only)
     if args.oracle:
         result = measuring.with_hindsight(result, trained, args.workdir, args.oracle)
     if not processes.is_first():
@@ -67,22 +74,26 @@ def _evaluate(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     return 0
 
 
-def evaluate(trained: inference.Trained, *, split: str = 'test') -> dict[str, Any]:
+def evaluate(
+    trained: inference.Trained, *, split: str = 'test', compared: bool = True
+) -> dict[str, Any]:
     """The content of metrics.json: figures of the trained and of the untrained model.
 
     Fitting (regressors) uses rows of the training split, never those of `split`.
+
+    Args:
+        compared: with the untrained model, baselines and the start; else these are empty.
     """
     start, settings = time.monotonic(), trained.config
     fit, test = measuring.sources(settings, split)
     inference.tell_other_pictures(trained, fit)
     metrics.check_landmarks(settings.data.get('landmarks', ''), test)
     values, skipped, found, splits = measuring.measure(trained, fit, test)
+    beside = _beside(trained, fit, test, splits) if compared else ({}, {}, {})
     text = json.dumps(settings.to_dict(), sort_keys=True)
     return {
         'metrics': values,
-        'untrained': measuring.untrained(settings, fit, test),
-        'baselines': measuring.baselines(trained, fit, test),
-        'generic': measuring.generic(trained, (fit, test), splits),
+        **dict(zip(_BESIDE, beside, strict=True)),
         'skipped': skipped,
         'truth': sorted(test.truth),
         'protocol': list(trained.method.metrics),
@@ -98,6 +109,15 @@ def evaluate(trained: inference.Trained, *, split: str = 'test') -> dict[str, An
         'config_hash': hashlib.sha256(text.encode()).hexdigest()[:12],
         'config': settings.to_dict(),
     }
+
+
+def _beside(trained, fit, test, splits):
+    """What the figures are compared with."""
+    return (
+        measuring.untrained(trained.config, fit, test),
+        measuring.baselines(trained, fit, test),
+        measuring.generic(trained, (fit, test), splits),
+    )
 
 
 def _file_name(split: str, step: int | None) -> str:

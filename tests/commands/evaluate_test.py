@@ -124,6 +124,10 @@ def test_the_network_used_otherwise_is_measured_too(monkeypatch):
                     ['method.num_classes=3', 'method.fusion=first']), source
     )  # fmt: skip
     assert evaluate.evaluate(same)['baselines'] == {}
+    alone = evaluate.evaluate(trained, compared=False)
+    assert alone['metrics'] == result['metrics']
+    assert alone['untrained'] == alone['baselines'] == alone['generic'] == {}
+    assert table.text(alone).splitlines()[1].split() == ['trained']
 
 
 def test_classes_of_other_pictures_are_those_of_the_run(tmp_path):

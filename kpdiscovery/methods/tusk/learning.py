@@ -187,11 +187,13 @@ def _agreement(tusk, xy, descriptors, unit, warp, size):
     error = losses.swapped_assignment(partner, here, unit, form=form)
     error += losses.swapped_assignment(here, partner, unit, form=form)
     one, two = (vectors.squared_distances(d, unit).argmin(-1) for d in (partner, here))
-    return {
-        'views': mean_where(apart, near),
-        'swap': mean_where(error / 2, near),
-        'agreement': mean_where((one == two).astype(jnp.float32), near),
+    each = {
+        'views': apart,
+        'swap': error / 2,
+        'agreement': (one == two).astype(jnp.float32),
     }
+    mean = functools.partial(mean_where, where=near, axis_name=tusk.axis_name)
+    return {name: mean(values) for name, values in each.items()}
 
 
 def _step_prototypes(tusk, update, variables, opt, descriptors, terms, key):

@@ -147,7 +147,7 @@ def test_alignment_finds_the_object(tmp_path):
     curves = logs.read_curves(tmp_path)['align']
     loss = list(curves['loss'].values())
     assert loss[-1] < 0.01 * loss[0]
-    assert list(curves['inliers'].values())[-1] == 2 * 2 * 2  # All pairs of a kind.
+    assert list(curves['partners'].values())[-1] > 2  # Of four cells.
     given = source.fields['features'].astype(np.float32)
     maps = methods.build(wanted.method).maps(
         outcome.variables, np.zeros((24, 48, 48, 3), np.float32), features=given

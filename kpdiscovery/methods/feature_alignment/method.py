@@ -14,7 +14,7 @@ from kpdiscovery.methods import advice, classification, learning, optimizers
 from kpdiscovery.methods.feature_alignment import aligning, parts, pools
 from kpdiscovery.methods.feature_alignment.features import GIVEN, Features, of_batch
 from kpdiscovery.methods.options import check_choices
-from kpdiscovery.ops import coordinates, heatmaps, parallel, reductions
+from kpdiscovery.ops import coordinates, heatmaps, parallel, precision, reductions
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops.alignment import MODELS
 from kpdiscovery.types import (
@@ -38,6 +38,9 @@ class FeatureAlignment(Method):
     the defaults of our recommendation. Phases: `dictionary` (features of all pictures
     clustered, by default as a mixture of von Mises-Fisher distributions: the parts "by
     clustering only"), `align` (training by what the aligned maps of similar pictures agree on).
+
+    With `parity='paper'` transforms come from samples of matches, what lies outside of a
+    neighbour votes for background, and so do all cells of background in the loss.
     """
 
     features: Features = Features()
@@ -49,12 +52,13 @@ class FeatureAlignment(Method):
     iterations: int = 150  # Of the clustering.
     neighbours: int = 15
     block: int = 0  # Pictures compared at a time; 0: what is fast on the platform.
-    threshold: float = 0.6  # Cosine of matches.
-    matches: int = 256  # Of a pair of pictures, the best.
     transform: str = 'affine'  # 'none', 'translation', 'homography'.
+    parity: str = 'recommended'  # 'paper': to the letter where that does not work well.
+    threshold: float = 0.6  # Cosine of matches; this and the next four of 'paper'.
+    matches: int = 256  # Of a pair of pictures, the best.
     hypotheses: int = 500
     tolerance: float = 1.0  # Cells.
-    minimum: int = 3  # Matches of a transform that is more than a translation.
+    minimum: int = 6  # Matches of a transform that is more than a translation.
     cap: int = 3  # Cells a part may label in a picture.
     radius: int = 0  # Cells around a part's own that it may not label.
     loss: str = 'averaged'  # 'each': of every map by itself.
@@ -83,6 +87,7 @@ class FeatureAlignment(Method):
             transform=MODELS,
             clustering=('vmf', 'kmeans'),
             loss=('averaged', 'each'),
+            parity=('recommended', 'paper'),
             parts=('trained', 'dictionary'),
         )
         for name in ('num_keypoints', 'neighbours', 'peaks', 'per_image', 'matches'):
@@ -124,6 +129,7 @@ class FeatureAlignment(Method):
         channels = jnp.moveaxis(maps[..., :-1], -1, 1)
         stride = images.shape[1] / maps.shape[1]
         found = heatmaps.top_k_keypoints(channels, self.peaks, window=3)
+        found = found.replace(xy=heatmaps.centroid(channels, found.xy, window=3))
         flat = lambda leaf: leaf.reshape(len(leaf), -1, *leaf.shape[3:])
         label = jnp.broadcast_to(
             jnp.arange(self.num_keypoints)[None, :, None], found.label.shape
@@ -202,24 +208,42 @@ class FeatureAlignment(Method):
 
         def loss(variables):
             maps = self._maps(variables['parts'], rows, valid)
-            each, terms = jax.vmap(self._loss)(keys, maps, there, valid[:, 0])
+            pictures = aligning.Pictures(maps, precision.full(rows), valid)
+            each, terms = jax.vmap(self._loss)(keys, pictures, there)
+            determinants = terms.pop('determinants')
+            median = jnp.nanmedian(jnp.where(there, determinants, jnp.nan))
             scalars = {'loss': each.mean(), **jax.tree.map(jnp.mean, terms)}
+            scalars['determinant'] = jnp.where(there.any(), median, 1.0)
             return scalars['loss'], (scalars, {})
 
         return learning.descend(loss, update, state)
 
-    def _loss(self, key, maps, there, valid):
-        """One picture: maps `[1 + k, h, w, C]`, its own first, and its pool's."""
-        aligned = aligning.align(self, key, maps[0], maps[1:])
-        labels = aligning.agree(self, aligned.maps, there, valid)
-        both = jnp.concatenate([maps[:1], aligned.maps])
-        counts = jnp.concatenate([jnp.ones(1, bool), there])
-        loss = losses.coherence(both, labels, counts, valid, each=self.loss == 'each')
+    def _loss(self, key, pictures, there):
+        """One picture: leaves `[1 + k, ...]`, its own first, and its pool's `[k]`."""
+        own, others = (
+            jax.tree.map(lambda x: x[at], pictures) for at in (0, slice(1, None))
+        )
+        paper = self.parity == 'paper'
+        aligned = aligning.align(self, key, own, others)
+        labels = aligning.agree(self, aligned.maps, aligned.covers, there, own.valid)
+        covers = jnp.concatenate([own.valid[None], aligned.covers])
+        # Outside of a map its own likelihood is a constant; of the mean it is a share.
+        covers |= paper and self.loss != 'each'
+        counts = covers & jnp.concatenate([jnp.ones(1, bool), there])[:, None, None]
+        loss = losses.coherence(
+            jnp.concatenate([own.maps[None], aligned.maps]), labels, counts, own.valid,
+            each=self.loss == 'each', balanced=not paper,
+        )  # fmt: skip
         share = functools.partial(reductions.mean_where, where=there)
+        ground = own.maps.argmax(axis=-1) == self.num_keypoints
+        found = aligned.transforms
         terms = {
-            'matches': share(aligned.matches.valid.sum(axis=1)),
-            'inliers': share(aligned.transforms.inliers.sum(axis=1)),
+            'partners': share(found.partners.sum(axis=1)),
+            'moved': share(found.moved.astype(jnp.float32)),
+            'determinants': jnp.linalg.det(found.matrix),
+            'outside': share(1 - aligned.covers.mean(axis=(1, 2), dtype=jnp.float32)),
             'foreground': (labels < self.num_keypoints).mean(),
+            'background': reductions.mean_where(ground, own.valid),
         }
         return loss, terms
 

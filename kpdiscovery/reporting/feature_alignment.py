@@ -149,8 +149,9 @@ def _aligned(method, pool, query):
     others = np.array([other for other, _ in near])
     # Compiled once for all queries: by single operations it takes seconds.
     align = jax.jit(aligning.align, static_argnums=0)
-    own, near = (jax.tree.map(lambda x: x[at], pool.seen) for at in (query, others))
-    found = align(method, jax.random.key(int(query)), own, near)
+    own = jax.tree.map(lambda leaf: leaf[query], pool.seen)
+    around = jax.tree.map(lambda leaf: leaf[others], pool.seen)
+    found = align(method, jax.random.key(int(query)), own, around)
     there = jnp.ones(len(others), bool)
     labels = aligning.agree(method, found.maps, found.covers, there, own.valid)
     image, size = pool.images[query], own.valid.shape

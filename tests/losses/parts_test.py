@@ -59,7 +59,8 @@ def test_nothing_that_counts_is_no_loss_and_has_no_gradient(rng):
     assert jnp.isfinite(zero).all()
 
 
-def test_a_map_counts_where_it_covers(rng):
+@pytest.mark.parametrize('each', [False, True])
+def test_a_map_counts_where_it_covers(rng, each):
     """Outside of a map it is as if it were not there: no constant, no gradient."""
     maps = (
         jnp.asarray(random_maps(rng, 2, 1, 2, 3))
@@ -68,15 +69,12 @@ def test_a_map_counts_where_it_covers(rng):
     )
     labels, valid = jnp.zeros((1, 2), int), jnp.ones((1, 2), bool)
     covers = jnp.ones((2, 1, 2), bool).at[1, 0, 1].set(False)
-    for each in (True, False):
-        loss = lambda maps, covers: losses.coherence(
-            maps, labels, covers, valid, each=each
-        )
-        got, slope = jax.value_and_grad(loss)(maps, covers)
-        p = np.asarray(maps, np.float64)[..., 0]
-        both = -np.log(p[:, 0, 0]).mean() if each else -np.log(p[:, 0, 0].mean())
-        np.testing.assert_allclose(got, (both - np.log(p[0, 0, 1])) / 2, rtol=1e-5)
-        assert not slope[1, 0, 1].any()
+    loss = lambda maps: losses.coherence(maps, labels, covers, valid, each=each)
+    got, slope = jax.value_and_grad(loss)(maps)
+    p = np.asarray(maps, np.float64)[..., 0]
+    both = -np.log(p[:, 0, 0]).mean() if each else -np.log(p[:, 0, 0].mean())
+    np.testing.assert_allclose(got, (both - np.log(p[0, 0, 1])) / 2, rtol=1e-5)
+    assert not slope[1, 0, 1].any()
     outside = losses.coherence(maps, labels, covers & False, valid)
     assert outside == 0
 

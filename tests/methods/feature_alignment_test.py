@@ -136,18 +136,20 @@ def test_the_number_of_devices_changes_little(trained, tmp_path):
 
 
 def test_alignment_finds_the_object(tmp_path):
-    """The dictionary knows two kinds on a square anywhere; background is what is left."""
+    """The dictionary knows two kinds on a square anywhere; background is what is left.
+
+    To the letter, as shifts are as large as the map: soft alignment looks nearby."""
     wanted = on_given(
         'phases.align.steps=40', 'phases.align.pools_every=20', 'run.log_every=1',
-        'run.checkpoint_every=100', 'method.transform=translation',
+        'run.checkpoint_every=100', 'method.transform=translation', 'method.parity=paper',
         'phases.align.optimizer.share=0.0', 'phases.align.optimizer.lr=0.05',
     )  # fmt: skip
     source = with_features()
     outcome = train(wanted, source, tmp_path)
     curves = logs.read_curves(tmp_path)['align']
     loss = list(curves['loss'].values())
-    assert loss[-1] < 0.01 * loss[0]
-    assert list(curves['partners'].values())[-1] > 2  # Of four cells.
+    assert loss[-1] < 0.1 * loss[0]
+    assert list(curves['partners'].values())[-1] == 4  # All of the object.
     given = source.fields['features'].astype(np.float32)
     maps = methods.build(wanted.method).maps(
         outcome.variables, np.zeros((24, 48, 48, 3), np.float32), features=given

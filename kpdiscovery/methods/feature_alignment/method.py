@@ -220,9 +220,8 @@ class FeatureAlignment(Method):
 
     def _loss(self, key, pictures, there):
         """One picture: leaves `[1 + k, ...]`, its own first, and its pool's `[k]`."""
-        own, others = (
-            jax.tree.map(lambda x: x[at], pictures) for at in (0, slice(1, None))
-        )
+        own = jax.tree.map(lambda leaf: leaf[0], pictures)
+        others = jax.tree.map(lambda leaf: leaf[1:], pictures)
         paper = self.parity == 'paper'
         aligned = aligning.align(self, key, own, others)
         labels = aligning.agree(self, aligned.maps, aligned.covers, there, own.valid)

@@ -82,7 +82,7 @@ def smoke(c):
     """Two steps of few parts: proves that the pieces fit."""
     c.data.update(size=64, batch_size=8)
     c.method.update(
-        num_keypoints=4, neighbours=2, hypotheses=8, matches=16, iterations=3, border=1,
+        num_keypoints=4, neighbours=2, hypotheses=8, matches=16, iterations=3,
         peaks=2, block=8,
     )  # fmt: skip
     if c.method.features.backbone != LITE0['backbone']:

@@ -18,7 +18,7 @@ from kpdiscovery.methods.feature_alignment import (
 from kpdiscovery.ops import parallel
 
 METHOD = FeatureAlignment(
-    features=Features(backbone='given'), num_keypoints=4, border=1, per_image=6,
+    features=Features(backbone='given'), num_keypoints=4, border=0.17, per_image=6,
     iterations=20, hypotheses=50, matches=32,
 )  # fmt: skip
 GROUND = 4  # Of five channels.
@@ -67,11 +67,18 @@ def test_features_of_zeros_belong_to_every_channel_alike(rng):
 
 def test_cells_at_the_border_are_dropped():
     valid = jnp.ones((1, 4, 6), bool).at[0, 2, 2].set(False)
-    kept = np.asarray(parts.inner(valid, 1)[0])
+    kept = np.asarray(parts.inner(valid, 0.25)[0])
     assert kept[1:3, 1:5].sum() == kept.sum() == 7
     assert not kept[2, 2]
-    with pytest.raises(ValueError, match='border=2 leaves nothing of maps of 4 x 6'):
-        parts.inner(valid, 2)
+    with pytest.raises(ValueError, match=r'border=3 of the sides.*maps of 4 x 6'):
+        parts.inner(valid, 3)
+
+
+@pytest.mark.parametrize(('side', 'kept'), [(7, 7), (14, 12), (16, 14), (28, 24)])
+def test_the_border_goes_with_the_size_of_the_map(side, kept):
+    """Three of 14 cells, whatever the size, lost a third of critters' keypoints."""
+    valid = jnp.ones((1, side, side), bool)
+    assert parts.inner(valid, FeatureAlignment().border).sum() == kept**2
 
 
 def test_a_picture_gives_different_cells_or_all_it_has(rng):

@@ -218,6 +218,37 @@ def test_a_peak_is_in_the_middle_of_its_cell():
     assert got.keypoints.valid.all()
 
 
+def test_a_peak_between_cells_is_read_there():
+    """A blob over two cells, unequally: weights by hand."""
+    method = FeatureAlignment(features=GIVEN, num_keypoints=2, peaks=1, kappa=1.0)
+    features = np.zeros((1, 6, 6, 3), np.float32)
+    features[..., 2] = 1
+    features[0, 2, 2], features[0, 2, 3] = (1, 0, 0), (0.8, 0, 0.6)
+    maps = np.asarray(method.maps(
+        {'parts': {'directions': jnp.eye(3)}}, jnp.zeros((1, 48, 48, 3)),
+        features=features,
+    ))[0, 1:4, 1:4, 0]  # fmt: skip
+    got = method.predict(
+        {'parts': {'directions': jnp.eye(3)}}, jnp.zeros((1, 48, 48, 3)),
+        features=features,
+    ).keypoints.xy[0, 0]  # fmt: skip
+    x = (maps.sum(axis=0) * [1, 2, 3]).sum() / maps.sum()
+    np.testing.assert_allclose(got, [8 * (x + 0.5) - 0.5, 8 * 2.5 - 0.5], rtol=1e-5)
+    assert got[0] > 8 * 2.5 - 0.5  # Its cell's middle.
+
+
+def test_a_flat_map_drops_no_part(rng):
+    """Hundreds of parts share a cell: none need be sure of it."""
+    method = FeatureAlignment(features=GIVEN, num_keypoints=40, peaks=3, kappa=2.0)
+    variables = {'parts': {'directions': jnp.asarray(rng.normal(size=(41, 8)))}}
+    features = rng.normal(size=(2, 6, 6, 8)).astype(np.float32)
+    images = jnp.zeros((2, 48, 48, 3))
+    got = method.predict(variables, images, features=features).keypoints
+    valid, score = (np.asarray(v).reshape(2, 40, 3) for v in (got.valid, got.score))
+    assert score.max() < 0.3 and valid[..., 0].all()
+    np.testing.assert_array_equal(valid, score >= 0.5 * score[..., :1])
+
+
 def test_clustering_only_is_a_baseline_of_the_evaluation(trained, monkeypatch):
     wanted = settings()
     source = data.build(wanted.data, split='train')

@@ -153,7 +153,7 @@ def _likeness(other: Pictures, own: Pictures) -> jax.Array:
     of_cells = _cosines(other.features - common, own.features - common)
     alike = jnp.maximum(of_maps, 0) * jnp.maximum(of_cells, 0)
     h, w, _ = own.maps.shape
-    inner = parts.inner(jnp.ones((1, h, w), bool), int(min(h, w) * _EDGE))[0]
+    inner = parts.inner(jnp.ones((1, h, w), bool), _EDGE)[0]
     there = _foreground(other, inner)[:, None] & _foreground(own)[None]
     return jnp.where(there, jnp.exp(_SHARP * (alike - 1)), 0.0)
 

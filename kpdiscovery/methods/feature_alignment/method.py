@@ -47,7 +47,7 @@ class FeatureAlignment(Method):
     num_keypoints: int = 512
     kappa: float = 30.0  # Concentration of the parts; 1 / temperature of the softmax.
     per_image: int = 20  # Features a picture that the dictionary is learnt from.
-    border: int = 3  # Cells at the border of maps that it is not learnt from.
+    border: float = 0.072  # Of the sides: cells there it is not learnt from, 1 of 14.
     clustering: str = 'vmf'  # 'kmeans': spherical, whatever kappa is.
     iterations: int = 150  # Of the clustering.
     neighbours: int = 15
@@ -64,7 +64,7 @@ class FeatureAlignment(Method):
     loss: str = 'averaged'  # 'each': of every map by itself.
     parts: str = 'trained'  # To predict with: 'dictionary' is clustering only.
     peaks: int = 5  # Points a part at most, in a prediction.
-    min_confidence: float = 0.3  # Of points that are valid.
+    min_confidence: float = 0.5  # Of valid points, in shares of the part's surest.
 
     metrics = (
         'part_detection',
@@ -123,6 +123,10 @@ class FeatureAlignment(Method):
     def predict(self, variables: Any, images: jax.Array, **fields) -> Prediction:
         """The highest peaks of every part, in pixels; labels are parts.
 
+        Between cells: at the centre of mass of the peak's 3 x 3 cells. A part's highest
+        peak is valid, and others that come near it; how sure a part may be depends on
+        the features, their number and `kappa`.
+
         Keyword arguments are `batch_fields`, as far as there are any.
         """
         maps = self.maps(variables, images, **fields)
@@ -130,6 +134,7 @@ class FeatureAlignment(Method):
         stride = images.shape[1] / maps.shape[1]
         found = heatmaps.top_k_keypoints(channels, self.peaks, window=3)
         found = found.replace(xy=heatmaps.centroid(channels, found.xy, window=3))
+        surest = found.score[..., :1]
         flat = lambda leaf: leaf.reshape(len(leaf), -1, *leaf.shape[3:])
         label = jnp.broadcast_to(
             jnp.arange(self.num_keypoints)[None, :, None], found.label.shape
@@ -139,7 +144,7 @@ class FeatureAlignment(Method):
                 coordinates.cell_to_pixel(flat(found.xy), stride),
                 flat(found.score),
                 flat(label),
-                flat(found.score) > self.min_confidence,
+                flat(found.valid & (found.score >= self.min_confidence * surest)),
             )
         )
 

@@ -235,6 +235,12 @@ def test_a_peak_between_cells_is_read_there():
     x = (maps.sum(axis=0) * [1, 2, 3]).sum() / maps.sum()
     np.testing.assert_allclose(got, [8 * (x + 0.5) - 0.5, 8 * 2.5 - 0.5], rtol=1e-5)
     assert got[0] > 8 * 2.5 - 0.5  # Its cell's middle.
+    paper = dataclasses.replace(method, parity='paper', peaks=2)
+    anchors = paper.predict(
+        {'parts': {'directions': jnp.eye(3)}}, jnp.zeros((1, 48, 48, 3)),
+        features=features,
+    ).keypoints.xy[0, :2]  # fmt: skip
+    assert anchors.tolist() == [[19.5, 19.5], [27.5, 19.5]]  # Beside each other.
 
 
 def test_a_flat_map_drops_no_part(rng):

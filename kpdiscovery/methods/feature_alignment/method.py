@@ -40,7 +40,8 @@ class FeatureAlignment(Method):
     clustering only"), `align` (training by what the aligned maps of similar pictures agree on).
 
     With `parity='paper'` transforms come from samples of matches, what lies outside of a
-    neighbour votes for background, and so do all cells of background in the loss.
+    neighbour votes for background, so do all cells of background in the loss, and every
+    cell is an anchor of every part.
     """
 
     features: Features = Features()
@@ -51,6 +52,7 @@ class FeatureAlignment(Method):
     clustering: str = 'vmf'  # 'kmeans': spherical, whatever kappa is.
     iterations: int = 150  # Of the clustering.
     neighbours: int = 15
+    pool: int = 2_000  # Pictures that they are among; 0: all.
     block: int = 0  # Pictures compared at a time; 0: what is fast on the platform.
     transform: str = 'affine'  # 'none', 'translation', 'homography'.
     parity: str = 'recommended'  # 'paper': to the letter where that does not work well.
@@ -78,7 +80,7 @@ class FeatureAlignment(Method):
     batch_fields = ('features', 'features_valid', 'pixels_valid')
     sections: ClassVar = {'features': Features}
     predict_options: ClassVar = {'min_confidence': 'min_confidence'}
-    may_be_zero = ('block', 'border', 'minimum', 'radius')
+    may_be_zero = ('block', 'minimum', 'pool', 'radius')
     free = ('parts', 'peaks')
 
     def __post_init__(self):
@@ -123,17 +125,21 @@ class FeatureAlignment(Method):
     def predict(self, variables: Any, images: jax.Array, **fields) -> Prediction:
         """The highest peaks of every part, in pixels; labels are parts.
 
-        Between cells: at the centre of mass of the peak's 3 x 3 cells. A part's highest
-        peak is valid, and others that come near it; how sure a part may be depends on
-        the features, their number and `kappa`.
+        Between cells: at the centre of mass of the peak's 3 x 3 cells. With
+        `parity='paper'` the surest cells of every part, peaks or not, at their middles.
+        A part's highest peak is valid, and others that come near it; how sure a part
+        may be depends on the features, their number and `kappa`.
 
         Keyword arguments are `batch_fields`, as far as there are any.
         """
         maps = self.maps(variables, images, **fields)
         channels = jnp.moveaxis(maps[..., :-1], -1, 1)
         stride = images.shape[1] / maps.shape[1]
-        found = heatmaps.top_k_keypoints(channels, self.peaks, window=3)
-        found = found.replace(xy=heatmaps.centroid(channels, found.xy, window=3))
+        every = self.parity == 'paper'
+        found = heatmaps.top_k_keypoints(channels, self.peaks, window=1 if every else 3)
+        if not every:
+            between = heatmaps.centroid(channels, found.xy, window=3)
+            found = found.replace(xy=between)
         surest = found.score[..., :1]
         flat = lambda leaf: leaf.reshape(len(leaf), -1, *leaf.shape[3:])
         label = jnp.broadcast_to(

@@ -26,6 +26,7 @@ COMMANDS = {
     'predict': 'find keypoints in pictures of your own',
     'report': 'write one HTML file about a workdir',
     'weights': 'list pretrained networks, and get them',
+    'features': "extract a network's features of pictures once, for the others",
     'compile': 'say whether training fits TPUs that are not here',
     'bench': 'time what the library is fast at',
     'doctor': 'say what the machine, a config or its data lack',

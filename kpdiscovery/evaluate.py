@@ -88,8 +88,9 @@ def evaluate(
     fit, test = measuring.sources(settings, split)
     inference.tell_other_pictures(trained, fit)
     metrics.check_landmarks(settings.data.get('landmarks', ''), test)
-    values, skipped, found, splits = measuring.measure(trained, fit, test)
-    beside = _beside(trained, fit, test, splits) if compared else ({}, {}, {})
+    once, looking = measuring.extracted(trained, fit, test), (trained, test)
+    values, skipped, found, splits = measuring.measure(*once, looking=looking)
+    beside = _beside(once, splits, looking) if compared else ({}, {}, {})
     text = json.dumps(settings.to_dict(), sort_keys=True)
     return {
         'metrics': values,
@@ -111,11 +112,12 @@ def evaluate(
     }
 
 
-def _beside(trained, fit, test, splits):
+def _beside(once, splits, looking):
     """What the figures are compared with."""
+    trained, fit, test = once
     return (
-        measuring.untrained(trained.config, fit, test),
-        measuring.baselines(trained, fit, test),
+        measuring.untrained(trained, fit, test, looking=looking),
+        measuring.baselines(trained, fit, test, looking=looking),
         measuring.generic(trained, (fit, test), splits),
     )
 

@@ -17,6 +17,7 @@ import numpy as np
 from kpdiscovery import config as config_lib
 from kpdiscovery import methods, paths, processes
 from kpdiscovery.data import feeds, identity
+from kpdiscovery.data.joined import Lazy, feature_files
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops import parallel, warps
 from kpdiscovery.training import loop, runs, sharding
@@ -84,6 +85,33 @@ def untrained(config: ml_collections.ConfigDict, source: Source) -> Trained:
     init = jax.jit(method.phases(config)[0].init, static_argnums=2)
     state = init(loop.phase_key(config.seed, 0, 0), row, None)
     return Trained(method, state.variables, config, {'phase': 'untrained', 'step': 0})
+
+
+def looking(trained: Trained) -> Trained:
+    """Of a run on features found beforehand: with the network that they are of.
+
+    Raises:
+        UserError: nobody knows what network that is.
+    """
+    folder = trained.config.data.get('features', '')
+    if not folder or 'features' not in trained.method.batch_fields:
+        return trained
+    made = feature_files.record(folder)
+    if made is None:
+        raise UserError(
+            f'the run reads the features in {folder}, which pictures of your own do not '
+            f'have, and no {feature_files.RECORD} there names their network: extract them '
+            'with kpd features, and train on those'
+        )
+    method, variables = trained.method.looking(made['features'], trained.variables)
+    return trained._replace(method=method, variables=variables)
+
+
+def extract(method: Any, variables: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields that the method's frozen network makes of a batch, as numpy."""
+    names = [name for name in ('image', 'pixels_valid') if name in batch]
+    found = _extractor(method)(variables, {name: batch[name] for name in names})
+    return processes.gather(found)
 
 
 def tell_other_pictures(trained: Trained, source: Source) -> None:
@@ -177,6 +205,29 @@ def predict_warped(
     return Warped(first, dataclasses.replace(first, xy=np.asarray(xy)), found)
 
 
+def extract_rows(
+    trained: Trained, source: Source, count: int, *, batch_size: int, most: int
+) -> dict[str, Lazy] | None:
+    """Fields of the first `count` rows by the method's frozen network, to be joined.
+
+    Rows after those have what the last of them has. None where it is more than `most`
+    bytes.
+    """
+    count, parts = min(count, len(source)), []
+    if not count:
+        return {}
+    feed, trained = _over_devices(trained, source, min(batch_size, count))
+    for batch in _batches(feed, count):
+        found = extract(trained.method, trained.variables, batch)
+        half = {'features': found['features'].astype(np.float16)}
+        parts.append({**found, **half})
+        if parts[0]['features'].nbytes * count / len(found['features']) > most:
+            return None
+    stacked = _stack(parts, count)
+    read = lambda values: lambda row: values[min(row, count - 1)]
+    return {n: Lazy(len(source), read(values)) for n, values in stacked.items()}
+
+
 def describe_rows(
     trained: Trained, source: Source, count: int, *, batch_size: int
 ) -> np.ndarray | None:
@@ -241,6 +292,11 @@ def _random_affine(key, size):
 
 def _stack(parts: Sequence[Any], count: int):
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
+
+
+@functools.lru_cache(maxsize=8)
+def _extractor(method: Any):
+    return jax.jit(method.extract)
 
 
 @functools.lru_cache(maxsize=8)

@@ -12,7 +12,7 @@ import numpy as np
 
 from kpdiscovery import data, detection, inference, methods, metrics
 from kpdiscovery.data import class_labels
-from kpdiscovery.data.joined import detections
+from kpdiscovery.data.joined import Joined, detections
 from kpdiscovery.ops import landmark_clusters
 from kpdiscovery.ops.coordinates import in_boxes
 from kpdiscovery.ops.keypoints import labelled
@@ -20,6 +20,9 @@ from kpdiscovery.training import runs
 from kpdiscovery.types import Prediction, Source, UserError
 
 _WARPED = 50  # Pictures whose warped copies are predicted.
+Looking = tuple[inference.Trained, Source]
+
+_MOST = 2**32  # Bytes of extracted features of a split.
 _DESCRIBED = 200  # Pictures whose annotated points are described.
 
 
@@ -32,29 +35,63 @@ def sources(settings, split: str) -> tuple[Source, Source]:
     return build('train'), build(split)
 
 
-def baselines(trained, fit: Source, test: Source) -> dict[str, dict[str, float]]:
+def extracted(trained, fit: Source, test: Source):
+    """All three, with what a frozen network makes of the pictures joined to them.
+
+    So it looks once at each, whatever is measured. As they were where nothing is frozen
+    or it would not fit in memory.
+    """
+    given, counts = trained.method.on_extracted(), trained.config.evaluation
+    if given is None:
+        return trained, fit, test
+    found = []
+    for source, count in ((fit, counts.fit), (test, counts.test)):
+        fields = inference.extract_rows(
+            trained, source, count, batch_size=counts.batch_size, most=_MOST
+        )
+        if fields is None:
+            return trained, fit, test
+        found.append(Joined(source, fields))
+    return trained._replace(method=given), *found
+
+
+def baselines(
+    trained, fit: Source, test: Source, *, looking: Looking
+) -> dict[str, dict[str, float]]:
     """Figures of the same network used otherwise, as its method names them."""
     method: Any = trained.method  # Some dataclass.
     found = {}
     for name, options in method.baselines.items():
         other = dataclasses.replace(method, **options)
         if other != method:
-            found[name] = measure(trained._replace(method=other), fit, test)[0]
+            own = dataclasses.replace(looking[0].method, **options)
+            found[name] = measure(
+                trained._replace(method=other), fit, test,
+                looking=(looking[0]._replace(method=own), looking[1]),
+            )[0]  # fmt: skip
     return found
 
 
-def untrained(settings, fit: Source, test: Source) -> dict[str, float]:
+def untrained(
+    trained, fit: Source, test: Source, *, looking: Looking
+) -> dict[str, float]:
     """Figures before the first step; {} where its pretrained start is not here."""
     try:
-        fresh = inference.untrained(settings, test)
+        fresh = inference.untrained(trained.config, looking[1])
     except UserError as error:
         logging.warning('the untrained model is not measured: %s', error)
         return {}
-    return measure(fresh, fit, test)[0]
+    given = fresh._replace(method=trained.method)
+    return measure(given, fit, test, looking=(fresh, looking[1]))[0]
 
 
-def measure(trained, fit: Source, test: Source):
-    """Figures, skipped protocols with reasons, keypoints a picture, both splits."""
+def measure(trained, fit: Source, test: Source, *, looking: Looking | None = None):
+    """Figures, skipped protocols with reasons, keypoints a picture, both splits.
+
+    Args:
+        looking: the model and the test pictures before `extracted`, for warped copies;
+            None: these are.
+    """
     counts = trained.config.evaluation
     read = [metrics.PROTOCOLS[name] for name in trained.method.metrics]
     predict = lambda source, count, keep=(): inference.predict_rows(
@@ -68,8 +105,9 @@ def measure(trained, fit: Source, test: Source):
         )
         stacked = stacked._replace(described=described)
     if any(protocol.warped for protocol in read):
+        one, source = looking or (trained, test)
         warped = inference.predict_warped(
-            trained, test, stacked, _WARPED, batch_size=counts.batch_size
+            one, source, stacked, _WARPED, batch_size=counts.batch_size
         )
         stacked = stacked._replace(warped=warped)
     values, skipped = metrics.evaluate(trained.method.metrics, fitted, stacked)

@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
     )  # fmt: skip
     args, overrides = parser.parse(argv)
     trained = adjust(
-        inference.load(args.workdir, overrides),
+        inference.looking(inference.load(args.workdir, overrides)),
         keypoints=args.keypoints,
         min_confidence=args.min_confidence,
     )

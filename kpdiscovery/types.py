@@ -219,6 +219,26 @@ class Method:
         del variables, images, xy
         return None
 
+    def on_extracted(self) -> Method | None:
+        """Itself for batches with the fields of `extract`; None: nothing is frozen."""
+        return None
+
+    def extract(self, variables: Any, batch: Batch) -> Mapping[str, Array]:
+        """Batch fields that a frozen network makes of the pictures, once for all."""
+        raise NotImplementedError
+
+    def looking(self, section: Mapping[str, Any], variables: Any) -> tuple[Method, Any]:
+        """Of one that is given what was extracted: itself with the network of that.
+
+        Args:
+            section: of `kpd features`, what it wrote down of the network.
+            variables: of a run.
+
+        Returns:
+            It, and the variables with the network's, to predict from pictures alone.
+        """
+        raise NotImplementedError
+
     def may_change(self) -> tuple[str, ...]:
         """Settings `method.*` in which a run and its resumption may differ."""
         files = (file.field for file in self.weight_files())

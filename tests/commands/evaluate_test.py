@@ -58,7 +58,8 @@ def test_where_a_pretrained_start_is_gone_the_untrained_model_is_not_measured(ca
     settings = config.load('lmpnet/folder:pretrained,smoke')
     settings.method.num_classes = 2
     source = Squares()
-    assert measuring.untrained(settings, source, source) == {}
+    lost = inference.Trained(None, {}, settings, {})
+    assert measuring.untrained(lost, source, source, looking=(lost, source)) == {}
     assert 'the untrained model is not measured: no weights of efficient' in caplog.text
 
 

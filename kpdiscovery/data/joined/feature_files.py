@@ -21,6 +21,7 @@ No pickle is read, and values only when they are asked for, but those of a compr
 from __future__ import annotations
 
 import io
+import json
 import os
 import pathlib
 import zipfile
@@ -33,6 +34,7 @@ from tqdm import tqdm
 from kpdiscovery.data.files import npy
 from kpdiscovery.types import UserError
 
+RECORD = 'features.json'  # Of `kpd features`: what network they are of.
 _NO_NPZ = 'not an .npz file of plain arrays'
 
 
@@ -165,6 +167,21 @@ def find(folder: str | os.PathLike, split: str) -> pathlib.Path:
     if len(mine) > 1:
         raise UserError(f'features {root}: both {" and ".join(mine)}; keep one')
     return root / mine[0]
+
+
+def record(folder: str | os.PathLike) -> dict[str, Any] | None:
+    """What `kpd features` wrote down: `features` (a config section), `size` and `resize`.
+
+    None where somebody else extracted them; UserError where it is broken.
+    """
+    path = pathlib.Path(folder) / RECORD
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text())
+        return {name: found[name] for name in ('features', 'size', 'resize')}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        _broken(path, 'not what kpd features writes', error)
 
 
 def load(path: pathlib.Path) -> Npz | Records:

@@ -37,9 +37,9 @@ def join(
         num: rows that are kept of both, as `subset.thin` does; 0: all.
 
     Raises:
-        UserError: another `resize`, no such folder or file, one that is broken, of
-            another shape, width or number of pictures, or values that are not finite
-            (of records only when they are read).
+        UserError: another `resize` (or than `kpd features` had), no such folder or file,
+            one that is broken, of another shape, width or number of pictures, or values
+            that are not finite (of records only when they are read).
     """
     if resize not in HOW:
         raise UserError(
@@ -47,6 +47,12 @@ def join(
             f'{" or ".join(map(repr, HOW))}, got {resize!r}'
         )
     file = feature_files.load(feature_files.find(path, split))
+    made = feature_files.record(path)
+    if made is not None and made['resize'] != resize:
+        raise UserError(
+            f'features {path} are of pictures fitted by {made["resize"]!r}: give '
+            f'--config.data.resize={made["resize"]}, or extract them again'
+        )
     order = None if file.names is None else names.match(
         f'features {file.path}', file.names, source
     )  # fmt: skip

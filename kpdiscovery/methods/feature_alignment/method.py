@@ -139,7 +139,7 @@ class FeatureAlignment(Method):
         found = heatmaps.top_k_keypoints(channels, self.peaks, window=1 if every else 3)
         if not every:
             between = heatmaps.centroid(channels, found.xy, window=3)
-            found = found.replace(xy=between)
+            found = dataclasses.replace(found, xy=between)
         surest = found.score[..., :1]
         flat = lambda leaf: leaf.reshape(len(leaf), -1, *leaf.shape[3:])
         label = jnp.broadcast_to(
@@ -153,6 +153,21 @@ class FeatureAlignment(Method):
                 flat(found.valid & (found.score >= self.min_confidence * surest)),
             )
         )
+
+    def on_extracted(self) -> FeatureAlignment | None:
+        if self.features.backbone == GIVEN:
+            return None
+        return dataclasses.replace(self, features=Features(backbone=GIVEN))
+
+    def extract(self, variables: Any, batch: Batch) -> dict[str, jax.Array]:
+        features, valid = of_batch(self.features, variables, batch)
+        return {'features': features, 'features_valid': valid}
+
+    def looking(self, section, variables) -> tuple[FeatureAlignment, Any]:
+        method = dataclasses.replace(self, features=Features(**section))
+        images = jnp.zeros((1, 64, 64, 3))
+        network = {'features': method.features.init(jax.random.key(0), images)}
+        return method, {**variables, **network}
 
     def feature_shape(self, batch: Batch) -> tuple[int, int, int]:
         """(h, w, D) of a picture's features."""
@@ -187,7 +202,7 @@ class FeatureAlignment(Method):
             variables[name] = {'directions': directions}
         return learning.start(variables, {})
 
-    def _network(self, key, batch) -> dict[str, Any]:
+    def _network(self, key: jax.Array, batch: Batch) -> dict[str, Any]:
         if self.features.backbone == GIVEN:
             return {}
         images = image_ops.as_float(batch['image'][:1])

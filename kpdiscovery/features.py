@@ -44,12 +44,15 @@ def main(argv: Sequence[str]) -> int:
         data.point_to(settings.data, args.data)
     settings.data.update(rows=0, features='')
     transfer.settle(settings, methods.build(settings.method), args.out)
-    out = pathlib.Path(args.out)
-    if methods.build(settings.method).on_extracted() is None:
+    method, out = methods.build(settings.method), pathlib.Path(args.out)
+    if method.on_extracted() is None:
         raise UserError(
             f'{args.config}: nothing to extract, the method reads no frozen features or '
             'is given them already'
         )
+    for file in method.weight_files():
+        if not file.path and file.missing:
+            raise UserError(f'{file.missing}: give --weights')
     out.mkdir(parents=True, exist_ok=True)
     for split in args.splits.split(','):
         source = data.build(settings.data, split=split)

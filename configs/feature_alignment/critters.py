@@ -8,7 +8,7 @@ give better parts (RESULTS.md):
       --config.method.features.weights=LMPNET_WORKDIR
       --config.method.features.backbone=resnet18 --config.method.features.map=stage3
 
-The default is 224 px and VGG-16.
+The default is 224 px and VGG-16. The 561 s are of the transforms before they were mended.
 """
 
 from kpdiscovery.configs import variants

@@ -4,7 +4,7 @@
 
 Where EfficientNet-Lite0 is on the machine (`kpd weights efficientnet_lite0`) its features are
 taken; `:scratch` declines: VGG-16 by a file, with `:cpu` our own SuperPoint. Features
-extracted elsewhere (DINO, say):
+extracted once (`kpd features`) or elsewhere (DINO, say):
 `--config.data.features=FOLDER --config.method.features.backbone=given`.
 """
 

@@ -116,6 +116,8 @@ def test_mistakes(place, run, capsys):
     argv = ['features', f'--out={place / "x"}', f'--data={place / "pictures"}']
     assert cli.main([*argv, '--config=tusk/folder:smoke']) == 2
     assert 'nothing to extract' in capsys.readouterr().err
+    assert cli.main([*argv]) == 2
+    assert 'features of vgg16 need one: give --weights' in capsys.readouterr().err
     stretched = [f'--workdir={run}', '--config.data.resize=stretch']
     assert cli.main(['evaluate', *stretched]) == 2
     assert "fitted by 'pad'" in capsys.readouterr().err

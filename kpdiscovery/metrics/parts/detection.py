@@ -161,7 +161,9 @@ def part_landmarks(fit: Split, test: Split) -> dict[str, float]:
                 if seen.any():
                     errors = normalized_errors(xy, two.annotated, length, seen)
                     figures |= _mean(f'part_error_{kind}{name}{view.ending}', errors)
-                    figures[f'part_landmarks_used{view.ending}'] = 100 * kept.mean()
+                    figures[f'part_landmarks_used{view.ending}'] = 100 * float(
+                        kept.mean()
+                    )
     if not figures:
         raise Unmeasurable('no annotated point is visible in both splits')
     return figures

@@ -107,7 +107,9 @@ def test_eyes_where_the_set_has_them(split, rng):
     ends = [f'{name}{end}' for end in ('', '_5') for name in ('image', 'eyes')]
     errors = [f'part_error_{kind}' for kind in ('', 'mean_shape_')]
     want = {f'part_ap_l2_{end}' for end in ends}
-    assert set(measured(got)) == want | {error + end for error in errors for end in ends}
+    assert set(measured(got)) == want | {
+        error + end for error in errors for end in ends
+    }
     assert not skipped
     # The points of the subset, measured in the distance of its own eyes.
     fit, test = pair('faces68', 68)

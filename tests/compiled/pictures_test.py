@@ -40,11 +40,13 @@ def test_pictures_that_are_not_here_have_the_papers_number():
     assert 'label int32' in seen.assumed[0] and '5,994' in seen.assumed[1]
 
 
-@pytest.mark.parametrize('given, rows', [({}, 2_000), ({'rows': 77}, 77)])
-def test_thinned_splits_and_rows_by_hand(given, rows):
-    seen, _ = look('feature_alignment/mafl', **given)
+@pytest.mark.parametrize('name, given, rows, side', [
+    ('cub:cpu', {}, 2_000, 128), ('mafl', {}, 19_000, 272), ('mafl', {'rows': 77}, 77, 272),
+])  # fmt: skip
+def test_thinned_splits_and_rows_by_hand(name, given, rows, side):
+    seen, _ = look(f'feature_alignment/{name}', **given)
     assert seen.rows == rows
-    assert shapes(seen.fields)['pixels_valid'] == ((224, 224), 'bool')
+    assert shapes(seen.fields)['pixels_valid'] == ((side, side), 'bool')
 
 
 @pytest.mark.parametrize('keypoints, channels', [

@@ -25,7 +25,7 @@ from kpdiscovery.ops import (
 from kpdiscovery.ops.ransac import ransac
 from kpdiscovery.ops.soft_alignment import soft_alignment
 
-_SHARP = 5.0  # Of likeness: cells whose cosines differ by this share's inverse compete.
+_SHARP = 8.0  # Of likeness: cells whose cosines differ by this share's inverse compete.
 _EDGE = (
     1 / 6
 )  # Of the sides: cells so near the border know it by the padding behind it.
@@ -151,7 +151,7 @@ def _likeness(other: Pictures, own: Pictures) -> jax.Array:
     common = (other.features + own.features).mean(axis=(0, 1), keepdims=True) / 2
     of_maps = _cosines(_lifted(other.maps), _lifted(own.maps))
     of_cells = _cosines(other.features - common, own.features - common)
-    alike = jnp.maximum(of_maps, 0) * jnp.maximum(of_cells, 0)
+    alike = jnp.sqrt(jnp.maximum(of_maps, 0) * jnp.maximum(of_cells, 0))
     h, w, _ = own.maps.shape
     inner = parts.inner(jnp.ones((1, h, w), bool), _EDGE)[0]
     there = _foreground(other, inner)[:, None] & _foreground(own)[None]

@@ -183,31 +183,25 @@ def test_of_models_that_explain_as_much_the_simpler_one():
         assert MODELS[int(got.model)] == name
 
 
-def squares(shift, kinds=4):
-    """All matches among cells of a kind: squares of 3 x 3 cells that moved."""
-    places = [(1, 1), (8, 2), (2, 9), (9, 9)][:kinds]
-    side = list(itertools.product(range(3), range(3)))
-    pairs = [
-        ((x + a, y + b), (x + c + shift, y + d))
-        for x, y in places for (a, b), (c, d) in itertools.product(side, side)
-    ]  # fmt: skip
-    source, target = np.moveaxis(np.asarray(pairs, np.float32), 1, 0)
-    return source, target
+def of_one_kind(here, there):
+    """All matches of a square of cells with another, as cells of one kind have them."""
+    square = lambda side: itertools.product(range(4, 4 + side), repeat=2)
+    pairs = list(itertools.product(square(here), square(there)))
+    return np.moveaxis(np.asarray(pairs, np.float32), 1, 0)
 
 
-@pytest.mark.parametrize('model', ['translation', 'affine', 'homography'])
-def test_many_to_many_matches_do_not_shrink_the_picture(model):
-    """Most pairs agree if all of a kind falls on one cell; counted once a cell not so."""
-    source, target = squares(2.0)
+@pytest.mark.parametrize('model', ['affine', 'homography'])
+@pytest.mark.parametrize('sides', [(6, 3), (7, 3), (5, 2)])
+def test_many_to_many_matches_do_not_shrink_the_picture(sides, model):
+    """Most pairs agree if all of a kind falls onto one place; counted once a cell not so.
+
+    By pairs these had determinants of -.09 to .08.
+    """
+    source, target = of_one_kind(*sides)
     for seed in range(3):
-        got = run(
-            jax.random.key(seed),
-            source,
-            target,
-            np.ones(len(source), bool),
-            model=model,
-        )
-        assert apart(got.matrix, [[1, 0, 2], [0, 1, 0], [0, 0, 1]]) < 1.2
+        valid = np.ones(len(source), bool)
+        got = run(jax.random.key(seed), source, target, valid, model=model)
+        assert np.linalg.det(got.matrix) > 0.25
 
 
 def test_a_reflection_or_a_collapse_is_no_transform():

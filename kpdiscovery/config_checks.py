@@ -61,6 +61,7 @@ CHECKS: dict[str, Check] = {  # By the names of settings; '*' stands for any.
     'data.source': _one_of(sorted(SOURCES)),
     'data.size': _whole(1, ' (pixels a side)'),
     'data.batch_size': _whole(1),
+    'data.per_class': _whole(0, ' (0: rows are shuffled)'),
     'data.resize': Check(
         f"one of {', '.join(map(repr, HOW))}, 'crop:0.7' (of a side that stays), or "
         "'box:0.1' (the box of the object, a tenth of it around)",

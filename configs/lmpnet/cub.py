@@ -25,5 +25,6 @@ def get_config(arg: str = ''):
 
 
 VARIANTS = {
-    'pretrained': _shared.pretrained, 'cpu': folder.cpu, 'smoke': _shared.smoke,
+    **_shared.POOLINGS, 'pretrained': _shared.pretrained, 'cpu': folder.cpu,
+    'smoke': _shared.smoke,
 }  # fmt: skip

@@ -2,8 +2,9 @@
 
 Writes keypoints.json (COCO keypoint format), keypoints.csv and overlays/NAME.jpg, and
 where the method finds objects boxes.csv and masks/NAME.png. NAME is that of the picture
-below the directory all pictures share. Overlays fit a screen: pictures below 256 px are
-enlarged by a whole factor, those above 1600 px shrunk.
+below the directory all pictures share. After `kpd fit` also wanted.csv, wanted.json and
+wanted/NAME.jpg, with the landmarks that it has learnt. Overlays fit a screen: pictures
+below 256 px are enlarged by a whole factor, those above 1600 px shrunk.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import jax
 import numpy as np
 import tqdm
 
-from kpdiscovery import cli, inference
+from kpdiscovery import cli, inference, wanted
 from kpdiscovery.data import box_crops, resize
 from kpdiscovery.data.files import folder, outputs
 from kpdiscovery.reporting import drawing
@@ -62,6 +63,8 @@ def main(argv: Sequence[str]) -> int:
         else [Look(trained, source, source.files, tuple(range(len(source))))]
     )
     found = write(out, looks, overlays=args.overlays)
+    if told := wanted.load(args.workdir):
+        write_wanted(out, looks, told, found, overlays=args.overlays)
     count = sum(int(one.keypoints.valid.sum()) for one in found)
     print(f'{count} keypoints in {len(found)} pictures written to {out}')
     return 0
@@ -109,6 +112,33 @@ def write(
     if any(one.boxes is not None for one in found):
         write_boxes(out / 'boxes.csv', found, names)
     return found
+
+
+def write_wanted(
+    out: pathlib.Path,
+    looks: Sequence[Look],
+    told: wanted.Wanted,
+    found: Sequence[Found],
+    *,
+    overlays: str = 'screen',
+) -> None:
+    """The landmarks that `kpd fit` has learnt, of what was found in each picture."""
+    data = looks[0].trained.config.data
+    points = wanted.of_found(told, looks[0].trained.method, found)
+    wanted.write_csv(out / 'wanted.csv', told, points)
+    names = [told.name(k) for k in range(len(told.error))]
+    content = coco(points, point_names=names)
+    (out / 'wanted.json').write_text(json.dumps(content, indent=1))
+    if overlays == 'no':
+        return
+    paths = {row: path for look in looks
+             for row, path in zip(look.rows, look.source.paths, strict=True)}  # fmt: skip
+    for row, one in enumerate(points):
+        size = overlay_lib.canvas(one.size, overlay_lib.LARGEST[overlays])
+        options = _options(data, ('contrast', 'megapixels'))
+        image = overlay_lib.read(paths[row], size, **options)
+        drawn = drawing.jpeg(overlay_lib.draw(image, one))
+        _save(out / 'wanted' / f'{one.file}.jpg', drawn)
 
 
 def adjust(trained: inference.Trained, **options: Any) -> inference.Trained:

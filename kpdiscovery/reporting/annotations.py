@@ -27,7 +27,9 @@ class Found(NamedTuple):
     confidence: float = 0.0  # Its probability.
 
 
-def coco(found: Sequence[Found], names: Sequence[str] = ()) -> dict[str, Any]:
+def coco(
+    found: Sequence[Found], names: Sequence[str] = (), point_names: Sequence[str] = ()
+) -> dict[str, Any]:
     """COCO keypoint format; `labels` and `keypoint_scores` are ours.
 
     Points that do not count are (0, 0, 0), as COCO has it; otherwise (0, 0) is the
@@ -42,7 +44,7 @@ def coco(found: Sequence[Found], names: Sequence[str] = ()) -> dict[str, Any]:
         {
             'id': i,
             'name': name,
-            'keypoints': [f'keypoint_{k}' for k in range(most)],
+            'keypoints': list(point_names) or [f'keypoint_{k}' for k in range(most)],
             'skeleton': [],
         }
         for i, name in enumerate(called, 1)

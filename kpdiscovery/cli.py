@@ -24,6 +24,7 @@ COMMANDS = {
     'train': 'train a method, or resume where the workdir stands',
     'evaluate': 'measure a trained method on held-out pictures',
     'predict': 'find keypoints in pictures of your own',
+    'export': 'write a trained model as a program that runs without this library',
     'fit': 'learn the landmarks you want from a few annotated pictures',
     'compare': 'print figures of several runs side by side',
     'report': 'write one HTML file about a workdir',

@@ -3,13 +3,11 @@
 Writes into --out model.jax (StableHLO with the weights inside, any batch size, as `jax.export`
 reads it), config.json and README.md, a card with what it was trained on, its measured figures
 and the lines that run it. The written program is run beside the model before it is kept.
-With --onnx also model.onnx, by jax2onnx.
 """
 
 from __future__ import annotations
 
 import json
-import pathlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -38,7 +36,6 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         '--platforms', default=','.join(PLATFORMS), help='default: %(default)s'
     )
-    parser.add_argument('--onnx', action='store_true', help='pip install jax2onnx')
     args, overrides = parser.parse(argv)
     trained = inference.load(args.workdir, overrides)
     out, program = predict.make_folder(args.out), as_function(trained)
@@ -50,8 +47,6 @@ def main(argv: Sequence[str]) -> int:
     print(
         f'{MODEL} ({len(content) / 1e6:.1f} MB) gives what the model does to {apart:.1g}'
     )
-    if args.onnx:
-        print(_onnx(out / 'model.onnx', program, trained))
     print(f'written to {out}')
     return 0
 
@@ -163,25 +158,6 @@ def _measured(measured):
 def _config(trained):
     told = {'format': FORMAT, 'version': __version__, **trained.config.to_dict()}
     return json.dumps(told, indent=1)
-
-
-def _onnx(path: pathlib.Path, program, trained) -> str:
-    """Writes the ONNX file and says whether onnxruntime agrees, where it is installed."""
-    try:
-        import jax2onnx
-    except ImportError:
-        raise UserError('--onnx needs jax2onnx: pip install jax2onnx') from None
-    side = trained.config.data.size
-    try:
-        jax2onnx.to_onnx(
-            program, [('B', side, side, 3)], return_mode='file', output_path=str(path)
-        )
-    except Exception as error:  # Of any kind: what it cannot convert it says so.
-        first = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(
-            f'--onnx: jax2onnx cannot convert this model: {first}'
-        ) from error
-    return f'{path.name} ({path.stat().st_size / 1e6:.1f} MB)'
 
 
 if __name__ == '__main__':

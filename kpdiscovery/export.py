@@ -1,7 +1,8 @@
 """`kpd export`: a trained model as a program that runs without this library.
 
 Writes into --out model.jax (StableHLO with the weights inside, any batch size, as `jax.export`
-reads it), config.json and README.md, a card with what it was trained on, its measured figures
+reads it), weights.safetensors for `kpd predict --pretrained` and `from_pretrained`, config.json
+and README.md, a card with what it was trained on, its measured figures
 and the lines that run it. The written program is run beside the model before it is kept.
 """
 
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export as jax_export
 
-from kpdiscovery import __version__, cli, inference, predict, version
+from kpdiscovery import __version__, cli, inference, predict, pretrained, version
 from kpdiscovery.reporting import logs
 from kpdiscovery.types import UserError
 from pallas_kernels import calls
@@ -36,18 +37,24 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         '--platforms', default=','.join(PLATFORMS), help='default: %(default)s'
     )
+    parser.add_argument(
+        '--hub', metavar='OWNER/REPOSITORY', help='also upload to the Hugging Face Hub'
+    )
     args, overrides = parser.parse(argv)
     trained = inference.load(args.workdir, overrides)
     out, program = predict.make_folder(args.out), as_function(trained)
     content = serialized(program, trained, args.platforms.split(','))
     apart = difference(content, program, trained)
     (out / MODEL).write_bytes(content)
+    pretrained.save(out / pretrained.FILE, trained)
     (out / 'config.json').write_text(_config(trained))
     (out / 'README.md').write_text(card(trained, logs.read_metrics(args.workdir)))
     print(
         f'{MODEL} ({len(content) / 1e6:.1f} MB) gives what the model does to {apart:.1g}'
     )
     print(f'written to {out}')
+    if args.hub:
+        print(f'uploaded to {pretrained.upload(out, args.hub)}')
     return 0
 
 

@@ -20,7 +20,7 @@ import jax
 import numpy as np
 import tqdm
 
-from kpdiscovery import cli, inference, wanted
+from kpdiscovery import cli, inference, pretrained, wanted
 from kpdiscovery.data import box_crops, resize
 from kpdiscovery.data.files import folder, outputs
 from kpdiscovery.reporting import drawing
@@ -35,7 +35,13 @@ _READING = ('method', 'contrast', 'megapixels')  # What data.options say of a fo
 def main(argv: Sequence[str]) -> int:
     parser = cli.Parser('kpd predict', description=__doc__)
     parser.add_argument('images', nargs='+', metavar='IMAGES', help='files or folders')
-    parser.add_argument('--workdir', required=True, help='of kpd train')
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument('--workdir', help='of kpd train')
+    model.add_argument(
+        '--pretrained', metavar='NAME',
+        help='a model that comes with the library (' + ', '.join(pretrained.names()) + '), a '
+        'folder of kpd export, or hf://OWNER/REPOSITORY',
+    )  # fmt: skip
     parser.add_argument('--out', required=True, help='folder to write to')
     parser.add_argument('--keypoints', type=int, help='K, if not as in training')
     parser.add_argument(
@@ -52,7 +58,9 @@ def main(argv: Sequence[str]) -> int:
     )  # fmt: skip
     args, overrides = parser.parse(argv)
     trained = adjust(
-        inference.load(args.workdir, overrides),
+        pretrained.from_pretrained(args.pretrained, tuple(overrides))
+        if args.pretrained
+        else inference.load(args.workdir, overrides),
         keypoints=args.keypoints,
         min_confidence=args.min_confidence,
     )
@@ -63,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
         else [Look(trained, source, source.files, tuple(range(len(source))))]
     )
     found = write(out, looks, overlays=args.overlays)
-    if told := wanted.load(args.workdir):
+    if args.workdir and (told := wanted.load(args.workdir)):
         write_wanted(out, looks, told, found, overlays=args.overlays)
     count = sum(int(one.keypoints.valid.sum()) for one in found)
     print(f'{count} keypoints in {len(found)} pictures written to {out}')

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kpdiscovery.data.official.release import Part, Release, Table, need, words
+from kpdiscovery.data.official.release import Part, Release, Table, extent, need, words
 
 _FOLDER = 'MTFL'
 _LISTS = {'train': 'training.txt', 'test': 'testing.txt'}
@@ -26,11 +26,20 @@ def table(root: Path) -> Table:
             files.append(f'{place}/{picture}'.replace('\\', '/').removeprefix('./'))
             points.append(np.array(rest[:10], float).reshape(2, 5).T)
             split.append(name)
+    xy = np.array(points)
     return {
         'files': np.array(files),
-        'keypoints': np.array(points),
+        'keypoints': xy,
+        'boxes': _faces(xy),
         'split': np.array(split),
     }
+
+
+def _faces(xy):
+    """The extent of the five points, and as much as its longer side on every side."""
+    boxes = extent(xy, np.ones(xy.shape[:2], bool))
+    longer = (boxes[..., 2:] - boxes[..., :2]).max(axis=-1, keepdims=True)
+    return boxes + longer * np.array([-1, -1, 1, 1])
 
 
 RELEASES = (
@@ -48,7 +57,7 @@ RELEASES = (
             Part('net_7876', 'pictures'),
             Part('AFLW', 'pictures to test on'),
         ),
-        derived=(),
+        derived=('boxes: three times the extent of the five points (own choice)',),
         table=table,
         folder=_FOLDER,
         counts={'train': 10_000, 'test': 2_995},

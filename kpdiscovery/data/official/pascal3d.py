@@ -31,21 +31,18 @@ _SEEN = 1  # An anchor's status: visible.
 
 
 def table(root: Path, *, category: str) -> Table:
-    """Objects of one category in the pictures of ImageNet, a row each."""
+    """Pictures of ImageNet with the largest object of one category in each."""
     rows = [row for text, split in _SPLITS.items()
             for row in _objects(root, category, text, split)]  # fmt: skip
     if not rows:
         raise UserError(f'{root}: no {category} in its lists of pictures')
-    files, number, boxes, anchors, split = zip(*rows, strict=True)
+    files, boxes, anchors, split = zip(*rows, strict=True)
     names = sorted({name for one in anchors for name in one})
     none = (np.nan, np.nan)
-    _, identity = np.unique(files, return_inverse=True)
     found: Table = {
         'files': np.array(files),
-        'object': np.array(number),
         'boxes': np.array(boxes, float) - [1, 1, 0, 0],  # From 1 and inclusive.
         'split': np.array(split),
-        'identity': identity,
     }
     if names:
         points = [[one.get(name, none) for name in names] for one in anchors]
@@ -59,10 +56,16 @@ def _objects(root, category, text, split):
     for line in words(need(root, f'Image_sets/{place}_{text}.txt', _FOLDER)):
         notes = need(root, f'Annotations/{place}/{line[0]}.mat', _FOLDER)
         picture = need(root, f'Images/{place}/{line[0]}.JPEG', _FOLDER)
-        for number, one in enumerate(listed(mat(notes)['record']['objects'])):
-            if str(one['class']) == category:
-                name = picture.relative_to(root).as_posix()
-                yield name, number, one['bbox'], _anchors(one), split
+        objects = listed(mat(notes)['record']['objects'])
+        if mine := [one for one in objects if str(one['class']) == category]:
+            one = max(mine, key=_area)
+            name = picture.relative_to(root).as_posix()
+            yield name, one['bbox'], _anchors(one), split
+
+
+def _area(one):
+    x0, y0, x1, y1 = map(float, one['bbox'])
+    return (x1 - x0) * (y1 - y0)
 
 
 def _anchors(one):
@@ -94,7 +97,7 @@ def _release(category) -> Release:
             Part(f'Image_sets/{place}_val.txt', 'pictures to test on'),
         ),
         derived=(
-            'objects of the category, a row each, cut to their boxes',
+            'of several objects of the category in a picture the largest counts',
             'test: the official validation part',
             'the boxes of semantic parts are another set: bring a file of them',
         ),

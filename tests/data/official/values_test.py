@@ -151,7 +151,7 @@ def test_deepfashion_keeps_whole_bodies(tmp_path):
     assert np.isnan(table['boxes'][-1]).all()
 
 
-def test_pascal3d_has_a_row_an_object(tmp_path):
+def test_pascal3d_has_the_largest_object(tmp_path):
     table = read('pascal3d_car', tmp_path)
     assert splits(table) == {'train': 2, 'test': 1}
     assert table['boxes'][0].tolist() == [2, 3, 15, 20]

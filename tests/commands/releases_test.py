@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kpdiscovery import cli
+from kpdiscovery import cli, config, data, methods, metrics
+from kpdiscovery.data import official
 from kpdiscovery.data.files.folder import Folder
+from kpdiscovery.types import UserError
 from tests.commands.doctor_test import ask
 from tests.data.official import bodies
 from tests.data.official.releases import MAKE
@@ -88,3 +90,32 @@ def test_convert_cuts_videos_into_pictures(walking, tmp_path, capsys):
     assert (out / names[0]).stat().st_mtime_ns == written
     assert cli.main([*argv[:3], '--out=a.npz']) == 2
     assert 'a folder of pictures' in capsys.readouterr().err
+
+
+RELEASED = [name for name in config.names() if config.load(name).data.get('release')]
+
+
+@pytest.mark.parametrize('name', RELEASED)
+def test_a_config_takes_the_official_files(name, tmp_path):
+    settings = config.load(name, ['data.size=16', 'data.resize=pad'])
+    release = settings.data.release
+    if official.named(release).clips:
+        pytest.skip('videos are converted first')
+    MAKE[release](tmp_path)
+    data.point_to(settings.data, str(tmp_path))
+    with settings.unlocked():
+        settings.data.features = ''
+    for split in ('train', 'test'):
+        source = data.build(settings.data, split=split)
+        metrics.check_landmarks(settings.data.landmarks, source)
+        if methods.named(settings.method.name).class_count:
+            assert source.labels.min() >= 0
+
+
+def test_videos_are_told_to_be_converted(tmp_path):
+    for subject in bodies.SUBJECTS:
+        (tmp_path / subject / 'Videos').mkdir(parents=True)
+    settings = config.load('self_training/h36m')
+    data.point_to(settings.data, str(tmp_path))
+    with pytest.raises(UserError, match='kpd convert h36m --root='):
+        data.build(settings.data, split='train')

@@ -55,18 +55,23 @@ def _folder(split, data):
 
     Of a config whose `release` names a data set of the papers the folder may be what its
     owners distribute, in place of one with `annotations.npz`; the option `truth` names a
-    file of points that the release lacks.
+    file of points that the release lacks. Of videos the option `every` takes each so
+    many-th frame.
     """
+    from kpdiscovery.data import formats
     from kpdiscovery.data.files.folder import Folder
 
     if not data['path']:
         raise UserError('this config reads a folder of pictures: add --data=FOLDER')
     size, options = (data['size'], data['size']), dict(data['options'])
-    truth = options.pop('truth', '')
-    if (notes := _of_release(data, truth)) is not None:
-        options['annotations'] = notes
+    notes = _of_release(data, options.pop('truth', ''))
+    every, path = options.pop('every', 0), data['path']
+    if notes is None:
+        path, notes = formats.look(path, every=every)
+    if notes is not None:
+        options.setdefault('annotations', notes)
     return Folder(
-        data['path'],
+        path,
         size=size,
         resize=data['resize'],
         split=split,

@@ -27,11 +27,27 @@ def is_video(path: str | os.PathLike) -> bool:
 def frames(path: str | os.PathLike, keep: Keep) -> Iterator[tuple[int, np.ndarray]]:
     """Numbers, from 0, and uint8 `[H, W, 3]` RGB of the frames that `keep` wants.
 
-    Frames are decoded in turn, since seeking is inexact in many files.
+    Raises:
+        UserError: see `numbers`.
+    """
+    for number, retrieve in _grabbed(path):
+        if keep(number):
+            there, frame = retrieve()
+            if there:
+                yield number, np.ascontiguousarray(frame[..., ::-1])
+
+
+def numbers(path: str | os.PathLike) -> Iterator[int]:
+    """The numbers of all frames, which are not decoded to pixels.
 
     Raises:
         UserError: no OpenCV, no such file, or none that it can read.
     """
+    return (number for number, _ in _grabbed(path))
+
+
+def _grabbed(path) -> Iterator[tuple[int, Callable[[], Any]]]:
+    """Frames in turn, since seeking is inexact in many files."""
     try:
         import cv2
     except ImportError:
@@ -41,13 +57,10 @@ def frames(path: str | os.PathLike, keep: Keep) -> Iterator[tuple[int, np.ndarra
     if not os.path.isfile(path):
         raise UserError(f'{path}: no such file')
     capture: Any = cv2.VideoCapture(os.fspath(path))
+    number = 0
     try:
-        number = 0
         while capture.grab():
-            if keep(number):
-                there, frame = capture.retrieve()
-                if there:
-                    yield number, np.ascontiguousarray(frame[..., ::-1])
+            yield number, capture.retrieve
             number += 1
     finally:
         capture.release()

@@ -1,0 +1,114 @@
+"""Videos as a folder of pictures: cut once, into the user's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tqdm
+
+from kpdiscovery import paths
+from kpdiscovery.data import identity
+from kpdiscovery.data.files import pictures, reading, videos
+from kpdiscovery.types import UserError
+
+_log = logging.getLogger(__name__)
+MOST = 2_000  # Frames of a video that are taken unless `every` says otherwise.
+_BLOCKS = 20  # Of a video: rows of one are never in different splits.
+Table = dict[str, np.ndarray]
+
+
+def cut(films: Sequence[Path], *, every: int = 0) -> tuple[Path, Table]:
+    """A folder with a sub-directory a video, NAME/000123.jpg being frame 123, and where
+    each picture comes from: `video`, and `identity`, a stretch of the video.
+
+    Neighbouring frames are alike: splits that no file names keep stretches together, a
+    twentieth of a video each.
+
+    Args:
+        every: frames 0, every, 2 every ...; 0: the least with which `MOST` are left.
+
+    Raises:
+        UserError: a video cannot be read, or `every` is negative.
+    """
+    if every < 0:
+        raise UserError(f'data.options.every must be at least 0, got {every}')
+    root = _folder(films, every)
+    names, numbers = [], []
+    for place, film in enumerate(tqdm.tqdm(films, unit='video', disable=None)):
+        own = _names(films)[place]
+        there = _cut(film, root / own, every)
+        names += [f'{own}/{name}' for name in there]
+        block = np.arange(len(there)) * _BLOCKS // max(len(there), 1)
+        numbers += [(place, place * _BLOCKS + int(one)) for one in block]
+    video, stretch = np.array(numbers).T
+    return root, {'files': np.array(names), 'video': video, 'identity': stretch}
+
+
+def cut_numbers(film: Path, numbers: Sequence[int]) -> tuple[Path, list[str]]:
+    """A folder with certain frames of one video, rising, and their names."""
+    text = ','.join(map(str, numbers))
+    root = _folder([film], hashlib.sha256(text.encode()).hexdigest()[:8])
+    names = [f'{_names([film])[0]}/{_name(number)}' for number in numbers]
+    videos.cut(film, numbers, [root / name for name in names])
+    return root, names
+
+
+def alone_in(folder: Path) -> list[Path]:
+    """The videos of a folder without pictures, sorted; [] where there are pictures."""
+    found = []
+    for name in pictures.list_files(folder):
+        if name.lower().endswith(reading.suffixes()):
+            return []
+        if videos.is_video(name):
+            found.append(folder / name)
+    return sorted(found)
+
+
+def _cut(film, folder, every):
+    """Names of the frames of one video; a file beside them says that all are there."""
+    done = folder / 'frames.json'
+    if done.is_file():
+        return json.loads(done.read_text())
+    step = every or _step(film)
+    names = []
+    for number, image in videos.frames(film, lambda number: number % step == 0):
+        videos.save(folder / _name(number), image)
+        names.append(_name(number))
+    if not names:
+        raise UserError(f'{film}: cannot be read as a video')
+    paths.write(paths.folder(done), json.dumps(names).encode())
+    _log.warning(
+        '%s: %d frames, each %d. one, are in %s', film, len(names), step, folder
+    )
+    return names
+
+
+def _step(film):
+    """By counting: what a video's head says of its length is often wrong."""
+    count = sum(1 for _ in videos.numbers(film))
+    return max(1, -(-count // MOST))
+
+
+def _name(number):
+    return f'{number:06}.jpg'
+
+
+def _folder(films, how):
+    """One for these videos, whatever their place."""
+    told = [identity.of_file(film) if film.is_file() else str(film) for film in films]
+    text = '\n'.join([*told, *_names(films), str(how)])
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return paths.cache() / 'frames' / digest
+
+
+def _names(films):
+    """A directory's name for each video: its own, or with a number where two share it."""
+    stems = [os.path.splitext(film.name)[0] for film in films]
+    alike = len(set(stems)) < len(stems)
+    return [f'{i:03}_{stem}' for i, stem in enumerate(stems)] if alike else stems

@@ -1,0 +1,233 @@
+"""Data as other tools leave it: COCO, DeepLabCut, SLEAP, videos, patterns."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kpdiscovery import data
+from kpdiscovery.data import formats
+from kpdiscovery.data.formats import deeplabcut, frames
+from kpdiscovery.types import UserError
+from tests.data.official.bodies import write_video
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+
+
+def save(path, size=(20, 16)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new('RGB', size, (80, 90, 60)).save(path)
+
+
+def source(path, split='all', **options):
+    section = {'source': 'folder', 'path': str(path), 'size': 16, 'resize': 'stretch',
+               'options': options}  # fmt: skip
+    return data.build(section, split='train' if split == 'all' else split)
+
+
+def coco(root, notes, count=3, categories=None):
+    names = [f'{i}.jpg' for i in range(count)]
+    for name in names:
+        save(root / 'val2017' / name)
+    given = {
+        'images': [{'id': 10 + i, 'file_name': n, 'width': 20, 'height': 16}
+                   for i, n in enumerate(names)],
+        'annotations': notes,
+        'categories': categories or [{'id': 1, 'name': 'mouse', 'keypoints': ['a', 'b']}],
+    }  # fmt: skip
+    path = root / 'annotations/person.json'
+    path.parent.mkdir()
+    path.write_text(json.dumps(given))
+    return path
+
+
+def test_coco_keypoints_boxes_and_what_is_hidden(tmp_path):
+    note = {'image_id': 11, 'category_id': 1, 'keypoints': [3, 4, 2, 5, 6, 1],
+            'bbox': [2, 3, 10, 8]}  # fmt: skip
+    path = coco(tmp_path, [note, {**note, 'iscrowd': 1}])
+    root, table = formats.look(path)
+    assert root == tmp_path / 'val2017'
+    assert table['keypoints'].shape == (3, 2, 2) and table['keypoint_names'][0] == 'a'
+    assert table['keypoints'][1].tolist() == [[3, 4], [5, 6]]
+    assert table['visible'][1].tolist() == [True, False]
+    assert np.isnan(table['keypoints'][0]).all()
+    rows = source(path)
+    assert rows[1]['boxes'][0].tolist() == pytest.approx([1.1, 2.5, 9.1, 10.5])
+
+
+def test_coco_of_several_animals_and_classes(tmp_path):
+    categories = [
+        {'id': 4, 'name': 'rat', 'keypoints': ['a']},
+        {'id': 7, 'name': 'cat'},
+    ]
+    one = {'category_id': 4, 'keypoints': [3, 4, 2]}
+    notes = [{**one, 'image_id': 10}, {**one, 'image_id': 10},
+             {'image_id': 11, 'category_id': 7, 'keypoints': [5, 6, 2]},
+             {'image_id': 12, 'category_id': 4, 'bbox': [1, 1, 4, 4]}]  # fmt: skip
+    _, table = formats.look(coco(tmp_path, notes, categories=categories))
+    assert table['keypoints'].shape == (3, 2, 1, 2)
+    assert np.isnan(table['keypoints'][1, 1]).all()
+    assert table['label'].tolist() == [0, 1, 0]
+    assert table['class_names'].tolist() == ['rat', 'cat']
+
+
+@pytest.mark.parametrize(
+    'text', ['[]', 'no json', '{"images": [{"id": 1}]}', '[' * 9999]
+)
+def test_what_is_no_coco_is_one_line(text, tmp_path):
+    (tmp_path / 'a.json').write_text(text)
+    with pytest.raises(UserError, match='COCO'):
+        formats.look(tmp_path / 'a.json')
+
+
+def test_pictures_of_coco_that_are_nowhere(tmp_path):
+    path = coco(tmp_path, [])
+    (tmp_path / 'val2017').rename(tmp_path / 'gone')
+    (tmp_path / 'gone/0.jpg').unlink()
+    with pytest.raises(UserError, match='in none of the folders beside it'):
+        formats.look(path)
+
+
+def project(root, rows, head=None):
+    """A project of DeepLabCut of one video."""
+    (root / 'labeled-data/vid').mkdir(parents=True)
+    (root / 'config.yaml').write_text('Task: t\n')
+    head = head or [
+        ['scorer', *['me'] * 4], ['bodyparts', 'snout', 'snout', 'tail', 'tail'],
+        ['coords', 'x', 'y', 'x', 'y'],
+    ]  # fmt: skip
+    path = root / 'labeled-data/vid/CollectedData_me.csv'
+    with open(path, 'w', newline='') as file:
+        csv.writer(file).writerows([*head, *rows])
+    for name in ('img1.png', 'img2.png', 'img3.png'):
+        save(root / 'labeled-data/vid' / name)
+    return path
+
+
+def test_a_project_of_deeplabcut(tmp_path):
+    rows = [['labeled-data/vid/img1.png', 3, 4, '', ''],
+            ['labeled-data/vid/img2.png', 5, 6, 7.5, 8]]  # fmt: skip
+    path = project(tmp_path, rows)
+    for given in (tmp_path, path):
+        root, table = formats.look(given)
+        assert root.samefile(tmp_path)
+        assert table['keypoint_names'].tolist() == ['snout', 'tail']
+        assert table['keypoints'][1].tolist() == [[5, 6], [7.5, 8]]
+        assert np.isnan(table['keypoints'][0, 1]).all()
+    found = source(tmp_path)
+    assert len(found) == 2  # The third frame has no labels.
+    assert found[0]['visible'].tolist() == [True, False]
+
+
+def test_deeplabcut_of_several_animals_with_names_in_three_columns(tmp_path):
+    head = [
+        ['scorer', '', '', *['me'] * 4], ['individuals', '', '', 'm1', 'm1', 'm2', 'm2'],
+        ['bodyparts', '', '', *['snout'] * 4], ['coords', '', '', 'x', 'y', 'x', 'y'],
+    ]  # fmt: skip
+    project(tmp_path, [['labeled-data', 'vid', 'img1.png', 3, 4, 5, 6]], head)
+    _, table = formats.look(tmp_path)
+    assert table['keypoints'].tolist() == [[[[3, 4]], [[5, 6]]]]
+
+
+@pytest.mark.parametrize(('text', 'told'), [
+    ('a,b\n1,2\n', 'its head needs lines'),
+    ('scorer,me,me\nbodyparts,a,a\ncoords,x,y\nimg1.png,one,2\n', "'one' is no number"),
+    ('scorer,me,me\nbodyparts,a,a\ncoords,x,y\n', 'no labelled pictures'),
+])  # fmt: skip
+def test_what_is_no_deeplabcut_is_one_line(text, told, tmp_path):
+    (tmp_path / 'a.csv').write_text(text)
+    with pytest.raises(UserError, match=told):
+        formats.look(tmp_path / 'a.csv')
+
+
+def test_deeplabcut_is_read_as_it_is_written(tmp_path):
+    for name in ('a.png', 'b.png'):
+        save(tmp_path / name)
+    points = np.array([[[1.5, 2], [np.nan, np.nan]], [[3, 4], [5, 6]]])
+    path = tmp_path / 'points.csv'
+    deeplabcut.write(path, ['a.png', 'b.png'], points, np.ones((2, 2)))
+    root, table = formats.look(path)
+    assert root == tmp_path and table['files'].tolist() == ['a.png', 'b.png']
+    np.testing.assert_array_equal(table['keypoints'], points)
+
+
+@pytest.fixture
+def film(tmp_path):
+    pytest.importorskip('cv2', reason="pip install 'kpdiscovery[vision]'")
+    path = tmp_path / 'in/film.mp4'
+    path.parent.mkdir()
+    write_video(path, frames=60)
+    return path
+
+
+def test_a_video_is_cut_once_into_frames(film, monkeypatch):
+    found = source(film, every=2)
+    root, table = formats.look(film, every=2)
+    assert table['files'].tolist()[:2] == ['film/000000.jpg', 'film/000002.jpg']
+    assert len(table['files']) == 30 and table['identity'].max() == 19
+    assert abs(int(np.asarray(Image.open(root / 'film/000030.jpg'))[5, 5, 0]) - 60) < 9
+    # Splits have whole stretches of the film: blocks 9 and 19 of 20.
+    assert len(source(film, 'test', every=2)) == 2 == 30 - len(found)
+    assert found.videos.tolist() == [0] * len(found)
+    monkeypatch.setattr('kpdiscovery.data.files.videos.frames', None)  # Not read again.
+    assert len(formats.look(film, every=2).table['files']) == 30
+
+
+def test_long_videos_are_thinned(film, monkeypatch):
+    monkeypatch.setattr(frames, 'MOST', 25)
+    assert len(formats.look(film).table['files']) == 20  # Each third.
+
+
+def test_a_folder_of_videos_and_a_pattern(film):
+    write_video(film.parent / 'other.avi', frames=4)
+    folder, table = formats.look(film.parent, every=1)
+    assert len(table['files']) == 64 and set(table['video']) == {0, 1}
+    assert formats.look(film.parent / '*.*', every=1)[0] == folder
+    save(film.parent / 'a.jpg')
+    assert formats.look(film.parent).path == film.parent  # Pictures come first.
+    with pytest.raises(UserError, match='2 videos among other files'):
+        formats.look(film.parent / '*')
+    assert formats.look(film.parent / '*.jpg').path == [film.parent / 'a.jpg']
+    with pytest.raises(UserError, match='nothing fits'):
+        formats.look(film.parent / '*.png')
+
+
+def test_what_is_no_video_is_one_line(tmp_path):
+    pytest.importorskip('cv2', reason="pip install 'kpdiscovery[vision]'")
+    (tmp_path / 'a.mp4').write_bytes(b'no video')
+    with pytest.raises(UserError, match='cannot be read as a video'):
+        formats.look(tmp_path / 'a.mp4')
+
+
+def test_sleap_has_the_frames_with_points(film):
+    h5py = pytest.importorskip('h5py', reason="pip install 'kpdiscovery[formats]'")
+    tracks = np.full((1, 2, 3, 60), np.nan)
+    tracks[..., 7] = [[[1, 2, 3], [4, 5, 6]]]
+    tracks[..., 9] = [[[1, 2, 3], [4, 5, np.nan]]]
+    path = film.parent / 'film.analysis.h5'
+    with h5py.File(path, 'w') as file:
+        file['tracks'], file['video_path'] = tracks, 'C:\\elsewhere\\film.mp4'
+        file['node_names'] = np.array([b'a', b'b', b'c'])
+    _, table = formats.look(path)
+    assert table['files'].tolist() == ['film/000007.jpg', 'film/000009.jpg']
+    assert table['keypoints'][0].tolist() == [[1, 4], [2, 5], [3, 6]]
+    assert table['keypoint_names'].tolist() == ['a', 'b', 'c']
+    film.unlink()
+    with pytest.raises(UserError, match='not there or beside it'):
+        formats.look(path)
+
+
+def test_tables_of_pandas_are_not_read(tmp_path):
+    h5py = pytest.importorskip('h5py', reason="pip install 'kpdiscovery[formats]'")
+    with h5py.File(tmp_path / 'a.h5', 'w') as file:
+        file.create_group('df_with_missing')
+    with pytest.raises(UserError, match=r'give the \.csv'):
+        formats.look(tmp_path / 'a.h5')
+    (tmp_path / 'b.h5').write_bytes(b'nothing')
+    with pytest.raises(UserError, match='not an analysis file of SLEAP'):
+        formats.look(tmp_path / 'b.h5')

@@ -4,9 +4,8 @@ IMAGES are pictures, folders, patterns, videos (every frame) or annotations of o
 whose pictures are taken. Writes keypoints.json (COCO keypoint format), keypoints.csv and
 overlays/NAME.jpg, and where the method finds objects boxes.csv and masks/NAME.png;
 with --deeplabcut also deeplabcut.csv, with --video VIDEO.mp4 of the overlays. NAME is that
-of the picture
-below the directory all pictures share. Overlays fit a screen: pictures below 256 px are
-enlarged by a whole factor, those above 1600 px shrunk.
+of the picture below the directory all pictures share. Overlays fit a screen: pictures below
+256 px are enlarged by a whole factor, those above 1600 px shrunk.
 """
 
 from __future__ import annotations

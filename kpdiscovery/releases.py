@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from kpdiscovery import machine
+from kpdiscovery import config, machine
 from kpdiscovery.data import official
 from kpdiscovery.data.files.reading import read_image
 from kpdiscovery.data.official.release import Clip, Part, Release, Table
@@ -46,7 +46,9 @@ def conclusion(name: str, root: str, complete: bool) -> str:
         return (
             f'ready: kpd convert {name} --root={root} --out=FOLDER, then --data=FOLDER'
         )
-    return f'ready: --data={root} for configs with data.release={name!r}'
+    configs = [c for c in config.names() if config.load(c).data.get('release') == name]
+    said = ' or '.join(configs) or f'a config with --config.data.release={name}'
+    return f'ready: --data={root} with --config={said}'
 
 
 def _part(release: Release, part: Part, root: pathlib.Path) -> Finding:

@@ -35,6 +35,7 @@ def look(path: str | os.PathLike, *, every: int = 0) -> Found:
     - a pattern such as 'DIR/*.jpg', of pictures or videos;
     - a video, or a folder of videos without pictures: frames are cut into the user's
       cache once (`frames.cut`);
+    - a TIFF of several pages: a page a picture (`frames.cut_pages`);
     - FILE.json: COCO keypoints (`coco.read`);
     - a project of DeepLabCut, or a CSV of its labels (`deeplabcut.read`);
     - FILE.h5: an analysis file of SLEAP (`sleap.read`);
@@ -58,6 +59,8 @@ def look(path: str | os.PathLike, *, every: int = 0) -> Found:
         return Found(*deeplabcut.read(place))
     if end in _HDF:
         return Found(*sleap.read(place))
+    if end in ('.tif', '.tiff') and frames.has_pages(place):
+        return Found(*frames.cut_pages(place))
     if videos.is_video(place):
         return Found(*frames.cut([place], every=every))
     return Found(path)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import tqdm
+from PIL import Image
 
 from kpdiscovery import paths
 from kpdiscovery.data import identity
@@ -59,6 +60,48 @@ def cut_numbers(film: Path, numbers: Sequence[int]) -> tuple[Path, list[str]]:
     return root, names
 
 
+def has_pages(path: Path) -> bool:
+    """Whether a TIFF has more than one picture; False of a file that is none."""
+    try:
+        with Image.open(path, formats=['TIFF']) as image:
+            return getattr(image, 'n_frames', 1) > 1
+    except Exception:  # Pillow's decoders raise a dozen kinds; the reader tells them.
+        return False
+
+
+def cut_pages(path: Path) -> tuple[Path, Table]:
+    """A folder of the pages of a TIFF, each as it is, and its stretches as in `cut`.
+
+    Raises:
+        UserError: a page cannot be read.
+    """
+    root = _folder([path], 'pages')
+    own = _names([path])[0]
+    names = []
+    try:
+        with Image.open(path, formats=['TIFF']) as image:
+            for number in range(image.n_frames):  # type: ignore[attr-defined]
+                image.seek(number)
+                names.append(f'{own}/{number:06}.tif')
+                _save_page(root / names[-1], image)
+    except Exception as error:  # Pillow's decoders raise a dozen kinds.
+        raise UserError(
+            f'{path}: page {len(names)} cannot be read ({error})'
+        ) from error
+    block = np.arange(len(names)) * _BLOCKS // len(names)
+    table = {'video': np.zeros(len(names), int), 'identity': block}
+    return root, {'files': np.array(names), **table}
+
+
+def _save_page(path, image):
+    if path.is_file():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    image.save(part, format='TIFF', save_all=False)
+    os.replace(part, path)
+
+
 def alone_in(folder: Path) -> list[Path]:
     """The videos of a folder without pictures, sorted; [] where there are pictures."""
     found = []
@@ -83,9 +126,8 @@ def _cut(film, folder, every):
     if not names:
         raise UserError(f'{film}: cannot be read as a video')
     paths.write(paths.folder(done), json.dumps(names).encode())
-    _log.warning(
-        '%s: %d frames, each %d. one, are in %s', film, len(names), step, folder
-    )
+    share = 'every frame' if step == 1 else f'one frame in {step}'
+    _log.warning('%s: %s, %d in all, is in %s', film, share, len(names), folder)
     return names
 
 

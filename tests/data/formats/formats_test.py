@@ -231,3 +231,15 @@ def test_tables_of_pandas_are_not_read(tmp_path):
     (tmp_path / 'b.h5').write_bytes(b'nothing')
     with pytest.raises(UserError, match='not an analysis file of SLEAP'):
         formats.look(tmp_path / 'b.h5')
+
+
+def test_pages_of_a_tiff_keep_their_depth(tmp_path):
+    pages = [Image.fromarray(np.full((8, 9), 300 * i, np.uint16)) for i in range(12)]
+    path = tmp_path / 'stack.tif'
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    root, table = formats.look(path)
+    assert table['files'][11] == 'stack/000011.tif' and len(table['files']) == 12
+    assert np.asarray(Image.open(root / table['files'][11])).max() == 3300
+    assert source(path)[5]['image'].max() == 6  # 1500 of 65535.
+    pages[0].save(tmp_path / 'one.tif')
+    assert formats.look(tmp_path / 'one.tif').table is None

@@ -40,7 +40,15 @@ from kpdiscovery.data.annotations.fitting import fit_boxes, fit_keypoints, fit_p
 from kpdiscovery.data.files import npy
 from kpdiscovery.types import Row, UserError
 
-_WHOLE = ('label', 'object', 'box_image', 'part_image', 'part_label', 'mask_ground')
+_WHOLE = (
+    'label',
+    'object',
+    'box_image',
+    'part_image',
+    'part_label',
+    'mask_ground',
+    'mirrored',
+)
 _NUMBERS = ('keypoints', 'landmarks', 'visible', 'boxes', 'part_boxes')
 _FAR = 1e9  # Pixels from where no picture reaches: sums of larger ones lose a pixel or all.
 # Places for boxes that a table of all pictures may have for each box that is given: all

@@ -55,10 +55,15 @@ def named(name: str) -> Release:
 
 
 def is_there(name: str, root: str | os.PathLike) -> bool:
-    """Whether a folder has any needed part of the release, however much is missing."""
+    """Whether a folder is the release, however much is missing.
+
+    It has all needed parts, or one of a name that nobody gives by chance: 'images.txt' or
+    'S1/Videos' rather than 'images'.
+    """
     release = named(name)
-    needed = [part for part in release.parts if part.needed]
-    return len(lacking(release, Path(root))) < len(needed)
+    missing = lacking(release, Path(root))
+    there = [part for part in release.parts if part.needed and part not in missing]
+    return not missing or any('.' in part.name or '/' in part.name for part in there)
 
 
 def read(name: str, root: str | os.PathLike, *, truth: str = '') -> Table:

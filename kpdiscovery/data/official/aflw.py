@@ -24,6 +24,7 @@ _FACES = """
         FaceRect.h
     FROM Faces JOIN FaceImages ON Faces.file_id = FaceImages.file_id
         JOIN FaceRect ON Faces.face_id = FaceRect.face_id
+    GROUP BY Faces.face_id
     ORDER BY FaceImages.filepath, Faces.face_id
 """
 _IMAGE = re.compile(r'image\d+')

@@ -110,3 +110,11 @@ def test_tensors_of_torch7_are_read_and_nothing_else(tmp_path):
         path.write_bytes(content)
         with pytest.raises(UserError, match='not a tensor of Torch 7'):
             torch7.read_tensor(path)
+
+
+def test_a_folder_of_ones_own_may_have_a_common_name(tmp_path):
+    """images/ alone does not make CUB, images.txt does."""
+    faces.picture(tmp_path / 'images/a.jpg')
+    assert not official.is_there('cub', tmp_path)
+    (tmp_path / 'images.txt').write_text('1 a.jpg\n')
+    assert official.is_there('cub', tmp_path)

@@ -30,16 +30,24 @@ _TRAINED, _TESTED = ('S1', 'S5', 'S6', 'S7', 'S8', 'S9'), ('S11',)
 _ACTIVITIES = ('Directions', 'Discussion', 'Posing', 'Waiting', 'Greeting', 'Walking')
 _STEPS = {'train': 50, 'test': 100}  # Every so many frames.
 _JOINTS = 32
+# (left, right) joints: hips and arms change sides together, and so do the legs.
+_UPPER = ((6, 1), *zip(range(16, 24), range(24, 32), strict=True))
+_LEGS = tuple(zip(range(7, 11), range(2, 6), strict=True))
 _MARGIN = 20  # Pixels around the joints that still show the person; own choice.
 
 
 def table(root: Path, *, white: bool = False) -> Table:
-    """Frames of all videos as `clips` names them, with joints in their pixels."""
+    """Frames of all videos as `clips` names them, with joints in their pixels.
+
+    Unless `white`, whose protocol does so when it measures, left and right are as
+    [mallis-thesis] has them (`sided`).
+    """
     rows = [(clip, split, _joints(path)) for path, split in _videos(root)
             for clip in [_clip(root, path, split, white)]]  # fmt: skip
     if not rows:
         raise UserError(f'{root}: no joints of the six activities')
     points = np.concatenate([xy[list(clip.frames)] for clip, _, xy in rows])
+    points = points if white else sided(points)
     counts = [len(clip.frames) for clip, *_ in rows]
     grown = np.array([-_MARGIN, -_MARGIN, _MARGIN, _MARGIN])
     return {
@@ -49,6 +57,21 @@ def table(root: Path, *, white: bool = False) -> Table:
         'split': np.repeat([split for _, split, _ in rows], counts),
         'video': np.repeat(np.arange(len(rows)), counts),
     }
+
+
+def sided(points: np.ndarray) -> np.ndarray:
+    """Joints `[N, 32, 2]` of which left and right change over where a person is turned.
+
+    Hips and arms where the right hip is right of the left one in the picture, legs where
+    the right knee is right of the left one.
+    """
+    found = points.copy()
+    for pairs, (left, right) in ((_UPPER, _UPPER[0]), (_LEGS, _LEGS[0])):
+        turned = points[:, right, 0] > points[:, left, 0]
+        one, two = (np.array(side) for side in zip(*pairs, strict=True))
+        found[np.ix_(turned, one)] = points[np.ix_(turned, two)]
+        found[np.ix_(turned, two)] = points[np.ix_(turned, one)]
+    return found
 
 
 def clips(root: Path, *, white: bool = False) -> list[Clip]:
@@ -135,7 +158,8 @@ def _release(name, title, white) -> Release:
             f'six activities: {", ".join(_ACTIVITIES)}',
             'train: every 50th frame of six subjects, test: every 100th of S11',
             'boxes: the extent of the 32 joints and 20 pixels around',
-            *(['the ground becomes white by the silhouettes'] if white else []),
+            'the ground becomes white by the silhouettes' if white else
+            'left and right joints change over where a person is turned',
         ),
         table=functools.partial(table, white=white),
         counts={'train': 48_240, 'test': 2_760},

@@ -5,6 +5,7 @@ import pytest
 
 from kpdiscovery.data import official
 from kpdiscovery.data.files import masks
+from kpdiscovery.data.official import h36m
 from tests.data.official import faces
 from tests.data.official.official_test import source
 from tests.data.official.releases import MAKE
@@ -63,7 +64,7 @@ def test_ls3d_counts_pixels_from_one(tmp_path):
     table = read('ls3d', tmp_path)
     assert splits(table) == {'train': 2, 'test': 1}
     np.testing.assert_array_equal(table['keypoints'][0], faces.landmarks68() - 1)
-    assert table['boxes'][0, 0].tolist() == [2, 3, 17, 20]
+    np.testing.assert_allclose(table['boxes'][0, 0], [2, 3 - 17 / 3, 17, 20])
 
 
 def test_cats_lose_the_tips_of_their_ears(tmp_path):
@@ -165,4 +166,18 @@ def test_h36m_takes_every_50th_frame_of_six_activities(tmp_path):
     assert splits(table) == {'train': 6 * 3, 'test': 2}
     assert table['files'][1] == 'S1/Walking 1.54138969/000050.jpg'
     np.testing.assert_allclose(table['keypoints'][1, 3], [13.5, 9])
+    raw = official.read('h36m_white', tmp_path)['keypoints']
+    np.testing.assert_allclose(raw[1, 3], [13.5, 9])
     np.testing.assert_allclose(table['boxes'][0, 0], [-10, -12, 38, 44])
+
+
+def test_h36m_changes_sides_where_a_person_is_turned():
+    """Joint j of person 1 is at x = j: right hip and knee are left of the left ones."""
+    xy = np.tile(np.arange(32.0)[:, None], (3, 1, 2))
+    xy[1, 1, 0] = 40  # The right hip is right of the left one: hips and arms.
+    xy[2, 2, 0] = 40  # The right knee: legs.
+    got = h36m.sided(xy)
+    np.testing.assert_array_equal(got[0], xy[0])
+    assert got[1, :8, 0].tolist() == [0, 6, 2, 3, 4, 5, 40, 7] and got[1, 17, 0] == 25
+    assert got[2, :11, 0].tolist() == [0, 1, 7, 8, 9, 10, 6, 40, 3, 4, 5]
+    assert got[2, 17, 0] == 17

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kpdiscovery.data.files import videos
-from kpdiscovery.data.formats import coco, deeplabcut, frames, sleap
+from kpdiscovery.data.formats import arrays, coco, deeplabcut, frames, sleap
 from kpdiscovery.types import UserError
 
 Place = str | os.PathLike | list[Path]
@@ -36,6 +36,7 @@ def look(path: str | os.PathLike, *, every: int = 0) -> Found:
     - a video, or a folder of videos without pictures: frames are cut into the user's
       cache once (`frames.cut`);
     - a TIFF of several pages: a page a picture (`frames.cut_pages`);
+    - FILE.npz with `images` (`arrays.read`);
     - FILE.json: COCO keypoints (`coco.read`);
     - a project of DeepLabCut, or a CSV of its labels (`deeplabcut.read`);
     - FILE.h5: an analysis file of SLEAP (`sleap.read`);
@@ -55,6 +56,8 @@ def look(path: str | os.PathLike, *, every: int = 0) -> Found:
         return _in_folder(place, every)
     if end == '.json':
         return Found(*coco.read(place))
+    if end == '.npz':
+        return Found(*arrays.read(place))
     if end == '.csv':
         return Found(*deeplabcut.read(place))
     if end in _HDF:

@@ -39,7 +39,7 @@ def cut(films: Sequence[Path], *, every: int = 0) -> tuple[Path, Table]:
     """
     if every < 0:
         raise UserError(f'data.options.every must be at least 0, got {every}')
-    root = _folder(films, every)
+    root = folder(films, every)
     names, numbers = [], []
     for place, film in enumerate(tqdm.tqdm(films, unit='video', disable=None)):
         own = _names(films)[place]
@@ -54,7 +54,7 @@ def cut(films: Sequence[Path], *, every: int = 0) -> tuple[Path, Table]:
 def cut_numbers(film: Path, numbers: Sequence[int]) -> tuple[Path, list[str]]:
     """A folder with certain frames of one video, rising, and their names."""
     text = ','.join(map(str, numbers))
-    root = _folder([film], hashlib.sha256(text.encode()).hexdigest()[:8])
+    root = folder([film], hashlib.sha256(text.encode()).hexdigest()[:8])
     names = [f'{_names([film])[0]}/{_name(number)}' for number in numbers]
     videos.cut(film, numbers, [root / name for name in names])
     return root, names
@@ -75,7 +75,7 @@ def cut_pages(path: Path) -> tuple[Path, Table]:
     Raises:
         UserError: a page cannot be read.
     """
-    root = _folder([path], 'pages')
+    root = folder([path], 'pages')
     own = _names([path])[0]
     names = []
     try:
@@ -83,7 +83,7 @@ def cut_pages(path: Path) -> tuple[Path, Table]:
             for number in range(image.n_frames):  # type: ignore[attr-defined]
                 image.seek(number)
                 names.append(f'{own}/{number:06}.tif')
-                _save_page(root / names[-1], image)
+                save_once(root / names[-1], image, 'TIFF')
     except Exception as error:  # Pillow's decoders raise a dozen kinds.
         raise UserError(
             f'{path}: page {len(names)} cannot be read ({error})'
@@ -93,41 +93,42 @@ def cut_pages(path: Path) -> tuple[Path, Table]:
     return root, {'files': np.array(names), **table}
 
 
-def _save_page(path, image):
+def save_once(path: Path, image: Image.Image, form: str) -> None:
+    """A picture file, whole or not at all, unless it is there already."""
     if path.is_file():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    image.save(part, format='TIFF', save_all=False)
+    image.save(part, format=form)
     os.replace(part, path)
 
 
-def alone_in(folder: Path) -> list[Path]:
+def alone_in(place: Path) -> list[Path]:
     """The videos of a folder without pictures, sorted; [] where there are pictures."""
     found = []
-    for name in pictures.list_files(folder):
+    for name in pictures.list_files(place):
         if name.lower().endswith(reading.suffixes()):
             return []
         if videos.is_video(name):
-            found.append(folder / name)
+            found.append(place / name)
     return sorted(found)
 
 
-def _cut(film, folder, every):
+def _cut(film, place, every):
     """Names of the frames of one video; a file beside them says that all are there."""
-    done = folder / 'frames.json'
+    done = place / 'frames.json'
     if done.is_file():
         return json.loads(done.read_text())
     step = every or _step(film)
     names = []
     for number, image in videos.frames(film, lambda number: number % step == 0):
-        videos.save(folder / _name(number), image)
+        videos.save(place / _name(number), image)
         names.append(_name(number))
     if not names:
         raise UserError(f'{film}: cannot be read as a video')
     paths.write(paths.folder(done), json.dumps(names).encode())
     share = 'every frame' if step == 1 else f'one frame in {step}'
-    _log.warning('%s: %s, %d in all, is in %s', film, share, len(names), folder)
+    _log.warning('%s: %s, %d in all, is in %s', film, share, len(names), place)
     return names
 
 
@@ -141,8 +142,8 @@ def _name(number):
     return f'{number:06}.jpg'
 
 
-def _folder(films, how):
-    """One for these videos, whatever their place."""
+def folder(films: Sequence[Path], how: object) -> Path:
+    """Where in the cache what is cut of these files goes, whatever their place."""
     told = [identity.of_file(film) if film.is_file() else str(film) for film in films]
     text = '\n'.join([*told, *_names(films), str(how)])
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -6,6 +6,7 @@ FaceRect, FeatureCoords, FeatureCoordTypes). A picture may show several faces, a
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -35,7 +36,8 @@ def table(root: Path) -> Table:
 
     `identity` numbers pictures, so that faces of one are never in different splits.
     """
-    with sqlite3.connect(f'{need(root, _DATABASE).as_uri()}?mode=ro', uri=True) as db:
+    address = f'{need(root, _DATABASE).resolve().as_uri()}?mode=ro'
+    with contextlib.closing(sqlite3.connect(address, uri=True)) as db:
         points, faces = _points(db), db.execute(_FACES).fetchall()
     faces = [face for face in faces if face[0] in points]
     if not faces:

@@ -9,9 +9,8 @@ from PIL import Image
 
 from kpdiscovery import data
 from kpdiscovery.data import formats
-from kpdiscovery.data.formats import deeplabcut, frames
+from kpdiscovery.data.formats import deeplabcut
 from kpdiscovery.types import UserError
-from tests.data.official.bodies import write_video
 
 
 @pytest.fixture(autouse=True)
@@ -156,72 +155,6 @@ def test_deeplabcut_is_read_as_it_is_written(tmp_path):
     np.testing.assert_array_equal(table['keypoints'], points)
 
 
-@pytest.fixture
-def film(tmp_path):
-    pytest.importorskip('cv2', reason="pip install 'kpdiscovery[vision]'")
-    path = tmp_path / 'in/film.mp4'
-    path.parent.mkdir()
-    write_video(path, frames=60)
-    return path
-
-
-def test_a_video_is_cut_once_into_frames(film, monkeypatch):
-    found = source(film, every=2)
-    root, table = formats.look(film, every=2)
-    assert table['files'].tolist()[:2] == ['film/000000.jpg', 'film/000002.jpg']
-    assert len(table['files']) == 30 and table['identity'].max() == 19
-    assert abs(int(np.asarray(Image.open(root / 'film/000030.jpg'))[5, 5, 0]) - 60) < 9
-    # Splits have whole stretches of the film: blocks 9 and 19 of 20.
-    assert len(source(film, 'test', every=2)) == 2 == 30 - len(found)
-    assert found.videos.tolist() == [0] * len(found)
-    monkeypatch.setattr('kpdiscovery.data.files.videos.frames', None)  # Not read again.
-    assert len(formats.look(film, every=2).table['files']) == 30
-
-
-def test_long_videos_are_thinned(film, monkeypatch):
-    monkeypatch.setattr(frames, 'MOST', 25)
-    assert len(formats.look(film).table['files']) == 20  # Each third.
-
-
-def test_a_folder_of_videos_and_a_pattern(film):
-    write_video(film.parent / 'other.avi', frames=4)
-    folder, table = formats.look(film.parent, every=1)
-    assert len(table['files']) == 64 and set(table['video']) == {0, 1}
-    assert formats.look(film.parent / '*.*', every=1)[0] == folder
-    save(film.parent / 'a.jpg')
-    assert formats.look(film.parent).path == film.parent  # Pictures come first.
-    with pytest.raises(UserError, match='2 videos among other files'):
-        formats.look(film.parent / '*')
-    assert formats.look(film.parent / '*.jpg').path == [film.parent / 'a.jpg']
-    with pytest.raises(UserError, match='nothing fits'):
-        formats.look(film.parent / '*.png')
-
-
-def test_what_is_no_video_is_one_line(tmp_path):
-    pytest.importorskip('cv2', reason="pip install 'kpdiscovery[vision]'")
-    (tmp_path / 'a.mp4').write_bytes(b'no video')
-    with pytest.raises(UserError, match='cannot be read as a video'):
-        formats.look(tmp_path / 'a.mp4')
-
-
-def test_sleap_has_the_frames_with_points(film):
-    h5py = pytest.importorskip('h5py', reason="pip install 'kpdiscovery[formats]'")
-    tracks = np.full((1, 2, 3, 60), np.nan)
-    tracks[..., 7] = [[[1, 2, 3], [4, 5, 6]]]
-    tracks[..., 9] = [[[1, 2, 3], [4, 5, np.nan]]]
-    path = film.parent / 'film.analysis.h5'
-    with h5py.File(path, 'w') as file:
-        file['tracks'], file['video_path'] = tracks, 'C:\\elsewhere\\film.mp4'
-        file['node_names'] = np.array([b'a', b'b', b'c'])
-    _, table = formats.look(path)
-    assert table['files'].tolist() == ['film/000007.jpg', 'film/000009.jpg']
-    assert table['keypoints'][0].tolist() == [[1, 4], [2, 5], [3, 6]]
-    assert table['keypoint_names'].tolist() == ['a', 'b', 'c']
-    film.unlink()
-    with pytest.raises(UserError, match='not there or beside it'):
-        formats.look(path)
-
-
 def test_tables_of_pandas_are_not_read(tmp_path):
     h5py = pytest.importorskip('h5py', reason="pip install 'kpdiscovery[formats]'")
     with h5py.File(tmp_path / 'a.h5', 'w') as file:
@@ -243,3 +176,19 @@ def test_pages_of_a_tiff_keep_their_depth(tmp_path):
     assert source(path)[5]['image'].max() == 6  # 1500 of 65535.
     pages[0].save(tmp_path / 'one.tif')
     assert formats.look(tmp_path / 'one.tif').table is None
+
+
+def test_pictures_in_an_npz_with_their_points(tmp_path):
+    images = np.zeros((12, 8, 9, 3), np.uint8)
+    images[3] = 200
+    points = np.full((12, 2, 2), 4.0)
+    path = tmp_path / 'a.npz'
+    np.savez(path, images=images, keypoints=points)
+    found = source(path)
+    assert found[3]['image'].min() == 200 and found[3]['visible'].all()
+    np.savez(path, images=images.astype(np.float32))
+    with pytest.raises(UserError, match=r'images must be uint8 .* got float32'):
+        formats.look(path)
+    np.savez(path, keypoints=points)
+    with pytest.raises(UserError, match="no array 'images' in it, only keypoints"):
+        formats.look(path)

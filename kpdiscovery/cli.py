@@ -31,6 +31,7 @@ COMMANDS = {
     'weights': 'list pretrained networks, and get them',
     'compile': 'say whether training fits TPUs that are not here',
     'bench': 'time what the library is fast at',
+    'convert': "read a data set's official files into the library's own form",
     'doctor': 'say what the machine, a config or its data lack',
 }
 

@@ -1,10 +1,12 @@
 """`kpd predict`: keypoints of your own pictures, in their own pixels.
 
-Writes keypoints.json (COCO keypoint format), keypoints.csv and overlays/NAME.jpg, and
-where the method finds objects boxes.csv and masks/NAME.png. NAME is that of the picture
-below the directory all pictures share. After `kpd fit` also wanted.csv, wanted.json and
-wanted/NAME.jpg, with the landmarks that it has learnt. Overlays fit a screen: pictures
-below 256 px are enlarged by a whole factor, those above 1600 px shrunk.
+IMAGES are pictures, folders, patterns, videos (every frame) or annotations of other tools,
+whose pictures are taken. Writes keypoints.json (COCO keypoint format), keypoints.csv and
+overlays/NAME.jpg, and where the method finds objects boxes.csv and masks/NAME.png;
+with --deeplabcut also deeplabcut.csv, with --video VIDEO.mp4 of the overlays. NAME is that
+of the picture below the directory all pictures share. After `kpd fit` also wanted.csv,
+wanted.json and wanted/NAME.jpg, with the landmarks that it has learnt. Overlays fit a
+screen: pictures below 256 px are enlarged by a whole factor, those above 1600 px shrunk.
 """
 
 from __future__ import annotations
@@ -21,11 +23,17 @@ import numpy as np
 import tqdm
 
 from kpdiscovery import cli, inference, pretrained, wanted
-from kpdiscovery.data import box_crops, resize
+from kpdiscovery.data import box_crops, formats, resize
 from kpdiscovery.data.files import folder, outputs
-from kpdiscovery.reporting import drawing
+from kpdiscovery.reporting import drawing, films
 from kpdiscovery.reporting import overlays as overlay_lib
-from kpdiscovery.reporting.annotations import Found, coco, write_boxes, write_csv
+from kpdiscovery.reporting.annotations import (
+    Found,
+    coco,
+    write_boxes,
+    write_csv,
+    write_deeplabcut,
+)
 from kpdiscovery.types import UserError
 
 _READ = ('image', 'pixels_valid')  # Of a folder's rows.
@@ -56,7 +64,19 @@ def main(argv: Sequence[str]) -> int:
         help='pictures keep their shape, the shorter side is as in training, and '
         'longer ones get more keypoints: for several objects a picture',
     )  # fmt: skip
+    parser.add_argument(
+        '--deeplabcut',
+        action='store_true',
+        help='write deeplabcut.csv too, as DeepLabCut has its labels',
+    )
+    parser.add_argument(
+        '--video', type=float, metavar='FPS',
+        help='make a video of the overlays of each folder, such as the frames of one '
+        'video, with so many pictures a second',
+    )  # fmt: skip
     args, overrides = parser.parse(argv)
+    if args.video is not None and (args.video <= 0 or args.overlays == 'no'):
+        raise UserError('--video=FPS needs overlays and a number above 0')
     trained = adjust(
         pretrained.from_pretrained(args.pretrained, tuple(overrides))
         if args.pretrained
@@ -73,6 +93,10 @@ def main(argv: Sequence[str]) -> int:
     found = write(out, looks, overlays=args.overlays)
     if args.workdir and (told := wanted.load(args.workdir)):
         write_wanted(out, looks, told, found, overlays=args.overlays)
+    if args.deeplabcut:
+        write_deeplabcut(out / 'deeplabcut.csv', found)
+    if args.video is not None:
+        films.write(out, [one.file for one in found], args.video)
     count = sum(int(one.keypoints.valid.sum()) for one in found)
     print(f'{count} keypoints in {len(found)} pictures written to {out}')
     return 0
@@ -182,10 +206,13 @@ def pictures(names: Sequence[str], data: Any) -> folder.Folder:
     """
     fitted = {'size': data.size, 'resize': data.resize, **_options(data, _READING)}
     if box_crops.is_box(data.resize) and len(names) == 1:
-        return folder.Folder(names[0], **fitted)
+        there = formats.look(names[0], every=1)
+        return folder.Folder(there.path, annotations=there.table, **fitted)
     found: dict[pathlib.Path, None] = {}
     for name in names:
-        root, files = folder.list_images(name)
+        there = formats.look(name, every=1)
+        root, files = folder.list_images(there.path)
+        files = files if there.table is None else there.table['files'].tolist()
         found |= dict.fromkeys(root.resolve() / file for file in files)
     return folder.Folder(list(found), **fitted)
 

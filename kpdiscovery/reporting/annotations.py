@@ -1,4 +1,4 @@
-"""Predictions as files that other tools read: COCO and CSV."""
+"""Predictions as files that other tools read: COCO, CSV and DeepLabCut's CSV."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kpdiscovery.data.files import outputs
+from kpdiscovery.data.formats import deeplabcut
 from kpdiscovery.types import Keypoints
 
 
@@ -67,6 +68,18 @@ def write_csv(path: pathlib.Path, found: Sequence[Found]) -> None:
     rows = ((one.file, k, x, y, score, label, int(valid)) for one in found
             for k, (x, y, score, label, valid) in enumerate(_points(one.keypoints)))  # fmt: skip
     _write(path, outputs.HEAD, rows)
+
+
+def write_deeplabcut(path: pathlib.Path, found: Sequence[Found]) -> None:
+    """Labels of DeepLabCut, a body part a keypoint; empty where one does not count."""
+    most = max(len(one.keypoints.valid) for one in found)
+    xy = np.full((len(found), most, 2), np.nan)
+    score = np.full((len(found), most), np.nan)
+    for place, one in enumerate(found):
+        valid = np.flatnonzero(np.asarray(one.keypoints.valid))
+        xy[place, valid] = np.asarray(one.keypoints.xy)[valid]
+        score[place, valid] = np.asarray(one.keypoints.score)[valid]
+    deeplabcut.write(path, [one.file for one in found], xy, score)
 
 
 def write_boxes(

@@ -96,9 +96,9 @@ def serialized(program, trained, platforms: Sequence[str]) -> bytes:
     each = lambda images: jax.lax.map(_of_one(program), images)
     with calls.plain():
         try:
-            return write(program).serialize()
+            return bytes(write(program).serialize())
         except Exception:  # Each step refuses a batch of unknown size in its own way.
-            return write(each).serialize()
+            return bytes(write(each).serialize())
 
 
 def _of_one(program):

@@ -81,7 +81,7 @@ def load(workdir: str) -> Wanted | None:
     try:
         with path.open('rb') as file:
             found = npy.arrays(file)
-        fields = {name: found[name] for name in WantedMap._fields}
+        fields: dict[str, Any] = {name: found[name] for name in WantedMap._fields}
         fields |= {'kind': str(fields['kind']), 'penalty': float(fields['penalty'])}
         names = tuple(map(str, found['names']))
         told = WantedMap(**fields)
@@ -117,7 +117,8 @@ def write_csv(path: pathlib.Path, told: Wanted, found: Sequence[Found]) -> None:
         rows = csv.writer(file)
         rows.writerow(_HEAD)
         for one in found:
-            for k, (x, y) in enumerate(np.round(one.keypoints.xy, 3).tolist()):
+            points: Any = np.round(one.keypoints.xy, 3).tolist()
+            for k, (x, y) in enumerate(points):
                 error = round(float(told.error[k]), 3)
                 there = int(one.keypoints.valid[k])
                 rows.writerow((one.file, k, told.name(k), x, y, there, error))

@@ -26,7 +26,9 @@ def test_all_notebooks_are_tested():
 @pytest.mark.parametrize('name', SMALL)
 def test_outputs_are_kept(name):
     cells = [cell for cell in read(name).cells if cell.cell_type == 'code']
-    kinds = [kind for cell in cells for out in cell.outputs for kind in out.get('data', ())]
+    kinds = [
+        kind for cell in cells for out in cell.outputs for kind in out.get('data', ())
+    ]
     assert 'image/png' in kinds or name == 'tpu'
     assert not any(out.output_type == 'error' for cell in cells for out in cell.outputs)
     assert all(cell.execution_count for cell in cells)

@@ -18,6 +18,7 @@ from kpdiscovery.models.classifier import Classifier
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops.pooling import KINDS, sparsity
 from kpdiscovery.types import (
+    Array,
     Batch,
     Keypoints,
     Method,
@@ -76,7 +77,7 @@ class LmpNet(Method):
     def num_labels(self) -> int:
         return self.num_keypoints
 
-    def num_filters(self, maps: jax.Array) -> int:
+    def num_filters(self, maps: Array) -> int:
         """How many of the filters of maps `[..., C]` make a proposal."""
         return max(1, round(self.filters * maps.shape[-1]))
 

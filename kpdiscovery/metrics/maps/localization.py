@@ -103,8 +103,10 @@ def max_box_accuracy(
     """
     if version not in _OVERLAPS:
         raise ValueError(f'version must be 1 or 2, got {version}')
-    options = {'step': step, 'size': size, 'image_size': image_size}
-    return max_box_accuracies(maps, boxes, valid, **options)[version]
+    both = max_box_accuracies(
+        maps, boxes, valid, step=step, size=size, image_size=image_size
+    )
+    return both[version]
 
 
 def max_box_accuracies(

@@ -9,7 +9,7 @@ they move. How much of it is chosen by leaving pictures out.
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -83,18 +83,19 @@ def fit_wanted(xy: Array, valid: Array, wanted: Array, visible: Array) -> Fitted
 def _choose(xy, valid, wanted, visible) -> WantedMap:
     """The kind and penalty with the least error on pictures left out, told in sizes of
     their arrangements."""
-    tables = xy, valid, wanted, visible
+    tables: Any = (xy, valid, wanted, visible)
     found = []
     for kind, penalty in itertools.product(KINDS, _PENALTIES):
         errors = []
         for part, others in _parts(len(xy), _INNER):
-            told = _fit(*(table[others] for table in tables), kind, penalty)
+            a, b, c, d = (table[others] for table in tables)
+            told = _fit(a, b, c, d, kind, penalty)
             errors.append(
                 _errors(told, *(table[part] for table in tables), scaled=True)
             )
         found.append((float(np.nanmean(np.concatenate(errors))), kind, penalty))
     _, kind, penalty = min(found)
-    return _fit(*tables, kind, penalty)
+    return _fit(xy, valid, wanted, visible, kind, penalty)
 
 
 def _fit(xy, valid, wanted, visible, kind, penalty) -> WantedMap:
@@ -118,7 +119,8 @@ def _errors(told, xy, valid, wanted, visible, *, scaled=False) -> Array:
     found, there = told(xy, valid)
     errors = np.linalg.norm(found - wanted, axis=-1)
     if scaled:
-        place, _ = _lay(told.mean, *_chosen(xy, valid, told.used), told.kind)
+        kept, there_of = _chosen(xy, valid, told.used)
+        place, _ = _lay(told.mean, kept, there_of, told.kind)
         errors = errors / np.sqrt(np.abs(np.linalg.det(place[:, :, :2])))[:, None]
     return np.where(visible & there[:, None], errors, np.nan)
 

@@ -117,7 +117,7 @@ def write_csv(path: pathlib.Path, told: Wanted, found: Sequence[Found]) -> None:
         rows = csv.writer(file)
         rows.writerow(_HEAD)
         for one in found:
-            points: Any = np.round(one.keypoints.xy, 3).tolist()
+            points: Any = np.round(np.asarray(one.keypoints.xy, np.float64), 3).tolist()
             for k, (x, y) in enumerate(points):
                 error = round(float(told.error[k]), 3)
                 there = int(one.keypoints.valid[k])

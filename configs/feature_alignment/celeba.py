@@ -1,4 +1,4 @@
-"""Parts of faces: CelebA, measured on MAFL's test part, 224 px, 5 points; not run.
+"""Parts of faces: CelebA, measured on MAFL's test part, 272 px, 5 points; not run.
 
     kpd train --config=feature_alignment/celeba --data=ROOT --workdir=DIR
       --config.method.features.weights=vgg16
@@ -20,8 +20,14 @@ from kpdiscovery.configs.feature_alignment import _shared
 
 def get_config(arg: str = ''):
     c = _shared.base(
-        data={'source': 'folder', 'release': 'celeba', 'landmarks': 'faces5'},
+        data={
+            'source': 'folder',
+            'release': 'celeba',
+            'landmarks': 'faces5',
+            'size': 272,
+        },
         evaluation={'test': 1_000},
+        pictures=161_962,
     )
     return variants.apply(c, arg, VARIANTS)
 

@@ -22,7 +22,8 @@ def get_config(arg: str = ''):
             'landmarks': 'critters12',
             'options': {'crop_margin': 0.1},
         },
-        evaluation={'fit': 2_000, 'test': 2_000},
+        evaluation={'test': 2_000},
+        rows=2_000,
     )
     return variants.apply(c, arg, VARIANTS)
 

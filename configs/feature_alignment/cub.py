@@ -1,4 +1,4 @@
-"""Parts of birds: CUB-200-2011 from a folder, 224 px, 15 parts; not run.
+"""Parts of birds: CUB-200-2011 from a folder, 304 px, 15 parts; not run.
 
     kpd train --config=feature_alignment/cub --data=ROOT --workdir=DIR
       --config.method.features.weights=vgg16
@@ -23,9 +23,11 @@ def get_config(arg: str = ''):
             'source': 'folder',
             'release': 'cub',
             'landmarks': 'cub15',
+            'size': 304,
             'resize': 'box',
         },
         evaluation={'test': 5_794},
+        pictures=5_994,
     )
     return variants.apply(c, arg, VARIANTS)
 

@@ -15,6 +15,7 @@ def get_config(arg: str = ''):
     c = _shared.base(
         data={'source': 'folder', 'landmarks': 'faces68'},
         evaluation={},
+        rows=2_000,
     )
     return variants.apply(c, arg, VARIANTS)
 

@@ -13,7 +13,7 @@ from kpdiscovery.configs.feature_alignment import _shared
 
 
 def get_config(arg: str = ''):
-    c = _shared.base(data={'source': 'folder'}, evaluation={})
+    c = _shared.base(data={'source': 'folder'}, evaluation={}, rows=2_000)
     return variants.apply(c, arg, VARIANTS)
 
 

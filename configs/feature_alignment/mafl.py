@@ -17,8 +17,14 @@ from kpdiscovery.configs.feature_alignment import _shared
 
 def get_config(arg: str = ''):
     c = _shared.base(
-        data={'source': 'folder', 'release': 'mafl', 'landmarks': 'faces5'},
+        data={
+            'source': 'folder',
+            'release': 'mafl',
+            'landmarks': 'faces5',
+            'size': 272,
+        },
         evaluation={'test': 1_000},
+        pictures=19_000,
     )
     return variants.apply(c, arg, VARIANTS)
 

@@ -22,7 +22,8 @@ from kpdiscovery.configs.feature_alignment import _shared
 
 def get_config(arg: str = ''):
     c = _shared.base(
-        data={'source': 'folder', 'release': 'pascal3d_car'}, evaluation={'test': 2_000}
+        data={'source': 'folder', 'size': 304, 'release': 'pascal3d_car'},
+        evaluation={'test': 2_000},
     )
     return variants.apply(c, arg, VARIANTS)
 

@@ -17,6 +17,7 @@ def coherence(
     valid: jax.Array,
     *,
     each: bool = False,
+    balanced: bool = False,
 ) -> jax.Array:
     """Negative log-likelihood of labels under the mean of aligned part maps.
 
@@ -26,9 +27,13 @@ def coherence(
     Args:
         maps: `[..., k, h, w, C]` probabilities over the channels.
         labels: `[..., h, w]` int32 in 0..C-1.
-        counts: `[..., k]` bool, maps that there are.
+        counts: `[..., k]` bool, maps that there are; or `[..., k, h, w]`, which of them
+            cover a cell. Cells that none covers do not count.
         valid: `[..., h, w]` bool, cells that count.
         each: the mean of every map's own negative log-likelihood instead.
+        balanced: cells labelled with the last channel, the background, weigh together
+            no more than those of all others. Else maps that are all background label all
+            background, and stay so.
 
     Returns:
         `[...]` float32, 0 where no map or no cell counts.
@@ -41,19 +46,35 @@ def coherence(
     0.35667...
     """
     _check(maps, labels, counts, valid)
-    weight = counts / jnp.maximum(counts.sum(axis=-1, keepdims=True), 1)
+    if counts.ndim == valid.ndim - 1:
+        counts = counts[..., None, None]
+    counts = jnp.broadcast_to(counts, maps.shape[:-1])
+    weight = counts / jnp.maximum(counts.sum(axis=-3, keepdims=True), 1)
     chosen = jnp.take_along_axis(maps, labels[..., None, :, :, None], axis=-1)[..., 0]
-    mean = lambda x: jnp.einsum('...khw,...k->...hw', x, weight)
+    mean = lambda x: jnp.einsum('...khw,...khw->...hw', x, weight)
     log = lambda p: -jnp.log(jnp.maximum(p, _LEAST))
     loss = mean(log(chosen)) if each else log(mean(chosen))
-    counted = valid & counts.any(axis=-1)[..., None, None]
-    return reductions.mean_where(loss, counted, axis=(-2, -1))
+    counted = valid & counts.any(axis=-3)
+    if not balanced:
+        return reductions.mean_where(loss, counted, axis=(-2, -1))
+    share = _balance(counted, labels == maps.shape[-1] - 1)
+    total = share.sum(axis=(-2, -1))
+    return (loss * share).sum(axis=(-2, -1)) / jnp.maximum(total, 1)
+
+
+def _balance(counted, ground):
+    """Weights of cells: of the background's at most as much as of the others together."""
+    count = lambda cells: cells.sum(axis=(-2, -1), keepdims=True)
+    some, rest = count(counted & ~ground), count(counted & ground)
+    return counted * jnp.where(ground, jnp.minimum(1, some / jnp.maximum(rest, 1)), 1.0)
 
 
 def _check(maps, labels, counts, valid):
     *lead, k, h, w, _ = maps.shape
     wanted = {'labels': (*lead, h, w), 'counts': (*lead, k), 'valid': (*lead, h, w)}
     given = {'labels': labels, 'counts': counts, 'valid': valid}
+    if counts.ndim == maps.ndim - 1:
+        wanted['counts'] = (*lead, k, h, w)
     for name, array in given.items():
         if array.shape != wanted[name]:
             raise ValueError(f'{name} must be {wanted[name]}, got {array.shape}')

@@ -77,14 +77,26 @@ def parts(scalars: Mapping[str, float], share: float) -> str:
     """Of part maps that are aligned."""
     if share < _YOUNG:
         return ''
+    if scalars['background'] > 0.8:
+        return (
+            f'background takes over: it is the likeliest in {scalars["background"]:.0%} of '
+            'the cells; raise method.cap or method.num_keypoints, so that parts can label '
+            "more of them, and leave method.parity='recommended'"
+        )
     if not 0.01 < scalars['foreground'] < 0.95:
         return (
             f'parts cover {scalars["foreground"]:.1%} of the pictures: change '
             'method.kappa or method.cap'
         )
-    if scalars['inliers'] < 3:
+    if scalars['determinant'] < 0.25 or scalars['outside'] > 0.5:
         return (
-            f'only {scalars["inliers"]:.1f} matches of a picture and its neighbour agree '
-            'on a transform: raise method.matches or method.tolerance'
+            f'transforms shrink pictures (median determinant {scalars["determinant"]:.2f}, '
+            f'{scalars["outside"]:.0%} of the cells uncovered): use '
+            "method.transform=translation, and leave method.parity='recommended'"
+        )
+    if scalars['partners'] < 3:
+        return (
+            f'only {scalars["partners"]:.1f} cells of a neighbour have a like one in the '
+            'picture: raise method.num_keypoints, or take features of another network'
         )
     return ''

@@ -80,26 +80,82 @@ def refine(
         `[3, 3]`; not finite where the matches do not fix a transform.
     """
     free = jnp.array(_FREE[model])
-    add = functools.partial(jnp.einsum, precision='highest')
-    lifted = _lift(source)
 
     def step(_, matrix):
         moved, ahead = project(matrix, source)
         apart = target - moved
         weight = jnp.maximum(1 - jnp.sum(apart**2, axis=-1) / reach, 0) ** 2
         weight = jnp.where(valid & ahead, weight, 0.0)
-        w = add('j,mj->m', matrix[2], lifted)
-        unit = lifted / jnp.where(ahead, w, 1.0)[:, None]
-        none = jnp.zeros_like(unit)
-        by_u = jnp.concatenate([unit, none, -moved[:, :1] * unit[:, :2]], axis=1)
-        by_v = jnp.concatenate([none, unit, -moved[:, 1:] * unit[:, :2]], axis=1)
-        slopes = jnp.stack([by_u, by_v], axis=1)[..., free]  # [M, 2, entries]
-        weighted = slopes * weight[:, None, None]
-        pull = add('mci,mc->i', weighted, apart)
-        change = linear.solve(add('mci,mcj->ij', weighted, slopes), pull[:, None])
-        return matrix.reshape(9).at[free].add(change[:, 0]).reshape(3, 3)
+        gram, pull = _normal_equations(matrix, source, target, weight, free)
+        return _changed(matrix, free, linear.solve(gram, pull[:, None])[:, 0])
 
     return jax.lax.fori_loop(0, _STEPS, step, matrix)
+
+
+def pulled_step(
+    model: str,
+    matrix: jax.Array,
+    source: jax.Array,
+    target: jax.Array,
+    weight: jax.Array,
+    *,
+    pull: float,
+) -> jax.Array:
+    """One Gauss-Newton step of weighted least squares with a pull to the identity.
+
+    For an affine map it is the solution itself. With a pull > 0 there always is one.
+
+    Args:
+        model: the entries of the matrix that it leaves free change.
+        matrix: `[3, 3]`, entry [2, 2] being 1.
+        source: `[M, 2]`.
+        target: `[M, 2]`.
+        weight: `[M]`, not negative.
+        pull: weight of each free entry's squared distance from the identity's.
+    """
+    free = jnp.array(_FREE[model])
+    _, ahead = project(matrix, source)
+    weight = jnp.where(ahead, weight, 0.0)
+    gram, slope = _normal_equations(matrix, source, target, weight, free)
+    away = (matrix - jnp.eye(3)).reshape(9)[free]
+    gram, slope = gram + pull * jnp.eye(len(free)), slope - pull * away
+    return _changed(matrix, free, linear.solve(gram, slope[:, None])[:, 0])
+
+
+def plausible(matrix: jax.Array, points: jax.Array, *, scale: float) -> jax.Array:
+    """Whether a transform `[3, 3]` stretches nowhere by more than `scale`: scalar bool.
+
+    Nor by less than its inverse, and does not reflect; at each of the points `[M, 2]`.
+    """
+    _, ahead = project(matrix, points)
+    u, v, w = jnp.einsum('ij,mj->im', matrix, _lift(points), precision='highest')
+    w = jnp.where(ahead, w, 1.0)
+    rows = matrix[None, :2, :2] / w[:, None, None]
+    seen = jnp.stack([u, v], axis=1)[:, :, None] / (w**2)[:, None, None]
+    (a, b), (c, d) = jnp.moveaxis(rows - seen * matrix[None, 2:, :2], 0, -1)
+    # Singular values are turn + skew and turn - skew, the latter negative if it reflects.
+    turn, skew = jnp.hypot(a + d, c - b) / 2, jnp.hypot(a - d, c + b) / 2
+    return (ahead & (turn - skew >= 1 / scale) & (turn + skew <= scale)).all()
+
+
+def _normal_equations(matrix, source, target, weight, free):
+    """Gram matrix `[entries, entries]` and right side, of changes of the free entries."""
+    add = functools.partial(jnp.einsum, precision='highest')
+    lifted = _lift(source)
+    moved, ahead = project(matrix, source)
+    w = add('j,mj->m', matrix[2], lifted)
+    unit = lifted / jnp.where(ahead, w, 1.0)[:, None]
+    none = jnp.zeros_like(unit)
+    by_u = jnp.concatenate([unit, none, -moved[:, :1] * unit[:, :2]], axis=1)
+    by_v = jnp.concatenate([none, unit, -moved[:, 1:] * unit[:, :2]], axis=1)
+    slopes = jnp.stack([by_u, by_v], axis=1)[..., free]  # [M, 2, entries]
+    weighted = slopes * weight[:, None, None]
+    right = add('mci,mc->i', weighted, target - moved)
+    return add('mci,mcj->ij', weighted, slopes), right
+
+
+def _changed(matrix, free, change):
+    return matrix.reshape(9).at[free].add(change).reshape(3, 3)
 
 
 def _fit_translation(source, target):

@@ -43,6 +43,7 @@ def most_similar(
     exclude_self: bool = True,
     valid: jax.Array | None = None,
     cell_valid: jax.Array | None = None,
+    pool: int = 0,
     block: int | None = None,
     axis_name: str | None = None,
 ) -> Similar:
@@ -61,6 +62,9 @@ def most_similar(
             negative or not finite in a cell that counts never do.
         cell_valid: `[N, P]` bool, cells that count, None: all. The mean is over the
             cells that count in both pictures; without any the distance is inf.
+        pool: pictures that may be neighbours, evenly spread over all (over those of
+            each device, where devices do not divide them); 0: all. The time goes with N
+            times so many, not with the square of N.
         block: pictures compared at a time; changes speed and memory only. None: what is
             fast on the platform. A CPU keeps the `[block, block, C]` terms of a cell,
             best in its caches; a TPU does not, and takes fewer, larger steps.
@@ -68,17 +72,24 @@ def most_similar(
             `jax.shard_map`: the shards travel half-way round the devices.
 
     Raises:
-        ValueError: shapes that do not fit, or k or block not positive.
+        ValueError: shapes that do not fit, k or block not positive, or pool negative.
 
     Source: [guo2020], section 3.2.1.
     """
-    _check(maps, k, valid, cell_valid, block)
+    _check(maps, k, valid, cell_valid, block, pool)
     pictures = _pictures(maps, valid, cell_valid, axis_name)
     visit = functools.partial(
         _visit_by_platform, pictures, block=block, exclude_self=exclude_self
     )
     varying = 0 * pictures.number[:, None]  # Over devices, as the pictures do.
     none = Similar(jnp.full((1, k), jnp.inf) + varying, jnp.full((1, k), -1) + varying)
+    devices = 1 if axis_name is None else jax.lax.axis_size(axis_name)
+    if 0 < pool < devices * len(maps):
+        guests = _pool(pictures, pool, axis_name)
+        rows = jnp.zeros(len(guests.number), int)
+        found = visit(guests, none, jax.tree.map(lambda x: x[rows], none), same=False)
+        distances, indices = found[0]
+        return Similar(distances, jnp.where(jnp.isfinite(distances), indices, -1))
     mine, theirs = visit(pictures, none, none, same=True)
     if axis_name is not None:
         mine, theirs = _half_way_round(visit, pictures, mine, theirs, axis_name)
@@ -94,6 +105,17 @@ def _pictures(maps, valid, cell_valid, axis_name):
     first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * len(maps)
     number = first + jnp.arange(len(maps), dtype=jnp.int32)
     return _Pictures(maps, own, cells & counts[:, None], number)
+
+
+def _pool(pictures, count, axis_name):
+    """So many pictures, evenly spread, of all devices."""
+    devices = 1 if axis_name is None else jax.lax.axis_size(axis_name)
+    n, count = len(pictures.number), -(-count // devices)
+    rows = jnp.arange(count) * n // count
+    some = jax.tree.map(lambda leaf: leaf[rows], pictures)
+    if axis_name is None:
+        return some
+    return jax.lax.all_gather(some, axis_name, tiled=True)
 
 
 def _half_way_round(visit, pictures, mine, theirs, axis_name):
@@ -117,8 +139,9 @@ def _half_way_round(visit, pictures, mine, theirs, axis_name):
 
 
 def _visit_by_platform(*pictures, block, **options):
+    fewest = min(len(side.number) for side in pictures[:2])
     of = lambda size, sums: functools.partial(
-        _visit, block=min(block or size, len(pictures[0].number)), sums=sums, **options
+        _visit, block=min(block or size, fewest), sums=sums, **options
     )
     return jax.lax.platform_dependent(
         *pictures, tpu=of(_TPU_BLOCK, _sums_at_once), default=of(_BLOCK, _sums_by_cells)
@@ -131,8 +154,8 @@ def _visit(hosts, guests, mine, theirs, *, block, sums, exclude_self, same):
     The `same` pictures on both sides meet once: blocks on the diagonal count for the
     hosts only, those below it not at all.
     """
-    many = blocks.count(len(hosts.number), block)
-    pairs = [(i, j) for i in range(many) for j in range(i if same else 0, many)]
+    many, others = (blocks.count(len(p.number), block) for p in (hosts, guests))
+    pairs = [(i, j) for i in range(many) for j in range(i if same else 0, others)]
     tiles = jnp.array(pairs, jnp.int32)
 
     def visit(t, carry):
@@ -227,12 +250,14 @@ def _sum_x_log_x(x):
     return jnp.sum(x * jnp.log(x), axis=-1)
 
 
-def _check(maps, k, valid, cell_valid, block):
+def _check(maps, k, valid, cell_valid, block, pool):
     if maps.ndim != 3 or not len(maps) or k < 1 or (block is not None and block < 1):
         raise ValueError(
             'wanted maps [N, P, C] with pictures, k >= 1 and block >= 1, got '
             f'{maps.shape}, {k} and {block}'
         )
+    if pool < 0:
+        raise ValueError(f'pool must be >= 0, got {pool}')
     if valid is not None and valid.shape != maps.shape[:1]:
         raise ValueError(f'valid must be {maps.shape[:1]}, got {valid.shape}')
     if cell_valid is not None and cell_valid.shape != maps.shape[:2]:

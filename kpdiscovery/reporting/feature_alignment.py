@@ -11,7 +11,7 @@ import numpy as np
 from kpdiscovery import metrics
 from kpdiscovery.methods.feature_alignment import FeatureAlignment, aligning
 from kpdiscovery.methods.feature_alignment.features import of_batch
-from kpdiscovery.ops import coordinates, divergences
+from kpdiscovery.ops import alignment, coordinates, divergences
 from kpdiscovery.reporting import drawing
 from kpdiscovery.reporting.page import Figure, Row, Section, picture
 from kpdiscovery.reporting.patches import patch
@@ -22,6 +22,7 @@ from kpdiscovery.types import Keypoints, UserError
 _TRAINING, _QUERIES, _NEIGHBOURS, _ALIGNED = 200, 6, 5, 2
 _PARTS, _PATCHES, _PICTURES, _SHOWN = 16, 10, 12, 10
 _WIDTH = 150
+_PARTNERED = 0.3  # Of a cell, to be drawn.
 _READ = ('image', 'features', 'features_valid', 'pixels_valid')
 
 
@@ -29,8 +30,7 @@ class Pool(NamedTuple):
     """Training pictures, their part maps, and those most alike among them."""
 
     images: np.ndarray  # uint8 [N, H, W, 3]
-    maps: jax.Array  # [N, h, w, C]
-    valid: jax.Array  # [N, h, w]
+    seen: aligning.Pictures  # Leaves [N, h, w, ...].
     similar: divergences.Similar
 
 
@@ -57,19 +57,20 @@ def look(method: FeatureAlignment, variables: Any, source: Any) -> Pool:
     @jax.jit
     def see(batch):
         fields = {name: value for name, value in batch.items() if name != 'image'}
-        valid = of_batch(method.features, variables, batch)[1]
-        return method.maps(variables, batch['image'] / 255, **fields), valid
+        features, valid = of_batch(method.features, variables, batch)
+        maps = method.maps(variables, batch['image'] / 255, **fields)
+        return aligning.Pictures(maps, features, valid)
 
     pieces = [
         see({name: values[i : i + 50] for name, values in batch.items()})
         for i in range(0, count, 50)
     ]
-    maps, valid = (jnp.concatenate(leaves) for leaves in zip(*pieces, strict=True))
-    cells = maps.reshape(count, -1, maps.shape[-1])
+    seen = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *pieces)
     similar = divergences.most_similar(
-        cells, min(method.neighbours, count), cell_valid=valid.reshape(count, -1)
-    )
-    return Pool(batch['image'], maps, valid, jax.device_get(similar))
+        seen.maps.reshape(count, -1, seen.maps.shape[-1]),
+        min(method.neighbours, count), cell_valid=seen.valid.reshape(count, -1),
+    )  # fmt: skip
+    return Pool(batch['image'], seen, jax.device_get(similar))
 
 
 def parts(seen: Seen) -> Section:
@@ -130,13 +131,13 @@ def pools(pool: Pool) -> Section:
 
 
 def agreement(method: FeatureAlignment, pool: Pool) -> Section:
-    """Matches, part maps on the query's canvas, and what they agree on."""
+    """Like cells, part maps on the query's canvas, and what they agree on."""
     rows = [row for query in _queries(pool) for row in _aligned(method, pool, query)]
     note = (
         'A query, its labels from all its neighbours (pseudo ground truth; the '
-        'background is left as it is), then for its nearest neighbours: matched cells '
-        'in one colour in both pictures (those that agree with the transform), and '
-        'the part maps, moved onto the canvas of the query.'
+        'background is left as it is), then for its nearest neighbours: cells that the '
+        'transform takes to like ones, in one colour in both pictures, and the part '
+        'maps, moved onto the canvas of the query.'
     )
     return Section('Agreement', 'agreement', note, rows=rows, compact=True)
 
@@ -148,12 +149,12 @@ def _aligned(method, pool, query):
     others = np.array([other for other, _ in near])
     # Compiled once for all queries: by single operations it takes seconds.
     align = jax.jit(aligning.align, static_argnums=0)
-    found = align(
-        method, jax.random.key(int(query)), pool.maps[query], pool.maps[others]
-    )
+    own = jax.tree.map(lambda leaf: leaf[query], pool.seen)
+    around = jax.tree.map(lambda leaf: leaf[others], pool.seen)
+    found = align(method, jax.random.key(int(query)), own, around)
     there = jnp.ones(len(others), bool)
-    labels = aligning.agree(method, found.maps, there, pool.valid[query])
-    image, size = pool.images[query], pool.maps.shape[1:3]
+    labels = aligning.agree(method, found.maps, found.covers, there, own.valid)
+    image, size = pool.images[query], own.valid.shape
     tinted = _tinted(image, labels, method.num_keypoints)
     figures = [picture(image, 'query', width=_WIDTH),
                picture(tinted, 'labels', width=_WIDTH)]  # fmt: skip
@@ -163,18 +164,18 @@ def _aligned(method, pool, query):
 
 
 def _pair(pool, query, other, j, found, size) -> list[Figure]:
-    """Inliers in both pictures, and the moved maps over the query."""
-    agreed = np.asarray(found.transforms.inliers[j])
-    matches = jax.tree.map(lambda leaf: np.asarray(leaf[j])[agreed], found.matches)
-    kept = np.array(spread(list(range(agreed.sum())), 12), int)
+    """Cells with partners in both pictures, and the moved maps over the query."""
+    agreed = np.flatnonzero(np.asarray(found.transforms.partners[j]) > _PARTNERED)
+    kept = np.array(spread(agreed.tolist(), 12), int)
+    cells = jnp.asarray(np.stack([kept % size[1], kept // size[1]], -1), jnp.float32)
+    there, _ = alignment.project(found.transforms.matrix[j], cells)
     stride = pool.images.shape[1] / size[0]
     figures = []
-    for index, image, name in (
-        (matches.target_index[kept], pool.images[query], f'{agreed.sum()} matches'),
-        (matches.source_index[kept], pool.images[other], 'neighbour'),
+    for place, image, name in (
+        (there, pool.images[query], f'{len(agreed)} cells alike'),
+        (cells, pool.images[other], 'neighbour'),
     ):
-        cells = np.stack([index % size[1], index // size[1]], axis=-1)
-        xy = np.asarray(coordinates.cell_to_pixel(jnp.asarray(cells, float), stride))
+        xy = np.asarray(coordinates.cell_to_pixel(place, stride))
         numbers = np.arange(len(kept))
         points = Keypoints(xy, np.ones(len(kept)), numbers, np.ones(len(kept), bool))
         figures.append(picture(overlay(image, points), name, width=_WIDTH))

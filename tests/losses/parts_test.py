@@ -59,6 +59,42 @@ def test_nothing_that_counts_is_no_loss_and_has_no_gradient(rng):
     assert jnp.isfinite(zero).all()
 
 
+@pytest.mark.parametrize('each', [False, True])
+def test_a_map_counts_where_it_covers(rng, each):
+    """Outside of a map it is as if it were not there: no constant, no gradient."""
+    maps = (
+        jnp.asarray(random_maps(rng, 2, 1, 2, 3))
+        .at[1, 0, 1]
+        .set(jnp.array([0, 0, 1.0]))
+    )
+    labels, valid = jnp.zeros((1, 2), int), jnp.ones((1, 2), bool)
+    covers = jnp.ones((2, 1, 2), bool).at[1, 0, 1].set(False)
+    loss = lambda maps: losses.coherence(maps, labels, covers, valid, each=each)
+    got, slope = jax.value_and_grad(loss)(maps)
+    p = np.asarray(maps, np.float64)[..., 0]
+    both = -np.log(p[:, 0, 0]).mean() if each else -np.log(p[:, 0, 0].mean())
+    np.testing.assert_allclose(got, (both - np.log(p[0, 0, 1])) / 2, rtol=1e-5)
+    assert not slope[1, 0, 1].any()
+    outside = losses.coherence(maps, labels, covers & False, valid)
+    assert outside == 0
+
+
+def test_background_weighs_at_most_as_much_as_all_parts(rng):
+    maps = jnp.asarray(random_maps(rng, 2, 1, 5, 3))
+    labels, valid = jnp.array([[0, 2, 2, 2, 1]]), jnp.ones((1, 5), bool)
+    yes = jnp.ones(2, bool)
+    loss = lambda labels: losses.coherence(maps, labels, yes, valid, balanced=True)
+    mean = np.asarray(maps, np.float64).mean(axis=0)[0]
+    cost = -np.log(mean[np.arange(5), np.asarray(labels)[0]])
+    want = (cost[[0, 4]].sum() + 2 / 3 * cost[1:4].sum()) / 4
+    np.testing.assert_allclose(loss(labels), want, rtol=1e-5)
+    few = jnp.array([[0, 2, 1, 1, 1]])  # Less background than parts: all alike.
+    plain = losses.coherence(maps, few, yes, valid)
+    np.testing.assert_allclose(loss(few), plain, rtol=1e-6)
+    # What is all background teaches nothing, instead of more background.
+    assert loss(jnp.full((1, 5), 2)) == 0
+
+
 def test_shapes_must_fit(rng):
     maps = jnp.asarray(random_maps(rng, 2, 3, 3, 4))
     yes = jnp.ones((3, 3), bool)

@@ -5,22 +5,20 @@ from kpdiscovery import config, methods
 from kpdiscovery.methods import advice
 from tests.methods import tpu
 
+PARTS = {
+    'foreground': 0.2, 'background': 0.5, 'partners': 9.0, 'determinant': 1.0, 'outside': 0.1,
+}  # fmt: skip
 BAD = {
     'separation': (advice.landmarks(5), {'separation': 3.0}, {'separation': 1.0}),
     'exploration': (advice.keypoints, {'confidence': 1e-3}, {'confidence': 0.3}),
     'guessing': (advice.classes(10), {'loss': 3.0}, {'loss': 2.4}),
     'lower method.regularizer': (advice.maps, {'area': 0.0}, {'area': 0.3}),
     'raise method.regularizer': (advice.maps, {'area': 1.0}, {'area': 0.3}),
-    'method.kappa': (
-        advice.parts,
-        {'foreground': 0.0, 'inliers': 9.0},
-        {'foreground': 0.2, 'inliers': 9.0},
-    ),
-    'method.tolerance': (
-        advice.parts,
-        {'foreground': 0.2, 'inliers': 1.0},
-        {'foreground': 0.2, 'inliers': 9.0},
-    ),
+    'method.kappa': (advice.parts, {**PARTS, 'foreground': 0.0}, PARTS),
+    'raise method.cap': (advice.parts, {**PARTS, 'background': 0.9}, PARTS),
+    'transform=translation': (advice.parts, {**PARTS, 'determinant': 0.02}, PARTS),
+    'method.transform': (advice.parts, {**PARTS, 'outside': 0.6}, PARTS),
+    'features of another': (advice.parts, {**PARTS, 'partners': 1.0}, PARTS),
 }
 
 

@@ -18,7 +18,7 @@ from kpdiscovery.methods.feature_alignment import (
 from kpdiscovery.ops import parallel
 
 METHOD = FeatureAlignment(
-    features=Features(backbone='given'), num_keypoints=4, border=1, per_image=6,
+    features=Features(backbone='given'), num_keypoints=4, border=0.17, per_image=6,
     iterations=20, hypotheses=50, matches=32,
 )  # fmt: skip
 GROUND = 4  # Of five channels.
@@ -67,11 +67,18 @@ def test_features_of_zeros_belong_to_every_channel_alike(rng):
 
 def test_cells_at_the_border_are_dropped():
     valid = jnp.ones((1, 4, 6), bool).at[0, 2, 2].set(False)
-    kept = np.asarray(parts.inner(valid, 1)[0])
+    kept = np.asarray(parts.inner(valid, 0.25)[0])
     assert kept[1:3, 1:5].sum() == kept.sum() == 7
     assert not kept[2, 2]
-    with pytest.raises(ValueError, match='border=2 leaves nothing of maps of 4 x 6'):
-        parts.inner(valid, 2)
+    with pytest.raises(ValueError, match=r'border=3 of the sides.*maps of 4 x 6'):
+        parts.inner(valid, 3)
+
+
+@pytest.mark.parametrize(('side', 'kept'), [(7, 7), (14, 12), (16, 14), (28, 24)])
+def test_the_border_goes_with_the_size_of_the_map(side, kept):
+    """Three of 14 cells, whatever the size, lost a third of critters' keypoints."""
+    valid = jnp.ones((1, side, side), bool)
+    assert parts.inner(valid, FeatureAlignment().border).sum() == kept**2
 
 
 def test_a_picture_gives_different_cells_or_all_it_has(rng):
@@ -169,44 +176,70 @@ def scene(cells, size=8, channels=5):
 PLACES = {0: (1, 1), 1: (4, 1), 2: (1, 5), 3: (4, 4)}
 
 
+def pictures(maps):
+    """Maps with the features that they would come from."""
+    features = maps / jnp.linalg.norm(maps, axis=-1, keepdims=True)
+    return aligning.Pictures(maps, features, jnp.ones(maps.shape[:-1], bool))
+
+
+BLOBS = {0: (2, 2), 1: (5, 2), 2: (2, 5), 3: (5, 5)}
+
+
+def blobs(shift=(0, 0), size=10):
+    """Four parts of 2 x 2 cells each: all cells of one match all cells of it."""
+    places = {c: (x + shift[0], y + shift[1]) for c, (x, y) in BLOBS.items()}
+    maps = jnp.stack([
+        scene({c: (x + dx, y + dy) for c, (x, y) in places.items()}, size)
+        for dx in (0, 1) for dy in (0, 1)
+    ])  # fmt: skip
+    parts_only = maps[..., :-1].max(axis=0)
+    maps = jnp.concatenate([parts_only, maps[..., -1:].min(axis=0)], axis=-1)
+    return maps / maps.sum(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize('parity', ['recommended', 'paper'])
 @pytest.mark.parametrize('transform', ['translation', 'affine', 'homography'])
-def test_a_shifted_neighbour_comes_back(transform):
-    method = FeatureAlignment(
-        features=METHOD.features, num_keypoints=4, transform=transform, hypotheses=50
+def test_a_shifted_neighbour_comes_back(transform, parity):
+    method = dataclasses.replace(
+        METHOD, transform=transform, parity=parity, hypotheses=200, matches=80
     )
-    own = scene(PLACES)
-    other = scene({c: (x + 2, y + 1) for c, (x, y) in PLACES.items()})
-    got = align(method, jax.random.key(0), own, other[None])
-    assert got.matches.valid.sum() == got.transforms.inliers.sum() == 4
-    for channel, (x, y) in PLACES.items():
-        assert got.maps[0, y, x].argmax() == channel
-        assert got.maps[0, y, x, channel] > 0.9
-    # What moved in from beyond the neighbour's border is background, and nothing else.
-    np.testing.assert_allclose(got.maps[0, -1, :, GROUND], 1, atol=0.05)
+    own, other = pictures(blobs()), pictures(blobs((2, 1))[None])
+    got = align(method, jax.random.key(0), own, other)
+    assert got.transforms.moved.all() and got.transforms.partners.sum() > 4
+    middles = np.array([(x + 0.5, y + 0.5) for x, y in BLOBS.values()])
+    lifted = (
+        np.c_[middles + (2, 1), np.ones(4)] @ np.asarray(got.transforms.matrix[0]).T
+    )
+    off = lifted[:, :2] / lifted[:, 2:] - middles
+    assert np.linalg.norm(off, axis=1).max() <= 1.001  # Of 2.2.
+    # What moved in from beyond the neighbour's border is background, and covers nothing.
+    assert not got.covers[0, :, -1].any() and got.covers[0, 2:7, 2:7].all()
+    np.testing.assert_allclose(got.maps[0, -1, -1], np.eye(5)[GROUND], atol=1e-6)
 
 
 def test_without_a_transform_neighbours_stay():
-    method = FeatureAlignment(
-        features=METHOD.features, num_keypoints=4, transform='none', hypotheses=5
-    )
-    other = scene({c: (x + 2, y + 1) for c, (x, y) in PLACES.items()})
-    got = align(method, jax.random.key(0), scene(PLACES), other[None])
-    np.testing.assert_allclose(got.maps[0], other, atol=1e-5)
+    method = dataclasses.replace(METHOD, transform='none')
+    other = pictures(blobs((1, 1))[None])
+    got = align(method, jax.random.key(0), pictures(blobs()), other)
+    np.testing.assert_allclose(got.maps, other.maps, atol=1e-5)
+    assert got.covers.all() and not got.transforms.moved.any()
 
 
-def test_nothing_to_match_moves_nothing():
+@pytest.mark.parametrize('parity', ['recommended', 'paper'])
+def test_nothing_to_match_moves_nothing(parity):
     """No cell above the threshold, or nothing but background, is no error."""
-    own = scene(PLACES)
+    method = dataclasses.replace(METHOD, parity=parity)
+    own = pictures(scene(PLACES))
     for other in (scene({}), jnp.full((8, 8, 5), 0.2)):
-        got = align(METHOD, jax.random.key(0), own, other[None])
-        assert not got.matches.valid.any() and not got.transforms.inliers.any()
+        got = align(method, jax.random.key(0), own, pictures(other[None]))
         np.testing.assert_allclose(got.maps[0], other, atol=1e-5)
         np.testing.assert_array_equal(got.transforms.matrix[0], np.eye(3))
 
 
-def test_one_match_is_a_translation():
-    own, other = scene({0: (1, 1)}), scene({0: (3, 2)})
-    got = align(METHOD, jax.random.key(0), own, other[None])
+def test_one_match_is_a_translation_to_the_letter():
+    method = dataclasses.replace(METHOD, parity='paper')
+    own, other = pictures(scene({0: (1, 1)})), pictures(scene({0: (3, 2)})[None])
+    got = align(method, jax.random.key(0), own, other)
     np.testing.assert_allclose(
         got.transforms.matrix[0], [[1, 0, -2], [0, 1, -1], [0, 0, 1]], atol=1e-5
     )
@@ -214,38 +247,64 @@ def test_one_match_is_a_translation():
 
 def test_moving_by_what_cannot_be_inverted_moves_nothing():
     maps = scene(PLACES)
-    np.testing.assert_array_equal(move(maps, jnp.zeros((3, 3))), maps)
+    got, covers = move(maps, jnp.ones((8, 8), bool), jnp.zeros((3, 3)))
+    np.testing.assert_array_equal(got, maps)
+    assert covers.all()
 
 
 def test_moved_maps_are_between_their_cells():
     """Half a cell to the right: each cell is the mean of two."""
     maps = scene(PLACES)
     matrix = jnp.eye(3).at[0, 2].set(0.5)
-    got = move(maps, matrix)
+    got, _ = move(maps, jnp.ones((8, 8), bool), matrix)
     want = (maps[:, :-1] + maps[:, 1:]) / 2
     np.testing.assert_allclose(got[:, 1:], want, atol=1e-6)
+
+
+def test_cells_that_do_not_count_cover_nothing():
+    valid = jnp.ones((8, 8), bool).at[:, 6:].set(False)
+    matrix = jnp.eye(3).at[0, 2].set(1.0)
+    _, covers = move(scene(PLACES), valid, matrix)
+    assert covers[:, 1:7].all() and not covers[:, 0].any() and not covers[:, 7].any()
+
+
+ALL = jnp.ones((8, 8), bool)
 
 
 def test_neighbours_agree_on_parts():
     """Algorithm 1 on the mean of those that count."""
     moved = jnp.stack([scene(PLACES), scene(PLACES), scene({0: (6, 6)})])
-    counts, valid = jnp.array([True, True, False]), jnp.ones((8, 8), bool)
-    labels = agree(METHOD, moved, counts, valid)
+    counts, covers = jnp.array([True, True, False]), jnp.ones((3, 8, 8), bool)
+    labels = agree(METHOD, moved, covers, counts, ALL)
     for channel, (x, y) in PLACES.items():
         assert labels[y, x] == channel
     assert (labels == GROUND).sum() >= 64 - 3 * 4
-    hidden = agree(METHOD, moved, counts, valid.at[1, 1].set(False))
+    hidden = agree(METHOD, moved, covers, counts, ALL.at[1, 1].set(False))
     assert hidden[1, 1] == GROUND
-    nobody = agree(METHOD, moved, ~counts & False, valid)
+    nobody = agree(METHOD, moved, covers, ~counts & False, ALL)
     assert (nobody == GROUND).all()
 
 
+def test_what_does_not_cover_a_cell_has_no_vote():
+    """One map of three lies there; to the letter the others outvote it."""
+    outside = scene({})
+    moved = jnp.stack([scene(PLACES), outside, outside])
+    covers = jnp.zeros((3, 8, 8), bool).at[0].set(True)
+    counts = jnp.ones(3, bool)
+    labels = agree(METHOD, moved, covers, counts, ALL)
+    assert [labels[y, x] for x, y in PLACES.values()] == [0, 1, 2, 3]
+    paper = dataclasses.replace(METHOD, parity='paper')
+    outvoted = agree(paper, moved, covers, counts, ALL)
+    assert all(outvoted[y, x] == GROUND for x, y in PLACES.values())
+    nowhere = agree(METHOD, moved, covers & False, counts, ALL)
+    assert (nowhere == GROUND).all()
+
+
 def test_gradients_flow_through_moved_maps_only():
-    own = scene(PLACES)
-    other = scene({c: (x + 1, y) for c, (x, y) in PLACES.items()})
+    own, other = blobs(), blobs((1, 0))[None]
 
     def seen(own, other):
-        got = aligning.align(METHOD, jax.random.key(0), own, other[None])
+        got = aligning.align(METHOD, jax.random.key(0), pictures(own), pictures(other))
         return (got.maps**2).sum()
 
     of_own, of_other = jax.jit(jax.grad(seen, argnums=(0, 1)))(own, other)

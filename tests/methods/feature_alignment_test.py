@@ -136,18 +136,20 @@ def test_the_number_of_devices_changes_little(trained, tmp_path):
 
 
 def test_alignment_finds_the_object(tmp_path):
-    """The dictionary knows two kinds on a square anywhere; background is what is left."""
+    """The dictionary knows two kinds on a square anywhere; background is what is left.
+
+    To the letter, as shifts are as large as the map: soft alignment looks nearby."""
     wanted = on_given(
         'phases.align.steps=40', 'phases.align.pools_every=20', 'run.log_every=1',
-        'run.checkpoint_every=100', 'method.transform=translation',
+        'run.checkpoint_every=100', 'method.transform=translation', 'method.parity=paper',
         'phases.align.optimizer.share=0.0', 'phases.align.optimizer.lr=0.05',
     )  # fmt: skip
     source = with_features()
     outcome = train(wanted, source, tmp_path)
     curves = logs.read_curves(tmp_path)['align']
     loss = list(curves['loss'].values())
-    assert loss[-1] < 0.01 * loss[0]
-    assert list(curves['inliers'].values())[-1] == 2 * 2 * 2  # All pairs of a kind.
+    assert loss[-1] < 0.1 * loss[0]
+    assert list(curves['partners'].values())[-1] == 4  # All of the object.
     given = source.fields['features'].astype(np.float32)
     maps = methods.build(wanted.method).maps(
         outcome.variables, np.zeros((24, 48, 48, 3), np.float32), features=given
@@ -214,6 +216,43 @@ def test_a_peak_is_in_the_middle_of_its_cell():
     got = method.predict(variables, jnp.zeros((1, 48, 48, 3)), features=features)
     assert got.keypoints.xy[0].tolist() == [[35.5, 11.5], [3.5, 43.5]]
     assert got.keypoints.valid.all()
+
+
+def test_a_peak_between_cells_is_read_there():
+    """A blob over two cells, unequally: weights by hand."""
+    method = FeatureAlignment(features=GIVEN, num_keypoints=2, peaks=1, kappa=1.0)
+    features = np.zeros((1, 6, 6, 3), np.float32)
+    features[..., 2] = 1
+    features[0, 2, 2], features[0, 2, 3] = (1, 0, 0), (0.8, 0, 0.6)
+    maps = np.asarray(method.maps(
+        {'parts': {'directions': jnp.eye(3)}}, jnp.zeros((1, 48, 48, 3)),
+        features=features,
+    ))[0, 1:4, 1:4, 0]  # fmt: skip
+    got = method.predict(
+        {'parts': {'directions': jnp.eye(3)}}, jnp.zeros((1, 48, 48, 3)),
+        features=features,
+    ).keypoints.xy[0, 0]  # fmt: skip
+    x = (maps.sum(axis=0) * [1, 2, 3]).sum() / maps.sum()
+    np.testing.assert_allclose(got, [8 * (x + 0.5) - 0.5, 8 * 2.5 - 0.5], rtol=1e-5)
+    assert got[0] > 8 * 2.5 - 0.5  # Its cell's middle.
+    paper = dataclasses.replace(method, parity='paper', peaks=2)
+    anchors = paper.predict(
+        {'parts': {'directions': jnp.eye(3)}}, jnp.zeros((1, 48, 48, 3)),
+        features=features,
+    ).keypoints.xy[0, :2]  # fmt: skip
+    assert anchors.tolist() == [[19.5, 19.5], [27.5, 19.5]]  # Beside each other.
+
+
+def test_a_flat_map_drops_no_part(rng):
+    """Hundreds of parts share a cell: none need be sure of it."""
+    method = FeatureAlignment(features=GIVEN, num_keypoints=40, peaks=3, kappa=2.0)
+    variables = {'parts': {'directions': jnp.asarray(rng.normal(size=(41, 8)))}}
+    features = rng.normal(size=(2, 6, 6, 8)).astype(np.float32)
+    images = jnp.zeros((2, 48, 48, 3))
+    got = method.predict(variables, images, features=features).keypoints
+    valid, score = (np.asarray(v).reshape(2, 40, 3) for v in (got.valid, got.score))
+    assert score.max() < 0.3 and valid[..., 0].all()
+    np.testing.assert_array_equal(valid, score >= 0.5 * score[..., :1])
 
 
 def test_clustering_only_is_a_baseline_of_the_evaluation(trained, monkeypatch):

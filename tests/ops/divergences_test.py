@@ -10,7 +10,7 @@ from scipy.spatial.distance import jensenshannon
 from kpdiscovery.ops import divergences
 from kpdiscovery.ops.divergences import most_similar
 
-STATIC = ('k', 'exclude_self', 'block', 'axis_name')
+STATIC = ('k', 'exclude_self', 'pool', 'block', 'axis_name')
 search = jax.jit(most_similar, static_argnames=STATIC)
 
 
@@ -137,6 +137,30 @@ def test_devices_give_the_result_of_one(devices):
     np.testing.assert_array_equal(many.indices, one.indices)
 
 
+@pytest.mark.parametrize('devices', [1, 4])
+@pytest.mark.parametrize('pool', [5, 12, 16])
+def test_neighbours_from_a_pool(pool, devices):
+    """All pictures get neighbours, among every few of them only."""
+    maps, valid = softmax_maps(n=48), np.arange(48) != 12
+    share = -(-pool // devices)
+    local = np.arange(share) * (48 // devices) // share
+    chosen = (np.arange(devices)[:, None] * (48 // devices) + local).ravel()
+    mesh = jax.sharding.Mesh(jax.devices()[:devices], ('data',))
+    run = lambda maps, valid: most_similar(
+        maps, 6, valid=valid, pool=pool, block=4, axis_name='data'
+    )
+    with jax.set_mesh(mesh):
+        split = jax.shard_map(run, in_specs=(P('data'), P('data')), out_specs=P('data'))
+        got = jax.jit(split)(maps, valid)
+    apart = np.where(np.isin(np.arange(48), chosen)[None], oracle(maps), np.inf)
+    check(got, apart, 6, valid)
+    if devices == 1:
+        alone = search(maps, 6, valid=valid, pool=pool, block=5)
+        np.testing.assert_array_equal(alone.indices, got.indices)
+        everyone = search(maps, 6, valid=valid, pool=48)
+        np.testing.assert_array_equal(everyone.indices, search(maps, 6, valid=valid)[1])
+
+
 def test_a_tpu_finds_the_same(monkeypatch):
     maps = softmax_maps()
     cells = np.random.default_rng(1).random((13, 6)) < 0.6
@@ -164,6 +188,7 @@ def test_memory_stays_far_below_the_maps_and_all_pairs():
         ({'maps': jnp.zeros((0, 3, 2))}, 'with pictures'),
         ({'k': 0}, 'k >= 1'),
         ({'block': 0}, 'block >= 1'),
+        ({'pool': -1}, 'pool must be >= 0'),
         ({'valid': jnp.ones(3, bool)}, 'valid must be'),
         ({'cell_valid': jnp.ones((4, 2), bool)}, 'cell_valid must be'),
     ],

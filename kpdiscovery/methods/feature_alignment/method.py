@@ -14,7 +14,7 @@ from kpdiscovery.methods import advice, classification, learning, optimizers
 from kpdiscovery.methods.feature_alignment import aligning, parts, pools
 from kpdiscovery.methods.feature_alignment.features import GIVEN, Features, of_batch
 from kpdiscovery.methods.options import check_choices
-from kpdiscovery.ops import coordinates, heatmaps, parallel, reductions
+from kpdiscovery.ops import coordinates, heatmaps, parallel, precision, reductions
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops.alignment import MODELS
 from kpdiscovery.types import (
@@ -38,29 +38,35 @@ class FeatureAlignment(Method):
     the defaults of our recommendation. Phases: `dictionary` (features of all pictures
     clustered, by default as a mixture of von Mises-Fisher distributions: the parts "by
     clustering only"), `align` (training by what the aligned maps of similar pictures agree on).
+
+    With `parity='paper'` transforms come from samples of matches, what lies outside of a
+    neighbour votes for background, so do all cells of background in the loss, and every
+    cell is an anchor of every part.
     """
 
     features: Features = Features()
     num_keypoints: int = 512
     kappa: float = 30.0  # Concentration of the parts; 1 / temperature of the softmax.
     per_image: int = 20  # Features a picture that the dictionary is learnt from.
-    border: int = 3  # Cells at the border of maps that it is not learnt from.
+    border: float = 0.072  # Of the sides: cells there it is not learnt from, 1 of 14.
     clustering: str = 'vmf'  # 'kmeans': spherical, whatever kappa is.
     iterations: int = 150  # Of the clustering.
     neighbours: int = 15
+    pool: int = 2_000  # Pictures that they are among; 0: all.
     block: int = 0  # Pictures compared at a time; 0: what is fast on the platform.
-    threshold: float = 0.6  # Cosine of matches.
-    matches: int = 256  # Of a pair of pictures, the best.
     transform: str = 'affine'  # 'none', 'translation', 'homography'.
+    parity: str = 'recommended'  # 'paper': to the letter where that does not work well.
+    threshold: float = 0.6  # Cosine of matches; this and the next four of 'paper'.
+    matches: int = 256  # Of a pair of pictures, the best.
     hypotheses: int = 500
     tolerance: float = 1.0  # Cells.
-    minimum: int = 3  # Matches of a transform that is more than a translation.
+    minimum: int = 6  # Matches of a transform that is more than a translation.
     cap: int = 3  # Cells a part may label in a picture.
     radius: int = 0  # Cells around a part's own that it may not label.
     loss: str = 'averaged'  # 'each': of every map by itself.
     parts: str = 'trained'  # To predict with: 'dictionary' is clustering only.
     peaks: int = 5  # Points a part at most, in a prediction.
-    min_confidence: float = 0.3  # Of points that are valid.
+    min_confidence: float = 0.5  # Of valid points, in shares of the part's surest.
 
     metrics = (
         'part_detection',
@@ -74,7 +80,7 @@ class FeatureAlignment(Method):
     batch_fields = ('features', 'features_valid', 'pixels_valid')
     sections: ClassVar = {'features': Features}
     predict_options: ClassVar = {'min_confidence': 'min_confidence'}
-    may_be_zero = ('block', 'border', 'minimum', 'radius')
+    may_be_zero = ('block', 'minimum', 'pool', 'radius')
     free = ('parts', 'peaks')
 
     def __post_init__(self):
@@ -83,6 +89,7 @@ class FeatureAlignment(Method):
             transform=MODELS,
             clustering=('vmf', 'kmeans'),
             loss=('averaged', 'each'),
+            parity=('recommended', 'paper'),
             parts=('trained', 'dictionary'),
         )
         for name in ('num_keypoints', 'neighbours', 'peaks', 'per_image', 'matches'):
@@ -118,12 +125,22 @@ class FeatureAlignment(Method):
     def predict(self, variables: Any, images: jax.Array, **fields) -> Prediction:
         """The highest peaks of every part, in pixels; labels are parts.
 
+        Between cells: at the centre of mass of the peak's 3 x 3 cells. With
+        `parity='paper'` the surest cells of every part, peaks or not, at their middles.
+        A part's highest peak is valid, and others that come near it; how sure a part
+        may be depends on the features, their number and `kappa`.
+
         Keyword arguments are `batch_fields`, as far as there are any.
         """
         maps = self.maps(variables, images, **fields)
         channels = jnp.moveaxis(maps[..., :-1], -1, 1)
         stride = images.shape[1] / maps.shape[1]
-        found = heatmaps.top_k_keypoints(channels, self.peaks, window=3)
+        every = self.parity == 'paper'
+        found = heatmaps.top_k_keypoints(channels, self.peaks, window=1 if every else 3)
+        if not every:
+            between = heatmaps.centroid(channels, found.xy, window=3)
+            found = found.replace(xy=between)
+        surest = found.score[..., :1]
         flat = lambda leaf: leaf.reshape(len(leaf), -1, *leaf.shape[3:])
         label = jnp.broadcast_to(
             jnp.arange(self.num_keypoints)[None, :, None], found.label.shape
@@ -133,7 +150,7 @@ class FeatureAlignment(Method):
                 coordinates.cell_to_pixel(flat(found.xy), stride),
                 flat(found.score),
                 flat(label),
-                flat(found.score) > self.min_confidence,
+                flat(found.valid & (found.score >= self.min_confidence * surest)),
             )
         )
 
@@ -202,24 +219,41 @@ class FeatureAlignment(Method):
 
         def loss(variables):
             maps = self._maps(variables['parts'], rows, valid)
-            each, terms = jax.vmap(self._loss)(keys, maps, there, valid[:, 0])
+            pictures = aligning.Pictures(maps, precision.full(rows), valid)
+            each, terms = jax.vmap(self._loss)(keys, pictures, there)
+            determinants = terms.pop('determinants')
+            median = jnp.nanmedian(jnp.where(there, determinants, jnp.nan))
             scalars = {'loss': each.mean(), **jax.tree.map(jnp.mean, terms)}
+            scalars['determinant'] = jnp.where(there.any(), median, 1.0)
             return scalars['loss'], (scalars, {})
 
         return learning.descend(loss, update, state)
 
-    def _loss(self, key, maps, there, valid):
-        """One picture: maps `[1 + k, h, w, C]`, its own first, and its pool's."""
-        aligned = aligning.align(self, key, maps[0], maps[1:])
-        labels = aligning.agree(self, aligned.maps, there, valid)
-        both = jnp.concatenate([maps[:1], aligned.maps])
-        counts = jnp.concatenate([jnp.ones(1, bool), there])
-        loss = losses.coherence(both, labels, counts, valid, each=self.loss == 'each')
+    def _loss(self, key, pictures, there):
+        """One picture: leaves `[1 + k, ...]`, its own first, and its pool's `[k]`."""
+        own = jax.tree.map(lambda leaf: leaf[0], pictures)
+        others = jax.tree.map(lambda leaf: leaf[1:], pictures)
+        paper = self.parity == 'paper'
+        aligned = aligning.align(self, key, own, others)
+        labels = aligning.agree(self, aligned.maps, aligned.covers, there, own.valid)
+        covers = jnp.concatenate([own.valid[None], aligned.covers])
+        # Outside of a map its own likelihood is a constant; of the mean it is a share.
+        covers |= paper and self.loss != 'each'
+        counts = covers & jnp.concatenate([jnp.ones(1, bool), there])[:, None, None]
+        loss = losses.coherence(
+            jnp.concatenate([own.maps[None], aligned.maps]), labels, counts, own.valid,
+            each=self.loss == 'each', balanced=not paper,
+        )  # fmt: skip
         share = functools.partial(reductions.mean_where, where=there)
+        ground = own.maps.argmax(axis=-1) == self.num_keypoints
+        found = aligned.transforms
         terms = {
-            'matches': share(aligned.matches.valid.sum(axis=1)),
-            'inliers': share(aligned.transforms.inliers.sum(axis=1)),
+            'partners': share(found.partners.sum(axis=1)),
+            'moved': share(found.moved.astype(jnp.float32)),
+            'determinants': jnp.linalg.det(found.matrix),
+            'outside': share(1 - aligned.covers.mean(axis=(1, 2), dtype=jnp.float32)),
             'foreground': (labels < self.num_keypoints).mean(),
+            'background': reductions.mean_where(ground, own.valid),
         }
         return loss, terms
 

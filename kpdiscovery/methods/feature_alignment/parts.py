@@ -98,17 +98,23 @@ def _spherical(method, key, rows, counts, axis_name, total):
 _CLUSTERING = {'vmf': _mixture, 'kmeans': _spherical}
 
 
-def inner(valid: jax.Array, border: int) -> jax.Array:
+def inner(valid: jax.Array, border: float) -> jax.Array:
     """Cells `[N, h, w]` that count and are not at the border of the map.
+
+    Args:
+        border: share of the shorter side, in [0, .5); of cells the whole ones.
 
     Raises:
         ValueError: the border leaves none.
     """
     h, w = valid.shape[1:]
-    if min(h, w) <= 2 * border:
-        raise ValueError(f'border={border} leaves nothing of maps of {h} x {w} cells')
-    rows = (jnp.arange(h) >= border) & (jnp.arange(h) < h - border)
-    columns = (jnp.arange(w) >= border) & (jnp.arange(w) < w - border)
+    edge = int(border * min(h, w))
+    if min(h, w) <= 2 * edge:
+        raise ValueError(
+            f'border={border} of the sides leaves nothing of maps of {h} x {w} cells'
+        )
+    rows = (jnp.arange(h) >= edge) & (jnp.arange(h) < h - edge)
+    columns = (jnp.arange(w) >= edge) & (jnp.arange(w) < w - edge)
     return valid & (rows[:, None] & columns[None])[None]
 
 

@@ -95,7 +95,7 @@ def _nearest(method, rows, directions, *, axis_name):
     maps = parts.part_maps(directions, features, cells, kappa=method.kappa)
     found = divergences.most_similar(
         maps, method.neighbours, valid=rows['row_valid'], cell_valid=cells,
-        block=method.block or None, axis_name=axis_name,
+        pool=method.pool, block=method.block or None, axis_name=axis_name,
     )  # fmt: skip
     mean = functools.partial(reductions.mean_where, axis_name=axis_name)
     there = found.indices >= 0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 
 from kpdiscovery.metrics.landmarks.errors import mean_measured
 from kpdiscovery.metrics.landmarks.labelled import (
     Comparison,
+    by_label,
     comparisons,
     measurable,
     side,
@@ -17,6 +20,10 @@ from kpdiscovery.metrics.landmarks.points import Landmarks, fill_missing, is_fre
 from kpdiscovery.types import Array, Split
 
 _REPEATS = 10
+NO_LANDMARK = (
+    "%s is the mean shape's: no landmark is in four fifths of the fit pictures; lower "
+    'method.min_confidence where the method has one'
+)
 _SETTINGS: dict[str, dict] = {'': {}, '_no_bias': {'bias': False}}
 
 
@@ -27,18 +34,24 @@ def landmark_nme(fit: Split, test: Split) -> dict[str, float]:
         For each subset of the named set, such as the 68 and the 5 points of faces68:
         `forward_nme_68` and `backward_nme_68` (ridge with bias),
         `forward_nme_no_bias_68` and `backward_nme_no_bias_68`, and
-        `forward_nme_mean_shape_68`, the fit split's mean. Where no landmark is in more
-        than four fifths of the fit pictures, the forward error is that of the mean
-        shape (without bias, of the picture's middle), and there is no backward one.
+        `forward_nme_mean_shape_68`, the fit split's mean; and `landmarks_used`, how
+        many landmarks are in more than four fifths of the fit pictures: the others are
+        left out. Where none is, the forward error is that of the mean shape (without
+        bias, of the picture's middle), there is no backward one, and a warning says so.
 
     Errors and source as in `landmark_errors`.
     """
     tables = landmark_errors(fit, test)
-    return {
+    _, valid = by_label(fit.prediction.keypoints, fit.num_labels)
+    used = is_frequent(valid)
+    if not used.any():
+        logging.warning(NO_LANDMARK, 'forward_nme')
+    figures = {
         name: float(np.nanmean(errors))
         for name, errors in tables.items()
         if not np.isnan(errors).all()
     }
+    return {**figures, 'landmarks_used': 100 * float(used.mean())}
 
 
 def landmark_errors(fit: Split, test: Split) -> dict[str, Array]:

@@ -7,12 +7,18 @@ split measures it. Keypoints are candidates whether `valid` or not.
 from __future__ import annotations
 
 import functools
+import logging
+from collections.abc import Mapping
 
 import numpy as np
 
 from kpdiscovery.metrics.landmarks.errors import normalized_errors
 from kpdiscovery.metrics.landmarks.labelled import side
-from kpdiscovery.metrics.landmarks.landmark_nme import blind, completed
+from kpdiscovery.metrics.landmarks.landmark_nme import (
+    NO_LANDMARK,
+    blind,
+    completed,
+)
 from kpdiscovery.metrics.landmarks.nme import regress_landmarks
 from kpdiscovery.metrics.landmarks.points import Landmarks
 from kpdiscovery.metrics.parts.candidates import (
@@ -43,7 +49,9 @@ def part_detection(fit: Split, test: Split) -> dict[str, float]:
     Returns:
         `part_ap_l2_image` (the picture's side), with true boxes `part_ap_l2_box` (sqrt
         of the first one's area), and where `test.landmarks` names a set with eyes
-        `part_ap_l2_eyes`; of a set's smaller subsets too, as `part_ap_l2_eyes_5`.
+        `part_ap_l2_eyes`; of a set's smaller subsets too, as `part_ap_l2_eyes_5`; and
+        `part_ap_l2_mean_place_image` and so on, of detectors that look at nothing and
+        always say where a point is on average in the fit split, to compare with.
 
     Raises:
         ValueError: shapes and labels that do not fit, or no such set.
@@ -59,6 +67,11 @@ def part_detection(fit: Split, test: Split) -> dict[str, float]:
             measure = functools.partial(_near, view, name, 1)
             precision = chosen_precision(found[1], chosen, measure)
             figures |= _mean(f'part_ap_l2_{name}{view.ending}', 100 * precision)
+            blindly = chosen_precision(*_mean_places(*view.truths), measure)
+            blindly = np.where(np.isnan(precision), np.nan, blindly)  # The same points.
+            figures |= _mean(
+                f'part_ap_l2_mean_place_{name}{view.ending}', 100 * blindly
+            )
     if not figures:
         raise Unmeasurable('no annotated point is visible in both splits')
     return figures
@@ -72,7 +85,8 @@ def part_box_detection(fit: Split, test: Split) -> dict[str, float]:
     in one of the splits do not count.
 
     Returns:
-        `part_ap_iou50`.
+        `part_ap_iou50`; and `part_ap_iou50_mean_place` of boxes of the mean size that
+        always lie where the part's are on average in the fit split.
 
     Raises:
         ValueError: shapes and labels that do not fit.
@@ -97,6 +111,15 @@ def part_box_detection(fit: Split, test: Split) -> dict[str, float]:
         found[1], chosen, lambda few: channel_box_precision(few, *parts[1], anchors)
     )
     figures = _mean('part_ap_iou50', 100 * precision)
+    middles = [
+        {'keypoints': (boxes[..., :2] + boxes[..., 2:]) / 2, 'visible': there}
+        for boxes, there in parts
+    ]
+    blindly = chosen_precision(
+        *_mean_places(*middles),
+        lambda few: channel_box_precision(few, *parts[1], anchors),
+    )
+    figures |= _mean('part_ap_iou50_mean_place', 100 * blindly)
     if not figures:
         raise Unmeasurable('no part has boxes in both splits')
     return figures
@@ -113,7 +136,9 @@ def part_landmarks(fit: Split, test: Split) -> dict[str, float]:
     Returns:
         `part_error_image`, `part_error_box` and `part_error_eyes` where there are such
         lengths, of subsets too, named as in `part_detection`; `part_error_mean_shape_*`,
-        the fit split's mean, to compare with.
+        the fit split's mean, to compare with; and `part_landmarks_used`, how many of the
+        chosen channels are in more than four fifths of the fit pictures. Where none is,
+        the errors are the mean shape's, and a warning says so.
 
     Raises:
         ValueError: shapes and labels that do not fit, or no such set.
@@ -125,7 +150,9 @@ def part_landmarks(fit: Split, test: Split) -> dict[str, float]:
     found, figures = _found(fit, test), dict[str, float]()
     for view in part_comparisons(fit, test):
         one, two = _landmarks(found, view)
-        full, filled, _ = completed(one, two, side(test))
+        full, filled, kept = completed(one, two, side(test))
+        if not kept.any():
+            logging.warning(NO_LANDMARK, 'part_error')
         shapes = blind(one, side(test)), blind(two, side(test))
         for kind, pair in {'': (full, filled), 'mean_shape_': shapes}.items():
             xy = regress_landmarks(*pair, penalty=_PENALTY, scale=side(test))
@@ -134,6 +161,7 @@ def part_landmarks(fit: Split, test: Split) -> dict[str, float]:
                 if seen.any():
                     errors = normalized_errors(xy, two.annotated, length, seen)
                     figures |= _mean(f'part_error_{kind}{name}{view.ending}', errors)
+                    figures[f'part_landmarks_used{view.ending}'] = 100 * kept.mean()
     if not figures:
         raise Unmeasurable('no annotated point is visible in both splits')
     return figures
@@ -154,6 +182,27 @@ def _near(view: PartComparison, name: str, split: int, candidates: Candidates) -
         truth['visible'][usable],
         _REACH * length[usable],
     )
+
+
+def _mean_places(fit: Mapping, test: Mapping) -> tuple[Candidates, Array]:
+    """A channel a part that says its mean place in the fit split in every test picture.
+
+    Args:
+        fit: `keypoints` `[N, T, ..., 2]` and `visible` `[N, T, ...]`.
+        test: of L pictures.
+
+    Returns:
+        Candidates `[L, T, 1]`, and the channel of each part; -1 where there is no mean.
+    """
+    visible = np.asarray(fit['visible'], bool)
+    count = visible.sum(axis=(0, *range(2, visible.ndim)))
+    xy = np.where(visible[..., None], fit['keypoints'], 0)
+    total = xy.sum(axis=(0, *range(2, visible.ndim)))
+    place = (total / np.maximum(count, 1)[:, None])[None, :, None]
+    many = len(test['visible']), *place.shape[1:]
+    score = np.broadcast_to((count > 0)[:, None], many[:3]).astype(np.float32)
+    chosen = np.where(count > 0, np.arange(len(count)), -1)
+    return Candidates(np.broadcast_to(place, many).astype(np.float32), score), chosen
 
 
 def _landmarks(found: list[Candidates], view: PartComparison) -> list[Landmarks]:

@@ -46,7 +46,7 @@ def test_by_hand(split):
     got = metrics.landmark_nme(fit, test)
     names = ('forward_nme', 'forward_nme_no_bias', 'forward_nme_mean_shape',
              'backward_nme', 'backward_nme_no_bias')  # fmt: skip
-    assert list(got) == [f'{name}_4' for name in names]
+    assert list(got) == [*(f'{name}_4' for name in names), 'landmarks_used']
     # Nothing is off in the middle; the corner is drawn in by .01 / 1.01 of 64 pixels,
     # and on the way back, from four copies of it, by .01 / 4.01.
     forward, backward = (np.sqrt(2) * 64 * 0.01 / d / 50 * 100 for d in (1.01, 4.01))
@@ -58,6 +58,17 @@ def test_by_hand(split):
     np.testing.assert_allclose(tables['backward_nme_4'], [[0], [backward]], atol=1e-9)
     curve = metrics.cumulative_error(tables['forward_nme_4'], over='images')
     np.testing.assert_allclose(curve, [0, forward / 2], atol=1e-9)
+
+
+def test_the_mean_shape_is_not_given_silently(split, caplog):
+    fit, test = (bodies(split, 40, seed, name='mouse4', k=3) for seed in (0, 1))
+    assert metrics.landmark_nme(fit, test)['landmarks_used'] == 100
+    assert not caplog.text
+    fit.prediction.keypoints.valid[10:] = False
+    got = metrics.landmark_nme(fit, test)
+    assert got['landmarks_used'] == 0
+    assert got['forward_nme_4'] == pytest.approx(got['forward_nme_mean_shape_4'])
+    assert "forward_nme is the mean shape's" in caplog.text
 
 
 @pytest.mark.parametrize('n', [40, 320])
@@ -121,6 +132,7 @@ def test_subsets_and_their_normalisers(split):
     alone = metrics.landmark_nme(
         fit._replace(truth=fit_five), test._replace(truth=five, landmarks='faces5')
     )
+    assert alone.pop('landmarks_used') == got['landmarks_used'] == 100
     assert alone == {name: got[name] for name in got if name.endswith('_5')}
 
 

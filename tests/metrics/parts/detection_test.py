@@ -28,6 +28,12 @@ def parts(split, rng, n=40, offsets=((0, 0), (3, 1)), noise=0.0, **more):
                  **{'size': (SIDE, SIDE), 'num_labels': 3, **more})  # fmt: skip
 
 
+def measured(figures):
+    """Names of figures without what they are compared with."""
+    beside = ('mean_place', 'landmarks_used')
+    return [name for name in figures if not any(word in name for word in beside)]
+
+
 def swapped(made):
     """The channels 0 and 1 exchanged."""
     label = np.array([1, 0, 2, -1])[made.prediction.keypoints.label]
@@ -41,7 +47,7 @@ def with_truth(made, **truth):
 
 def test_points_near_enough(split, rng):
     fit, test = parts(split, rng), parts(split, rng)
-    assert metrics.part_detection(fit, test) == {'part_ap_l2_image': 100}
+    assert metrics.part_detection(fit, test)['part_ap_l2_image'] == 100
     off = parts(split, rng, offsets=((0, 0), (8, 7)))  # 10.6 pixels of 100.
     assert metrics.part_detection(fit, off)['part_ap_l2_image'] < 60
     wide = [s._replace(size=(150, 150)) for s in (fit, off)]
@@ -64,17 +70,17 @@ def test_every_length_has_its_reach_and_its_pictures(split, rng):
     valid = np.ones((40, 2), bool)
     fit, test = (with_truth(s, boxes=boxes, boxes_valid=valid) for s in (fit, test))
     got = metrics.part_detection(fit, test)
-    assert list(got) == ['part_ap_l2_image', 'part_ap_l2_box']
+    assert measured(got) == ['part_ap_l2_image', 'part_ap_l2_box']
     # sqrt(1000) = 31.6 and 18: 3 pixels are near enough in every second picture.
     assert got['part_ap_l2_image'] == 100 and 60 < got['part_ap_l2_box'] < 90
     valid = valid & (np.arange(40) % 2 == 0)[:, None]
     got = metrics.part_detection(fit, with_truth(test, boxes_valid=valid))
     assert got['part_ap_l2_box'] == 100
     got = metrics.part_detection(fit, with_truth(test, boxes_valid=valid & False))
-    assert list(got) == ['part_ap_l2_image']
+    assert measured(got) == ['part_ap_l2_image']
     got = metrics.part_landmarks(fit, with_truth(test, boxes_valid=valid))
     image, box = got['part_error_image'], got['part_error_box']
-    assert list(got) == [
+    assert measured(got) == [
         f'part_error_{kind}{name}'
         for kind in ('', 'mean_shape_')
         for name in ('image', 'box')
@@ -101,7 +107,9 @@ def test_eyes_where_the_set_has_them(split, rng):
     ends = [f'{name}{end}' for end in ('', '_5') for name in ('image', 'eyes')]
     errors = [f'part_error_{kind}' for kind in ('', 'mean_shape_')]
     want = {f'part_ap_l2_{end}' for end in ends}
-    assert set(got) == want | {error + end for error in errors for end in ends}
+    assert set(measured(got)) == want | {
+        error + end for error in errors for end in ends
+    }
     assert not skipped
     # The points of the subset, measured in the distance of its own eyes.
     fit, test = pair('faces68', 68)
@@ -123,7 +131,7 @@ def test_parts_that_one_split_does_not_show_do_not_count(split, rng):
     fit, test = parts(split, rng, offsets=((0, 0), (9, 9))), parts(split, rng)
     for hidden in (fit, test):
         hidden.truth['visible'][:, 1] = False
-        assert metrics.part_detection(fit, test) == {'part_ap_l2_image': 100}
+        assert metrics.part_detection(fit, test)['part_ap_l2_image'] == 100
         assert metrics.part_landmarks(fit, test)['part_error_image'] < 0.3
         hidden.truth['visible'][:, 1] = True
     hidden.truth['visible'][:] = False
@@ -173,6 +181,31 @@ def test_missing_peaks_are_filled_and_rare_channels_say_nothing(split, rng):
     assert got['part_error_image'] == pytest.approx(got['part_error_mean_shape_image'])
 
 
+def test_errors_of_the_mean_shape_are_told(split, rng, caplog):
+    fit, test = parts(split, rng), parts(split, rng)
+    assert metrics.part_landmarks(fit, test)['part_landmarks_used'] == 100
+    assert not caplog.text
+    fit.prediction.keypoints.score[10:] = 0
+    assert metrics.part_landmarks(fit, test)['part_landmarks_used'] == 0
+    assert "part_error is the mean shape's" in caplog.text
+
+
+def test_always_the_mean_place(split, rng):
+    """By hand: its precision is its share of hits, for all pictures score alike."""
+    fit, test = (parts(split, rng) for _ in range(2))
+    got = metrics.part_detection(fit, test)['part_ap_l2_mean_place_image']
+    place = fit.truth['keypoints'].mean(axis=0)
+    near = np.linalg.norm(test.truth['keypoints'] - place, axis=-1) <= 10
+    want = np.mean([hits.mean() ** 2 for hits in near.T])
+    assert got == pytest.approx(100 * want) and 0 < want < 0.5
+    still = with_truth(test, keypoints=np.tile(place, (40, 1, 1)))
+    assert metrics.part_detection(fit, still)['part_ap_l2_mean_place_image'] == 100
+    boxed = with_boxes(fit), with_boxes(still)
+    assert metrics.part_box_detection(*boxed)['part_ap_iou50_mean_place'] == 100
+    fit.truth['visible'][:, 1] = False  # Of a point without a mean nothing is said.
+    assert metrics.part_detection(fit, still)['part_ap_l2_mean_place_image'] == 100
+
+
 def with_boxes(made, sides=((10, 10), (8, 16)), label=(4, 1)):
     """Boxes of parts 4 and 1 around the points, and room for another."""
     points, half = made.truth['keypoints'], np.array(sides) / 2
@@ -187,16 +220,16 @@ def test_part_boxes(split, rng):
     exact = {'offsets': ((0, 0), (0, 0))}
     fit, test = (with_boxes(parts(split, rng, **exact)) for _ in range(2))
     got, skipped = metrics.evaluate(NAMES, fit, test)
-    assert got == {'part_ap_iou50': 100}
+    assert measured(got) == ['part_ap_iou50'] and got['part_ap_iou50'] == 100
     assert set(skipped) == {'part_detection', 'part_landmarks'}
     assert metrics.part_box_detection(fit, swapped(test))['part_ap_iou50'] < 10
     # Anchors are the fit split's: 10 x 10 in 10 x 20.1 is just less than a half.
     long = with_boxes(parts(split, rng, **exact), ((10, 20.1), (8, 16)))
-    assert metrics.part_box_detection(fit, long) == {'part_ap_iou50': 50}
-    assert metrics.part_box_detection(long, long) == {'part_ap_iou50': 100}
+    assert metrics.part_box_detection(fit, long)['part_ap_iou50'] == 50
+    assert metrics.part_box_detection(long, long)['part_ap_iou50'] == 100
     other = with_boxes(parts(split, rng, **exact), label=(4, 6))  # 6 is nowhere else.
     for pair in ((fit, other), (other, fit)):
-        assert metrics.part_box_detection(*pair) == {'part_ap_iou50': 100}
+        assert metrics.part_box_detection(*pair)['part_ap_iou50'] == 100
 
 
 def test_duplicates_in_the_same_place_cost_nothing(split, rng):
@@ -222,7 +255,7 @@ def test_skipping(split, rng):
     several = with_truth(boxed, keypoints=np.zeros((40, 3, 2, 2)),
                          visible=np.ones((40, 3, 2), bool))  # fmt: skip
     got, skipped = metrics.evaluate(NAMES, several, several)
-    assert list(got) == ['part_ap_iou50']
+    assert measured(got) == ['part_ap_iou50']
     assert skipped['part_detection'].startswith('needs points in a fixed order')
     empty = with_truth(boxed, part_label=np.full((40, 3), -1))
     for pair in ((boxed, empty), (empty, boxed), (empty, empty)):

@@ -139,7 +139,7 @@ class FeatureAlignment(Method):
         found = heatmaps.top_k_keypoints(channels, self.peaks, window=1 if every else 3)
         if not every:
             between = heatmaps.centroid(channels, found.xy, window=3)
-            found = found.replace(xy=between)
+            found = dataclasses.replace(found, xy=between)
         surest = found.score[..., :1]
         flat = lambda leaf: leaf.reshape(len(leaf), -1, *leaf.shape[3:])
         label = jnp.broadcast_to(

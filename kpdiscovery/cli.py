@@ -24,11 +24,15 @@ COMMANDS = {
     'train': 'train a method, or resume where the workdir stands',
     'evaluate': 'measure a trained method on held-out pictures',
     'predict': 'find keypoints in pictures of your own',
+    'export': 'write a trained model as a program that runs without this library',
+    'fit': 'learn the landmarks you want from a few annotated pictures',
+    'compare': 'print figures of several runs side by side',
     'report': 'write one HTML file about a workdir',
     'weights': 'list pretrained networks, and get them',
     'features': "extract a network's features of pictures once, for the others",
     'compile': 'say whether training fits TPUs that are not here',
     'bench': 'time what the library is fast at',
+    'convert': "read a data set's official files into the library's own form",
     'doctor': 'say what the machine, a config or its data lack',
 }
 

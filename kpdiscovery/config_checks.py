@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kpdiscovery.data.box_crops import is_box
+from kpdiscovery.data.official import RELEASES
 from kpdiscovery.data.resize import HOW, is_known
 from kpdiscovery.data.sources import SOURCES
 from kpdiscovery.metrics import LANDMARK_SETS
@@ -61,11 +62,13 @@ CHECKS: dict[str, Check] = {  # By the names of settings; '*' stands for any.
     'data.source': _one_of(sorted(SOURCES)),
     'data.size': _whole(1, ' (pixels a side)'),
     'data.batch_size': _whole(1),
+    'data.per_class': _whole(0, ' (0: rows are shuffled)'),
     'data.resize': Check(
         f"one of {', '.join(map(repr, HOW))}, 'crop:0.7' (of a side that stays), or "
         "'box:0.1' (the box of the object, a tenth of it around)",
         lambda value: isinstance(value, str) and (is_known(value) or is_box(value)),
     ),
+    'data.release': _one_of(['', *RELEASES]),
     'data.landmarks': _one_of(['', *LANDMARK_SETS]),
     'data.rows': _whole(0, ' (0: all)'),
     'data.num_detected': _whole(1),

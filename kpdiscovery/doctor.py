@@ -1,5 +1,8 @@
 """`kpd doctor`: what the machine, a config, its data or a file of weights lack.
 
+With --data=NAME --root=DIR: what DIR has of a data set of the papers, as its owners
+distribute it, where it comes from, on which terms, and what is derived.
+
 One line a finding: ok, missing (exit code 2), or absent (only some need it). Nothing is
 downloaded and nothing written.
 """
@@ -25,6 +28,7 @@ from kpdiscovery import (
     machine,
     methods,
     metrics,
+    releases,
     starts,
     transfer,
 )
@@ -40,15 +44,24 @@ def main(argv: Sequence[str]) -> int:
     """Prints a line a finding; 2 where something needed is missing, else 0."""
     parser = cli.Parser('kpd doctor', description=__doc__)
     parser.add_argument('--config', help='METHOD/DATA[:VARIANT] or FILE.py to check')
-    parser.add_argument('--data', help="the config's files, or your own pictures")
+    parser.add_argument(
+        '--data', help="the config's files, or your own pictures; a NAME with --root"
+    )
+    parser.add_argument(
+        '--root', metavar='DIR', help='the official files of the data set --data=NAME'
+    )
     parser.add_argument(
         '--weights',
         metavar='FILE',
         help='a .safetensors or .pth file to check, or a name',
     )
     args, overrides = parser.parse(argv)
+    if args.root is not None:
+        return _examine_release(args)
     if (args.data or overrides) and not args.config:
-        raise UserError('--data and --config.KEY=VALUE need --config=NAME')
+        raise UserError(
+            '--data and --config.KEY=VALUE need --config=NAME (or --data=NAME --root=DIR)'
+        )
     found: list[Result] = []
     if not args.weights or args.config:
         found += machine.examine()
@@ -58,6 +71,17 @@ def main(argv: Sequence[str]) -> int:
         found += machine.run([('weights', partial(weights_file, args.weights))])
     print(*map(_line, found), sep='\n')
     return _conclude(found)
+
+
+def _examine_release(args) -> int:
+    """Findings about official files, and what to do."""
+    if not args.data or args.config or args.weights:
+        raise UserError('--root=DIR goes with --data=NAME alone')
+    found = releases.examine(args.data, args.root)
+    print(*map(_line, found), sep='\n')
+    complete = all(finding.state != MISSING for _, finding in found)
+    print(releases.conclusion(args.data, args.root, complete))
+    return 0 if complete else 2
 
 
 def examine_config(

@@ -96,6 +96,7 @@ def evaluate(
         'metrics': values,
         **dict(zip(_BESIDE, beside, strict=True)),
         'skipped': skipped,
+        'warning': trained.method.advise(values),
         'truth': sorted(test.truth),
         'protocol': list(trained.method.metrics),
         'split': split,

@@ -1,9 +1,12 @@
 """`kpd predict`: keypoints of your own pictures, in their own pixels.
 
-Writes keypoints.json (COCO keypoint format), keypoints.csv and overlays/NAME.jpg, and
-where the method finds objects boxes.csv and masks/NAME.png. NAME is that of the picture
-below the directory all pictures share. Overlays fit a screen: pictures below 256 px are
-enlarged by a whole factor, those above 1600 px shrunk.
+IMAGES are pictures, folders, patterns, videos (every frame) or annotations of other tools,
+whose pictures are taken. Writes keypoints.json (COCO keypoint format), keypoints.csv and
+overlays/NAME.jpg, and where the method finds objects boxes.csv and masks/NAME.png;
+with --deeplabcut also deeplabcut.csv, with --video VIDEO.mp4 of the overlays. NAME is that
+of the picture below the directory all pictures share. After `kpd fit` also wanted.csv,
+wanted.json and wanted/NAME.jpg, with the landmarks that it has learnt. Overlays fit a
+screen: pictures below 256 px are enlarged by a whole factor, those above 1600 px shrunk.
 """
 
 from __future__ import annotations
@@ -19,12 +22,18 @@ import jax
 import numpy as np
 import tqdm
 
-from kpdiscovery import cli, inference
-from kpdiscovery.data import box_crops, resize
+from kpdiscovery import cli, inference, pretrained, wanted
+from kpdiscovery.data import box_crops, formats, resize
 from kpdiscovery.data.files import folder, outputs
-from kpdiscovery.reporting import drawing
+from kpdiscovery.reporting import drawing, films
 from kpdiscovery.reporting import overlays as overlay_lib
-from kpdiscovery.reporting.annotations import Found, coco, write_boxes, write_csv
+from kpdiscovery.reporting.annotations import (
+    Found,
+    coco,
+    write_boxes,
+    write_csv,
+    write_deeplabcut,
+)
 from kpdiscovery.types import UserError
 
 _READ = ('image', 'pixels_valid')  # Of a folder's rows.
@@ -34,7 +43,13 @@ _READING = ('method', 'contrast', 'megapixels')  # What data.options say of a fo
 def main(argv: Sequence[str]) -> int:
     parser = cli.Parser('kpd predict', description=__doc__)
     parser.add_argument('images', nargs='+', metavar='IMAGES', help='files or folders')
-    parser.add_argument('--workdir', required=True, help='of kpd train')
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument('--workdir', help='of kpd train')
+    model.add_argument(
+        '--pretrained', metavar='NAME',
+        help='a model that comes with the library (' + ', '.join(pretrained.names()) + '), a '
+        'folder of kpd export, or hf://OWNER/REPOSITORY',
+    )  # fmt: skip
     parser.add_argument('--out', required=True, help='folder to write to')
     parser.add_argument('--keypoints', type=int, help='K, if not as in training')
     parser.add_argument(
@@ -49,9 +64,25 @@ def main(argv: Sequence[str]) -> int:
         help='pictures keep their shape, the shorter side is as in training, and '
         'longer ones get more keypoints: for several objects a picture',
     )  # fmt: skip
+    parser.add_argument(
+        '--deeplabcut',
+        action='store_true',
+        help='write deeplabcut.csv too, as DeepLabCut has its labels',
+    )
+    parser.add_argument(
+        '--video', type=float, metavar='FPS',
+        help='make a video of the overlays of each folder, such as the frames of one '
+        'video, with so many pictures a second',
+    )  # fmt: skip
     args, overrides = parser.parse(argv)
+    if args.video is not None and (args.video <= 0 or args.overlays == 'no'):
+        raise UserError('--video=FPS needs overlays and a number above 0')
     trained = adjust(
-        inference.looking(inference.load(args.workdir, overrides)),
+        inference.looking(
+            pretrained.from_pretrained(args.pretrained, tuple(overrides))
+            if args.pretrained
+            else inference.load(args.workdir, overrides)
+        ),
         keypoints=args.keypoints,
         min_confidence=args.min_confidence,
     )
@@ -62,6 +93,12 @@ def main(argv: Sequence[str]) -> int:
         else [Look(trained, source, source.files, tuple(range(len(source))))]
     )
     found = write(out, looks, overlays=args.overlays)
+    if args.workdir and (told := wanted.load(args.workdir)):
+        write_wanted(out, looks, told, found, overlays=args.overlays)
+    if args.deeplabcut:
+        write_deeplabcut(out / 'deeplabcut.csv', found)
+    if args.video is not None:
+        films.write(out, [one.file for one in found], args.video)
     count = sum(int(one.keypoints.valid.sum()) for one in found)
     print(f'{count} keypoints in {len(found)} pictures written to {out}')
     return 0
@@ -111,6 +148,33 @@ def write(
     return found
 
 
+def write_wanted(
+    out: pathlib.Path,
+    looks: Sequence[Look],
+    told: wanted.Wanted,
+    found: Sequence[Found],
+    *,
+    overlays: str = 'screen',
+) -> None:
+    """The landmarks that `kpd fit` has learnt, of what was found in each picture."""
+    data = looks[0].trained.config.data
+    points = wanted.of_found(told, looks[0].trained.method, found)
+    wanted.write_csv(out / 'wanted.csv', told, points)
+    names = [told.name(k) for k in range(len(told.error))]
+    content = coco(points, point_names=names)
+    (out / 'wanted.json').write_text(json.dumps(content, indent=1))
+    if overlays == 'no':
+        return
+    paths = {row: path for look in looks
+             for row, path in zip(look.rows, look.source.paths, strict=True)}  # fmt: skip
+    for row, one in enumerate(points):
+        size = overlay_lib.canvas(one.size, overlay_lib.LARGEST[overlays])
+        options = _options(data, ('contrast', 'megapixels'))
+        image = overlay_lib.read(paths[row], size, **options)
+        drawn = drawing.jpeg(overlay_lib.draw(image, one))
+        _save(out / 'wanted' / f'{one.file}.jpg', drawn)
+
+
 def adjust(trained: inference.Trained, **options: Any) -> inference.Trained:
     """The same with options of the command changed; None leaves one as it was."""
     options = {name: value for name, value in options.items() if value is not None}
@@ -144,10 +208,13 @@ def pictures(names: Sequence[str], data: Any) -> folder.Folder:
     """
     fitted = {'size': data.size, 'resize': data.resize, **_options(data, _READING)}
     if box_crops.is_box(data.resize) and len(names) == 1:
-        return folder.Folder(names[0], **fitted)
+        there = formats.look(names[0], every=1)
+        return folder.Folder(there.path, annotations=there.table, **fitted)
     found: dict[pathlib.Path, None] = {}
     for name in names:
-        root, files = folder.list_images(name)
+        there = formats.look(name, every=1)
+        root, files = folder.list_images(there.path)
+        files = files if there.table is None else there.table['files'].tolist()
         found |= dict.fromkeys(root.resolve() / file for file in files)
     return folder.Folder(list(found), **fitted)
 

@@ -239,6 +239,11 @@ class Method:
         """
         raise NotImplementedError
 
+    def advise(self, figures: Mapping[str, float]) -> str:
+        """A warning with its mend that the figures of an evaluation ask for, or ''."""
+        del figures
+        return ''
+
     def may_change(self) -> tuple[str, ...]:
         """Settings `method.*` in which a run and its resumption may differ."""
         files = (file.field for file in self.weight_files())

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 from jax.experimental.pallas import tpu as pltpu
 
 IMPLEMENTATIONS = ('auto', 'reference', 'mosaic_tpu', 'interpret')
+
+
+_PLAIN = contextvars.ContextVar('plain', default=False)
+
+
+@contextlib.contextmanager
+def plain() -> Iterator[None]:
+    """What is traced inside has no kernels: programs for platforms not known yet."""
+    token = _PLAIN.set(True)
+    try:
+        yield
+    finally:
+        _PLAIN.reset(token)
 
 
 def dispatch(
@@ -28,6 +43,8 @@ def dispatch(
     Raises:
         ValueError: `implementation` is not one of `IMPLEMENTATIONS`.
     """
+    if implementation == 'auto' and _PLAIN.get():
+        return reference(*args)
     if implementation == 'auto':
         return jax.lax.platform_dependent(*args, tpu=kernel, default=reference)
     if implementation == 'reference':

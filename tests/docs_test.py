@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from kpdiscovery.data.official import RELEASES
+
 ROOT = Path(__file__).parents[1]
 KEY = re.compile(r'\[([a-z]+(?:\d{4}[a-z]*|-thesis))\]')
 
@@ -65,3 +67,9 @@ def test_pages_build_without_a_warning(tmp_path):
         'soft_argmax'
         in (tmp_path / 'pages/build/api/kpdiscovery.ops.heatmaps.html').read_text()
     )
+
+
+def test_every_data_set_of_the_papers_is_on_its_page():
+    text = (ROOT / 'docs/data_sets.md').read_text()
+    named = [name for name in RELEASES if not name.startswith('pascal3d_')]
+    assert [name for name in named if f'`{name}`' not in text] == []

@@ -1,12 +1,13 @@
 """Parts of birds: CUB-200-2011 from a folder, 304 px, 15 parts; not run.
 
-    kpd train --config=feature_alignment/cub --data=FOLDER --workdir=DIR
+    kpd train --config=feature_alignment/cub --data=ROOT --workdir=DIR
       --config.method.features.weights=vgg16
 
-TFDS caltech_birds2011 has no parts, hence a folder: FOLDER holds crops to the birds' boxes
-and an `annotations.npz` with 15 points, boxes and the official split (5,994 and 5,794).
-304 px are those of the long side: the paper's 224 of the short one in crops of 4 to 3.
-Where VGG-16 comes from: `kpd weights`; `:pretrained` has EfficientNet-Lite0.
+TFDS caltech_birds2011 has no parts, hence ROOT: CUB-200-2011 as its owners distribute it
+(`kpd doctor --data=cub --root=ROOT` says what of it; not tried on the official files), or a
+folder of pictures with an `annotations.npz` of 15 points, boxes and the official split
+(5,994 and 5,794). Pictures are cut to the boxes. Where VGG-16 comes from: `kpd weights`;
+`:pretrained` has EfficientNet-Lite0.
 
 Paper (tables 5 and 6): mAP at .1 28.2 (others 26.9), error in % of the box 11.1 (clustering
 13.9).
@@ -18,7 +19,13 @@ from kpdiscovery.configs.feature_alignment import _shared
 
 def get_config(arg: str = ''):
     c = _shared.base(
-        data={'source': 'folder', 'landmarks': 'cub15', 'size': 304},
+        data={
+            'source': 'folder',
+            'release': 'cub',
+            'landmarks': 'cub15',
+            'size': 304,
+            'resize': 'box',
+        },
         evaluation={'test': 5_794},
         pictures=5_994,
     )

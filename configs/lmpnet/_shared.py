@@ -45,6 +45,21 @@ def pretrained(c) -> None:
         section.optimizer.trunk = 0.1
 
 
+def average(c) -> None:
+    """Table 1: average pooling."""
+    c.method.pooling = 'average'
+
+
+def maximum(c) -> None:
+    """Table 1: maximum pooling."""
+    c.method.pooling = 'max'
+
+
+def epsilon01(c) -> None:
+    """Table 1: the smaller leak, .01."""
+    c.method.epsilon = 0.01
+
+
 def pretrained_cpu(c, *, classify: int, mask_out: int) -> None:
     """As many cells, 14 x 14, of 224 px crops, for two CPU cores."""
     c.data.update(size=256, batch_size=16)
@@ -62,6 +77,10 @@ def small(c) -> None:
     c.method.network.update(
         backbone='resnet18', width=16, small_stem=True, last_stride=1
     )
+
+
+# Variants of every LMPNet config; sizes come after them.
+POOLINGS = {'average': average, 'max': maximum, 'epsilon01': epsilon01}
 
 
 def smoke(c) -> None:

@@ -44,4 +44,4 @@ def smoke(c):
     c.data.options = {'length': 24}
 
 
-VARIANTS = {'cpu': cpu, 'smoke': smoke}
+VARIANTS = {**_shared.POOLINGS, 'cpu': cpu, 'smoke': smoke}

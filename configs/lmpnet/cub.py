@@ -2,11 +2,12 @@
 
     kpd train --config=lmpnet/cub --config.method.network.weights=resnet50 --workdir=DIR
         --config.phases.classify.optimizer.trunk=0.1 --config.phases.mask_out.optimizer.trunk=0.1
-    kpd train --config=lmpnet/cub:pretrained,cpu --data=FOLDER --workdir=DIR
+    kpd train --config=lmpnet/cub:pretrained,cpu --data=ROOT --workdir=DIR
 
 The paper [guo2025]: accuracy 81.4, greedy PCK@0.1 of five keypoints 86.0. TFDS has boxes
-but no parts, for which `--data=FOLDER` takes the pictures, one sub-directory a class, with
-an `annotations.npz` of 15 parts. `resnet50` is a network of `kpd weights`, as is
+but no parts: `--data=ROOT` takes the official files (`kpd doctor --data=cub --root=ROOT`
+says what of them; not tried on these), or a folder of pictures, one sub-directory a class,
+with an `annotations.npz` of 15 parts. `resnet50` is a network of `kpd weights`, as is
 `:pretrained`'s EfficientNet-Lite0.
 """
 
@@ -16,7 +17,11 @@ from kpdiscovery.configs.lmpnet import _shared, folder
 
 def get_config(arg: str = ''):
     c = _shared.base(
-        data={'source': 'tfds', 'options': {'name': 'caltech_birds2011'}},
+        data={
+            'source': 'tfds',
+            'release': 'cub',
+            'options': {'name': 'caltech_birds2011'},
+        },
         evaluation={'test': 5_794},
         epoch=187,
         num_classes=200,
@@ -25,5 +30,6 @@ def get_config(arg: str = ''):
 
 
 VARIANTS = {
-    'pretrained': _shared.pretrained, 'cpu': folder.cpu, 'smoke': _shared.smoke,
+    **_shared.POOLINGS, 'pretrained': _shared.pretrained, 'cpu': folder.cpu,
+    'smoke': _shared.smoke,
 }  # fmt: skip

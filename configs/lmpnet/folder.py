@@ -25,6 +25,6 @@ def cpu(c):
 
 
 VARIANTS = {
-    'pretrained': _shared.pretrained, 'scratch': variants.scratch, 'cpu': cpu,
-    'smoke': _shared.smoke,
+    **_shared.POOLINGS, 'pretrained': _shared.pretrained, 'scratch': variants.scratch,
+    'cpu': cpu, 'smoke': _shared.smoke,
 }  # fmt: skip

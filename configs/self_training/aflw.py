@@ -1,9 +1,13 @@
 """Self-training landmarks on AFLW: faces in the wild, 256 px, not run; `:clusters,cpu` was.
 
-    kpd train --config=self_training/aflw --data=FOLDER --workdir=DIR
+    kpd train --config=self_training/aflw --data=ROOT --workdir=DIR
+      --config.data.resize=box:0.1
 
-FOLDER holds crops to the faces' boxes and an `annotations.npz` with the five points
-that are always visible and the official split (10,112 for training, 2,991 for testing).
+ROOT holds AFLW as its owners distribute it (`kpd doctor --data=aflw --root=ROOT` says what
+of it; not tried on the official files), or a folder of pictures with an `annotations.npz`
+of the five points that are always visible, boxes and split ([mallis-thesis]: 10,112 for
+training, 2,991 for testing). Pictures of ROOT are whole: `--config.data.resize=box:0.1` cuts
+them to their boxes.
 
 `:clusters,cpu` of MTFL's 10,000 faces, 64 px: 8.6 on 1,993 of AFLW (mean shape 23.8; RESULTS.md),
 1,772 s on one busy core after 25 minutes for its start.
@@ -20,6 +24,7 @@ def get_config(arg: str = ''):
     c = _shared.base(
         data={
             'source': 'folder',
+            'release': 'aflw',
             'landmarks': 'faces5',
         },
         evaluation={'fit': 10_112, 'test': 2_991},

@@ -1,10 +1,11 @@
 """Self-training landmarks on CUB-200-2011: birds, 256 px, 15 parts; not run.
 
-    kpd train --config=self_training/cub --data=FOLDER --workdir=DIR
+    kpd train --config=self_training/cub --data=ROOT --workdir=DIR
 
-FOLDER holds the pictures, without the sea birds (11,778) and mirrored so that the visible
-eye is on one side, and an `annotations.npz` with their boxes, to which they are cut, and 15
-parts.
+ROOT holds CUB-200-2011 as its owners distribute it (`kpd doctor --data=cub_landmarks
+--root=ROOT` says what of it; not tried on the official files), read without sea birds and
+mirrored so that the visible eye is on one side; or a folder of such pictures (11,778 in
+[mallis-thesis]) with an `annotations.npz` of 15 parts and boxes, to which they are cut.
 
 [mallis-thesis] shows pictures, no figures.
 """
@@ -17,6 +18,7 @@ def get_config(arg: str = ''):
     c = _shared.base(
         data={
             'source': 'folder',
+            'release': 'cub_landmarks',
             'landmarks': 'cub15',
             'resize': 'box:0.1',
         },

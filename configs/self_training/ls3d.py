@@ -1,9 +1,11 @@
 """Self-training landmarks on LS3D-W: faces up to profile, 256 px, 68 points; not run.
 
-    kpd train --config=self_training/ls3d --data=FOLDER --workdir=DIR
+    kpd train --config=self_training/ls3d --data=ROOT --workdir=DIR
 
-FOLDER holds crops to the faces' boxes and an `annotations.npz` with the 68 points and
-the split (test: LS3D-W balanced, 7,200 pictures). Errors are in % of the root of the
+ROOT holds LS3D-W as its owners distribute it (`kpd doctor --data=ls3d --root=ROOT` says
+what of it; not tried on the official files), or a folder of pictures with an
+`annotations.npz` of 68 points, boxes and split (test: LS3D-W balanced, 7,200 pictures).
+Pictures are cut to the boxes. Errors are in % of the root of the
 area the points span.
 
 [mallis-thesis], forward | backward: stage 1 7.95 | 6.55, stage 2 5.26 (tables 6.1 and 6.4);
@@ -19,7 +21,9 @@ def get_config(arg: str = ''):
     c = _shared.base(
         data={
             'source': 'folder',
+            'release': 'ls3d',
             'landmarks': 'ls3d68',
+            'resize': 'box:0.1',
         },
         evaluation={'fit': 10_000, 'test': 7_200},
         num_keypoints=30,

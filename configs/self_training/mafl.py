@@ -1,11 +1,13 @@
 """Self-training landmarks on CelebA, measured on MAFL: aligned faces, 256 px; not run.
 
-    kpd train --config=self_training/mafl --data=FOLDER --workdir=DIR
+    kpd train --config=self_training/mafl --data=ROOT --workdir=DIR
 
-FOLDER holds the aligned 178x218 pictures of CelebA and an `annotations.npz` with the
-five points and the split: train is CelebA without MAFL's test part (161,962 pictures),
-test MAFL's 1,000. With 68 points of a face-alignment network, as [mallis-thesis] has them,
-add `--config.data.landmarks=faces68`.
+ROOT holds CelebA and MAFL as their owners distribute them (`kpd doctor --data=celeba
+--root=ROOT` says what of it; not tried on the official files): train is CelebA's partition
+0 without MAFL's test part (161,962 pictures), test MAFL's 1,000. A folder of pictures with
+an `annotations.npz` of points and split does as well. With 68 points of a face-alignment
+network, as [mallis-thesis] has them, add `--config.data.options.truth=FILE.npz
+--config.data.landmarks=faces68`.
 
 [mallis-thesis], forward error in % of the eye distance on MAFL: `:ch4,k10` 4.44, `:ch5`
 4.12, `:k10` 3.83, `:k30` (the default) 3.25 with SuperPoint as the start, 4.07 with SIFT
@@ -20,6 +22,7 @@ def get_config(arg: str = ''):
     c = _shared.base(
         data={
             'source': 'folder',
+            'release': 'celeba',
             'landmarks': 'faces5',
         },
         evaluation={'fit': 19_000, 'test': 1_000},

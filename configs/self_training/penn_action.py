@@ -1,9 +1,11 @@
 """Self-training landmarks on PennAction: sports video, 256 px, 13 points; not run.
 
-    kpd train --config=self_training/penn_action --data=FOLDER --workdir=DIR
+    kpd train --config=self_training/penn_action --data=ROOT --workdir=DIR
 
-FOLDER holds the frames of six actions cropped to the person (51,661 for training, 1,776
-of the first five videos of each action for testing) and an `annotations.npz`.
+ROOT holds PennAction as its owners distribute it (`kpd doctor --data=penn_action
+--root=ROOT` says what of it; not tried on the official files): the frames of six actions,
+cut to the person (51,661 for training, 1,776 of the first five videos of each action for
+testing); or a folder of pictures with an `annotations.npz` of points and boxes.
 `:temporal` pairs frames of one `video` (or directory) that are five apart.
 
 [mallis-thesis] (table 6.10): raw accuracy at 6 px of 128 by part 74.27 / 57.91 / 33.00 /
@@ -18,6 +20,8 @@ def get_config(arg: str = ''):
     c = _shared.base(
         data={
             'source': 'folder',
+            'release': 'penn_action',
+            'resize': 'box:0.1',
             'temporal_gap': 0,
             'landmarks': 'penn13',
         },

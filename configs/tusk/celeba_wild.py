@@ -1,10 +1,12 @@
 """TUSK on CelebA in the wild: 80 px, K = 4, M = 32, perceptual loss; not run.
 
-    kpd train --config=tusk/celeba_wild --data=FOLDER --workdir=DIR
+    kpd train --config=tusk/celeba_wild --data=ROOT --workdir=DIR
 
-Needs VGG-16 (`kpd weights vgg16 --file=FILE`). FOLDER holds the unaligned pictures
-(partition 0 without MAFL's test part, faces of more than 30 % of the picture) and an
-`annotations.npz` with five points, the eyes first.
+Needs VGG-16 (`kpd weights vgg16 --file=FILE`). ROOT holds CelebA in the wild and
+MAFL as their owners distribute them (`kpd doctor --data=celeba_wild --root=ROOT` says what
+of it; not tried on the official files), of which partition 0 without MAFL's test part is
+read, faces of more than 30 % of the picture; or a folder of such pictures with an
+`annotations.npz` of five points, the eyes first.
 Paper (table 3): 18.49 % of the eye distance over the MAFL test faces. `:code` weighs
 equivariance as the released code does.
 """
@@ -15,7 +17,12 @@ from kpdiscovery.configs.tusk import _shared
 
 def get_config(arg: str = ''):
     c = variants.base(
-        data={'source': 'folder', 'size': 80, 'batch_size': 32},
+        data={
+            'source': 'folder',
+            'release': 'celeba_wild',
+            'size': 80,
+            'batch_size': 32,
+        },
         method={
             'name': 'tusk',
             'num_keypoints': 4,

@@ -1,10 +1,14 @@
 """TUSK on Human3.6M without background: 112 px, K = 16, M = 32; not run.
 
+    kpd convert h36m_white --root=ROOT --out=FOLDER
     kpd train --config=tusk/h36m --data=FOLDER --workdir=DIR
 
 FOLDER holds frames whose background is white (the data set's masks) and an
-`annotations.npz` with 32 joints; where the person is turned `kpd evaluate` swaps left and
-right. Paper (table 3): 6.88 % of the picture's side. `:code` has K = 12, M = 24.
+`annotations.npz` with 32 joints and boxes, to which pictures are cut (own reading). The
+first command makes it of the videos as their owners distribute them (`kpd doctor
+--data=h36m_white --root=ROOT`; not tried on the official files). Where the person is turned
+`kpd evaluate` swaps left and right. Paper (table 3): 6.88 % of the picture's side. `:code`
+has K = 12, M = 24.
 """
 
 from kpdiscovery.configs import variants
@@ -17,7 +21,8 @@ def get_config(arg: str = ''):
             'source': 'folder',
             'size': 112,
             'batch_size': 32,
-            'resize': 'crop',
+            'release': 'h36m_white',
+            'resize': 'box:0.1',
             'landmarks': 'h36m32',
         },
         method={

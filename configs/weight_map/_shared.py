@@ -16,7 +16,7 @@ def base(data: dict, evaluation: dict, *, epoch: int, **method):
     """
     rate = {**_SGD, 'lr': 1e-3, 'trunk': 1.0, 'decay': 'drops'}
     return variants.base(
-        data={'size': 256, 'batch_size': 16, **data},
+        data={'size': 256, 'batch_size': 16, 'per_class': 0, **data},
         method={
             'name': 'weight_map',
             'guide': 'classifier',
@@ -43,10 +43,13 @@ def base(data: dict, evaluation: dict, *, epoch: int, **method):
 def method2(c):
     """Method II: triplets in place of classes; few are in 16 pictures, hence 128.
 
-    The classifier is trained too, for the classes it names and for CAM.
+    Four of a class come together where classes are known beforehand: of 200 half the
+    pictures would be without another of theirs. The classifier is trained too, for the
+    classes it names and for CAM.
     """
     larger = 128 // c.data.batch_size
     c.data.batch_size *= larger
+    c.data.per_class = 0 if c.data.source == 'critters' else 4
     c.method.guide = 'embedding'
     classify, localize = (_fewer(c.phases[n], larger) for n in ('classify', 'localize'))
     localize['optimizer']['accumulate'] = 1
@@ -68,6 +71,16 @@ def no_outer(c):
     c.method.outer = False
 
 
+def label(c):
+    """Method I: the true class in place of the classifier's opinion."""
+    c.method.target = 'label'
+
+
+def parity_paper(c):
+    """Read literally: a batch norm stands before the map's sigmoid too."""
+    c.method.parity = 'paper'
+
+
 def pretrained(c):
     """EfficientNet-Lite0 from ImageNet in all nets (`kpd weights efficientnet_lite0`)."""
     for name in ('network', 'encoder'):
@@ -81,7 +94,7 @@ def pretrained(c):
 # Variants of every weight map config; sizes come after them.
 VARIANTS = {
     'method2': method2, 'no_regularizer': no_regularizer, 'no_inner': no_inner,
-    'no_outer': no_outer, 'pretrained': pretrained,
+    'no_outer': no_outer, 'label': label, 'paper': parity_paper, 'pretrained': pretrained,
 }  # fmt: skip
 
 

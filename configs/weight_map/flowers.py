@@ -4,7 +4,9 @@
       --config.method.network.weights=resnet18 --config.method.encoder.weights=resnet18
 
 The paper: PxAP 75.6 (method II 75.2); `:method2` for the second. Where
-ResNet-18 comes from: `kpd weights`. TFDS has no masks: PxAP needs a folder with `masks`.
+ResNet-18 comes from: `kpd weights`. TFDS has no masks, which PxAP needs:
+`--data=ROOT` takes the official files (`kpd doctor --data=flowers --root=ROOT`; not tried on
+these).
 """
 
 from kpdiscovery.configs import variants
@@ -13,7 +15,11 @@ from kpdiscovery.configs.weight_map import _shared
 
 def get_config(arg: str = ''):
     c = _shared.base(
-        data={'source': 'tfds', 'options': {'name': 'oxford_flowers102'}},
+        data={
+            'source': 'tfds',
+            'release': 'flowers',
+            'options': {'name': 'oxford_flowers102'},
+        },
         evaluation={'test': 6_149},
         epoch=64,
         num_classes=102,

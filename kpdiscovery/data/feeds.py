@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -35,6 +36,63 @@ def shuffled(length: int, batch_size: int, seed: int) -> Order:
         return np.concatenate(rows).astype(np.int32)
 
     return indices
+
+
+def by_class(labels: np.ndarray, batch_size: int, per_class: int, seed: int) -> Order:
+    """Endless epochs in groups of `per_class` rows of one class, for losses that compare
+    rows of a class.
+
+    A class whose rows do not fill its last group gives some of them twice an epoch. Like
+    `shuffled` a pure function of the batch's number.
+
+    Args:
+        labels: `[N]` classes of the rows.
+        batch_size: rows, a multiple of `per_class`.
+    """
+    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    per_epoch = sum(-(-len(rows) // per_class) for rows in members)
+
+    @functools.lru_cache(maxsize=4)
+    def groups(epoch: int) -> np.ndarray:
+        rng = np.random.default_rng((seed, epoch))
+        rows = [_filled(rng.permutation(rows), per_class) for rows in members]
+        return rng.permutation(np.concatenate(rows).reshape(-1, per_class))
+
+    def indices(step: int) -> np.ndarray:
+        count = batch_size // per_class
+        at = step * count + np.arange(count)
+        rows = [groups(epoch)[at[at // per_epoch == epoch] % per_epoch]
+                for epoch in np.unique(at // per_epoch)]  # fmt: skip
+        return np.concatenate(rows).reshape(-1).astype(np.int32)
+
+    return indices
+
+
+def _filled(rows, multiple):
+    """As many times around as fill the last group."""
+    return np.resize(rows, -(-len(rows) // multiple) * multiple)
+
+
+def of_training(source: Source, data: Mapping[str, Any], seed: int) -> Order:
+    """What a config's `data` asks for: shuffled, or `per_class` rows of a class together.
+
+    Raises:
+        UserError: the classes of the rows are not known, or batches are no multiple.
+    """
+    batch_size, per_class = data['batch_size'], data.get('per_class', 0)
+    if not per_class:
+        return shuffled(len(source), batch_size, seed)
+    labels = getattr(source, 'labels', None)
+    if labels is None:
+        raise UserError(
+            'data.per_class: the classes of the rows are not known; set it to 0'
+        )
+    if batch_size % per_class:
+        raise UserError(
+            f'data.batch_size must be a multiple of data.per_class={per_class}, got '
+            f'{batch_size}'
+        )
+    return by_class(np.asarray(labels), batch_size, per_class, seed)
 
 
 def sequential(batch_size: int) -> Order:

@@ -1,5 +1,6 @@
 """The sources by the name that `config.data.source` gives them."""
 
+import pathlib
 from collections.abc import Callable, Mapping
 
 from kpdiscovery.types import Source, UserError
@@ -50,20 +51,51 @@ def _mixed(split, data):
 
 
 def _folder(split, data):
-    """`together` is no setting: `data.build` says whether all processes read at once."""
+    """`together` is no setting: `data.build` says whether all processes read at once.
+
+    Of a config whose `release` names a data set of the papers the folder may be what its
+    owners distribute, in place of one with `annotations.npz`; the option `truth` names a
+    file of points that the release lacks. Of videos the option `every` takes each so
+    many-th frame.
+    """
+    from kpdiscovery.data import formats
     from kpdiscovery.data.files.folder import Folder
 
     if not data['path']:
         raise UserError('this config reads a folder of pictures: add --data=FOLDER')
-    size = (data['size'], data['size'])
+    size, options = (data['size'], data['size']), dict(data['options'])
+    notes = _of_release(data, options.pop('truth', ''))
+    every, path = options.pop('every', 0), data['path']
+    if notes is None:
+        path, notes = formats.look(path, every=every)
+    if notes is not None:
+        options.setdefault('annotations', notes)
     return Folder(
-        data['path'],
+        path,
         size=size,
         resize=data['resize'],
         split=split,
         together=data['together'],
-        **data['options'],
+        **options,
     )
+
+
+def _of_release(data, truth):
+    """The annotations of a release, None where the folder is no release."""
+    from kpdiscovery.data import official
+
+    name, own = data.get('release', ''), pathlib.Path(data['path']) / 'annotations.npz'
+    given = own.is_file() or data['options'].get('annotations')
+    if not name or given or not official.is_there(name, data['path']):
+        if truth:
+            raise UserError('data.options.truth is for official files: data.release')
+        return None
+    if official.named(name).clips:
+        raise UserError(
+            f'{data["path"]} has videos: cut them into pictures with `kpd convert {name} '
+            f'--root={data["path"]} --out=FOLDER`, then --data=FOLDER'
+        )
+    return official.read(name, data['path'], truth=truth)
 
 
 def _tfds(split, data):

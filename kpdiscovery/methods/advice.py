@@ -64,6 +64,15 @@ def maps(scalars: Mapping[str, float], share: float) -> str:
     )
 
 
+def whole_boxes(share: float) -> str:
+    """Of weight maps whose boxes are as large as their pictures in a share of them."""
+    return (
+        f'the boxes of {share:.0%} of the pictures are the whole pictures: the maps have '
+        'not left the ground; train longer or at a higher rate, or raise '
+        'method.regularizer'
+    )
+
+
 def parts(scalars: Mapping[str, float], share: float) -> str:
     """Of part maps that are aligned."""
     if share < _YOUNG:

@@ -17,7 +17,10 @@ from kpdiscovery.models import backbones, zoo
 from kpdiscovery.models.classifier import Classifier
 from kpdiscovery.models.norms import STATISTICS
 from kpdiscovery.ops import reductions
-from kpdiscovery.types import Batch, State, WeightFile
+from kpdiscovery.types import Batch, Run, State, UserError, WeightFile
+
+_NETS = ('first', 'classifier', 'embedding')  # Those with a backbone, the best first.
+_SHAPE = ('backbone', 'width', 'last_stride', 'small_stem')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Network:
     width: int = 64  # Of its channels; pretrained weights need 64.
     last_stride: int = 2  # 1: the last stage at twice the resolution.
     small_stem: bool = False  # ResNets for pictures of about 64 pixels.
-    weights: str = ''  # A name, or a file with the published ones; '': random.
+    weights: str = ''  # A name, a file, or a classifier's workdir; '': random.
     statistics: str = 'all'  # Of batch norm; or each 'chip''s: `norms.ChipNorm`.
     frozen_statistics: bool = False  # Batch norm by the running statistics, always.
     dtype: str = 'float32'  # Of convolutions; parameters and reductions stay float32.
@@ -64,7 +67,8 @@ class Network:
     def weight_file(self, section: str) -> WeightFile:
         """What its weights are, as the config's `method` section of that name."""
         check = functools.partial(backbones.load, backbone=self.build())
-        return WeightFile(f'{section}.weights', self.weights, check)
+        field = f'{section}.weights'
+        return WeightFile(field, self.weights, check, of_run=_start_of_run)
 
     def init(self, key: jax.Array, module: Any, images: jax.Array) -> dict:
         """Variables of a module whose trunk is called `backbone`, with its weights."""
@@ -74,6 +78,24 @@ class Network:
         loaded = backbones.load(self.weights, self.build())
         return {name: {**tree, 'backbone': loaded[name]} if name in loaded else tree
                 for name, tree in variables.items()}  # fmt: skip
+
+
+def classifier_of_run(run: Run) -> tuple[Any, dict[str, Any]]:
+    """The backbone of a classifier's run, and its shape (`types.WeightFile`)."""
+    for name in _NETS:
+        net = run.variables.get(name, {})
+        if 'backbone' in net.get('params', {}):
+            shape = {field: run.method['network'][field] for field in _SHAPE}
+            return {kind: tree['backbone'] for kind, tree in net.items()}, shape
+    raise UserError(
+        f'a {run.name} run has no classifier; wanted one of lmpnet or weight_map'
+    )
+
+
+def _start_of_run(run: Run) -> tuple[Any, dict[str, Any]]:
+    """The same where it is trained further: the last stage's stride is its own."""
+    tree, shape = classifier_of_run(run)
+    return tree, {name: value for name, value in shape.items() if name != 'last_stride'}
 
 
 def in_order(names: Iterable[str], sections: Mapping, build: Callable) -> tuple:

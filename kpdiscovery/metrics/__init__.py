@@ -19,7 +19,11 @@ from kpdiscovery.metrics.landmarks.annotated import as_seen, five_points
 from kpdiscovery.metrics.landmarks.completion import complete_matrix
 from kpdiscovery.metrics.landmarks.curves import cumulative_error, fraction_within
 from kpdiscovery.metrics.landmarks.errors import Nme, normalized_errors
-from kpdiscovery.metrics.landmarks.greedy_pck import greedy_pck, random_greedy_pck
+from kpdiscovery.metrics.landmarks.greedy_pck import (
+    greedy_pck,
+    random_greedy_pck,
+    random_on_objects,
+)
 from kpdiscovery.metrics.landmarks.hits import (
     landmark_accuracy,
     landmark_oks,
@@ -73,6 +77,7 @@ from kpdiscovery.metrics.maps.entropy import feature_map_entropy
 from kpdiscovery.metrics.maps.localization import (
     Localization,
     ground_truth_known_localization,
+    max_box_accuracies,
     max_box_accuracy,
     top1_localization,
 )
@@ -171,6 +176,7 @@ __all__ = [
     'match_boxes',
     'match_greedily',
     'match_landmarks',
+    'max_box_accuracies',
     'max_box_accuracy',
     'mean_part_sides',
     'mnist_hard',
@@ -192,6 +198,7 @@ __all__ = [
     'prototype_accuracy',
     'prototype_attributes',
     'random_greedy_pck',
+    'random_on_objects',
     'random_parts',
     'regress_landmarks',
     'repeatability',

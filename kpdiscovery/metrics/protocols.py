@@ -17,6 +17,7 @@ from kpdiscovery.metrics.landmarks.hits import (
 from kpdiscovery.metrics.landmarks.landmark_nme import landmark_nme
 from kpdiscovery.metrics.landmarks.matching import landmark_matching
 from kpdiscovery.metrics.landmarks.named_sets import LANDMARK_SETS
+from kpdiscovery.metrics.landmarks.near_truth import keypoints_near_truth
 from kpdiscovery.metrics.landmarks.object_frame import object_frame
 from kpdiscovery.metrics.landmarks.slots import landmark_regression
 from kpdiscovery.metrics.landmarks.steadiness import (
@@ -26,7 +27,6 @@ from kpdiscovery.metrics.landmarks.steadiness import (
 from kpdiscovery.metrics.landmarks.unordered import label_use, point_repeatability
 from kpdiscovery.metrics.maps.weak_labels import (
     classification,
-    keypoints_near_truth,
     localization,
     sparsity,
 )

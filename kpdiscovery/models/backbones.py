@@ -130,12 +130,17 @@ def build(
 
 
 def load(path: str | os.PathLike, backbone: Backbone) -> dict[str, Any]:
-    """Variables of a backbone from a file with torchvision's or the common port's names.
+    """Variables of a backbone from a file with torchvision's, the common port's or our
+    own names (`weights.save`).
 
     Raises:
         UserError: as `published.load` and `weights.load`.
     """
     net = backbone.net
+    if weights.is_ours(path):
+        image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+        like = jax.eval_shape(backbone.init, jax.random.key(0), image)
+        return weights.load(path, None, like)
     if not isinstance(net, vgg.Vgg16):
         loaded = (
             efficientnet.load(path, net)

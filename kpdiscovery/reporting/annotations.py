@@ -1,4 +1,4 @@
-"""Predictions as files that other tools read: COCO and CSV."""
+"""Predictions as files that other tools read: COCO, CSV and DeepLabCut's CSV."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kpdiscovery.data.files import outputs
+from kpdiscovery.data.formats import deeplabcut
 from kpdiscovery.types import Keypoints
 
 
@@ -27,7 +28,9 @@ class Found(NamedTuple):
     confidence: float = 0.0  # Its probability.
 
 
-def coco(found: Sequence[Found], names: Sequence[str] = ()) -> dict[str, Any]:
+def coco(
+    found: Sequence[Found], names: Sequence[str] = (), point_names: Sequence[str] = ()
+) -> dict[str, Any]:
     """COCO keypoint format; `labels` and `keypoint_scores` are ours.
 
     Points that do not count are (0, 0, 0), as COCO has it; otherwise (0, 0) is the
@@ -42,7 +45,7 @@ def coco(found: Sequence[Found], names: Sequence[str] = ()) -> dict[str, Any]:
         {
             'id': i,
             'name': name,
-            'keypoints': [f'keypoint_{k}' for k in range(most)],
+            'keypoints': list(point_names) or [f'keypoint_{k}' for k in range(most)],
             'skeleton': [],
         }
         for i, name in enumerate(called, 1)
@@ -65,6 +68,18 @@ def write_csv(path: pathlib.Path, found: Sequence[Found]) -> None:
     rows = ((one.file, k, x, y, score, label, int(valid)) for one in found
             for k, (x, y, score, label, valid) in enumerate(_points(one.keypoints)))  # fmt: skip
     _write(path, outputs.HEAD, rows)
+
+
+def write_deeplabcut(path: pathlib.Path, found: Sequence[Found]) -> None:
+    """Labels of DeepLabCut, a body part a keypoint; empty where one does not count."""
+    most = max(len(one.keypoints.valid) for one in found)
+    xy = np.full((len(found), most, 2), np.nan)
+    score = np.full((len(found), most), np.nan)
+    for place, one in enumerate(found):
+        valid = np.flatnonzero(np.asarray(one.keypoints.valid))
+        xy[place, valid] = np.asarray(one.keypoints.xy)[valid]
+        score[place, valid] = np.asarray(one.keypoints.score)[valid]
+    deeplabcut.write(path, [one.file for one in found], xy, score)
 
 
 def write_boxes(

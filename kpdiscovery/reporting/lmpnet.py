@@ -73,7 +73,7 @@ def proposals(seen: Seen, method: LmpNet, features: np.ndarray) -> Section:
         for i in range(min(_SHOWN, len(seen.images)))
     ]  # fmt: skip
     note = (
-        f'Left: the cells of the {method.num_filters} strongest filters of the first '
+        f'Left: the cells of the {method.num_filters(features)} strongest filters of the first '
         'net. Right: the keypoints, the most agreed on being 0.'
     )
     return Section('Proposals', 'proposals', note, rows=rows, compact=True)
@@ -151,7 +151,7 @@ def _from_cells(seen, method, xy):
 
 def _fired(seen, method, maps) -> Keypoints:
     """The proposals of one picture as grey points."""
-    kept, _ = clustering.strongest_filters(maps, method.num_filters)
+    kept, _ = clustering.strongest_filters(maps, method.num_filters(maps))
     flat = np.asarray(kept).reshape(-1, kept.shape[-1])
     best = flat.argmax(axis=0)
     cells = np.stack([best % maps.shape[1], best // maps.shape[1]], axis=-1)

@@ -155,6 +155,8 @@ def _figures(metrics):
     ]
     if rows:
         yield Table(rows, ('', *columns))
+    if metrics.get('warning'):
+        yield Table([('warning', metrics['warning'])], ('', ''))
     if metrics.get('skipped'):
         yield Table(list(metrics['skipped'].items()), ('skipped', 'because'))
 

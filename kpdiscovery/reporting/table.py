@@ -34,6 +34,8 @@ def text(result: dict[str, Any]) -> str:
         )
     lines += [f'{name:34}   not measured: {_why(name, why, result["truth"])}'
               for name, why in result['skipped'].items()]  # fmt: skip
+    if result.get('warning'):
+        lines.append(f'warning: {result["warning"]}')
     return '\n'.join(lines)
 
 

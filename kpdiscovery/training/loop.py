@@ -125,7 +125,7 @@ class _Run:
         self.before = before  # Phases of an earlier config.
         self.every = config['run']
         self.starts = list(itertools.accumulate((p.steps for p in phases), initial=0))
-        self.order = feeds.shuffled(len(feed.source), feed.batch_size, config['seed'])
+        self.order = feeds.of_training(feed.source, config['data'], config['seed'])
         self.first = feeds.first_batch(feed, self.order)
         mesh = feed.sharding.mesh
         self.everywhere = sharding.replicated(mesh)

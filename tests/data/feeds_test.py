@@ -73,6 +73,35 @@ def test_an_order_is_a_pure_function_of_the_step():
     assert (feeds.shuffled(100, 8, seed=6)(0) != order(0)).any()
 
 
+@pytest.mark.parametrize('batch_size, per_class', [(8, 4), (6, 2), (12, 3)])
+def test_rows_of_a_class_come_together(batch_size, per_class):
+    labels = np.repeat([0, 1, 2], [9, 4, 6])
+    order = feeds.by_class(labels, batch_size, per_class, seed=0)
+    groups = sum(-(-size // per_class) for size in (9, 4, 6))
+    rows = np.concatenate([order(step) for step in range(3 * groups)])
+    each = labels[rows].reshape(-1, per_class)
+    assert (each == each[:, :1]).all()
+    epochs = rows.reshape(-1)[: 3 * groups * per_class].reshape(3, -1)
+    for epoch in epochs:
+        assert set(epoch) == set(range(len(labels)))
+        assert max(np.bincount(epoch)) <= 2
+    assert (epochs[0] != epochs[1]).any()
+    assert order(5).dtype == np.int32 and order(5).shape == (batch_size,)
+
+
+def test_classes_come_together_where_they_are_known():
+    data = {'batch_size': 8, 'per_class': 4}
+    with pytest.raises(UserError, match='classes of the rows are not known'):
+        feeds.of_training(Rows(20), data, 0)
+    source = Rows(20)
+    source.labels = np.arange(20) % 2
+    assert len(set(source.labels[feeds.of_training(source, data, 0)(0)[:4]])) == 1
+    with pytest.raises(UserError, match='a multiple of data.per_class=3'):
+        feeds.of_training(source, {**data, 'per_class': 3}, 0)
+    plain = feeds.of_training(source, {**data, 'per_class': 0}, 0)(3)
+    np.testing.assert_array_equal(plain, feeds.shuffled(20, 8, 0)(3))
+
+
 def test_sequential_order_goes_on_into_padding():
     order = feeds.sequential(4)
     np.testing.assert_array_equal(order(0), [0, 1, 2, 3])

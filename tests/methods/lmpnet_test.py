@@ -47,6 +47,7 @@ def test_is_a_method_and_checks_its_options():
         ({'fusion': 'both'}, "fusion must be one of .*got 'both'"),
         ({'replica': 'twin'}, "replica must be one of .*got 'twin'"),
         ({'mask_cells': 2}, 'mask_cells must be odd, got 2'),
+        ({'filters': 64}, 'filters must be a share'),
     ]:
         with pytest.raises(ValueError, match=message):
             LmpNet(**options)

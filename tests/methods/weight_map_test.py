@@ -53,7 +53,9 @@ def test_parameters_of_the_tabled_network():
     image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
     params = jax.eval_shape(net.init, jax.random.key(0), image)['params']
     blocks = [count(params[f'up{i}']) for i in range(1, 6)]
-    assert blocks == [2_360_832, 590_592, 147_840, 110_976, 18_819]
+    assert blocks == [2_360_832, 590_592, 147_840, 110_976, 18_817]
+    literal = WeightMap(backbones.build('resnet18'), last_norm=True)
+    params = jax.eval_shape(literal.init, jax.random.key(0), image)['params']
     assert count(params) == 14_405_571
 
 
@@ -75,6 +77,48 @@ def test_maps_are_as_large_as_pictures(size, backbone, options):
     )
     assert got.shape == (2, *size)
     assert got.dtype == jnp.float32
+
+
+def test_nothing_holds_the_ground_up():
+    """The ground may sink as far as it likes beside the object; a batch norm before the
+    sigmoid holds it at the spread of the logits."""
+    images = jax.random.uniform(jax.random.key(0), (2, 32, 32, 3))
+    options = {'width': 4, 'small_stem': True}
+    for literal in (False, True):
+        net = WeightMap(backbones.build('resnet18', **options), last_norm=literal)
+        variables = net.init(jax.random.key(1), images)
+        top = dict(variables['params']['up5']['conv1']['conv'])
+        top = {'kernel': 1000 * top['kernel'], 'bias': top['bias'] - 500}
+        variables['params']['up5']['conv1']['conv'] = top
+        maps, _ = net.apply(variables, images, train=True, mutable=['batch_stats'])
+        assert (maps.min() < 1e-6) != literal
+    assert methods.build(settings('paper,smoke').method).mapper.last_norm
+
+
+def test_frozen_statistics_of_the_encoder_stay():
+    method = methods.build(
+        settings('smoke', 'method.encoder.frozen_statistics=true').method
+    )
+    images = jax.random.uniform(jax.random.key(0), (2, 32, 32, 3))
+    variables = method.mapper.init(jax.random.key(1), images)
+    _, fresh = method.mapper.apply(
+        variables, images, train=True, mutable=['batch_stats']
+    )
+    before, after = variables['batch_stats'], fresh['batch_stats']
+    same = lambda name: jax.tree.all(jax.tree.map(
+        lambda a, b: bool((a == b).all()), before[name], after.get(name, before[name])
+    ))  # fmt: skip
+    assert same('backbone') and not same('up1')
+
+
+def test_whole_boxes_are_told(caplog):
+    method = WeightMapping(holdout=4)
+    assert 'raise method.regularizer' in method.advise({'whole_boxes': 80.0})
+    assert not method.advise({'whole_boxes': 20.0})
+    full = score(method, 5, [1.0, 1.0, 1.0], [0.95] * 3)
+    assert 'whole pictures' in stopping._advise(full)
+    young = score(method, 0, [1.0, 1.0, 1.0], [0.95] * 3)
+    assert not stopping._advise(young)
 
 
 def test_is_a_method_and_checks_its_options():

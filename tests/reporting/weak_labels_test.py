@@ -1,5 +1,7 @@
 """Report pages of LMPNet and of the weight map, with untrained networks."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -64,7 +66,7 @@ def test_pooling_is_counted(filters):
 
 
 def test_proposals_lie_where_the_filters_fire(filters):
-    method = filters.trained.method
+    method = dataclasses.replace(filters.trained.method, filters=1.0)
     maps = np.zeros((4, 4, 3), np.float32)
     maps[1, 2, 0], maps[3, 3, 1] = 1, 2
     points = lmpnet._fired(filters, method, maps)

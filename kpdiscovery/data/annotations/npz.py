@@ -2,6 +2,7 @@
 
 Arrays, one entry a picture unless said otherwise; only `files` is required:
     files           [N] text: names below the folder, with '/'.
+    object          [N] int: a picture may be in several rows, each about another object.
     keypoints       [N, T, 2] or [N, animals, T, 2] (x, y), pixels of the upright
                     picture, (0, 0) the centre of the top left one; NaN: not annotated.
                     `landmarks` is another name for it.
@@ -16,6 +17,10 @@ Arrays, one entry a picture unless said otherwise; only `files` is required:
                     the object light and the rest dark, or class numbers (see
                     `files.masks`); '': not annotated. Without it
                     FOLDER/masks/bird/1.png is the mask of FOLDER/bird/1.jpg, if there.
+    mask_ground     [3] (R, G, B) 0 to 255: masks are pictures of the object on a ground
+                    of this colour.
+    mirrored        [N] bool: the picture is mirrored left to right when it is read, its
+                    mask too; points and boxes are those of the mirrored one.
     split           [N] text; identity, video [N] int: rows that look alike; `video`
                     also tells the sequences of `data.temporal` apart.
 """
@@ -26,8 +31,7 @@ import dataclasses
 import os
 import posixpath
 import unicodedata
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -36,7 +40,15 @@ from kpdiscovery.data.annotations.fitting import fit_boxes, fit_keypoints, fit_p
 from kpdiscovery.data.files import npy
 from kpdiscovery.types import Row, UserError
 
-_WHOLE = ('label', 'box_image', 'part_image', 'part_label')
+_WHOLE = (
+    'label',
+    'object',
+    'box_image',
+    'part_image',
+    'part_label',
+    'mask_ground',
+    'mirrored',
+)
 _NUMBERS = ('keypoints', 'landmarks', 'visible', 'boxes', 'part_boxes')
 _FAR = 1e9  # Pixels from where no picture reaches: sums of larger ones lose a pixel or all.
 # Places for boxes that a table of all pictures may have for each box that is given: all
@@ -56,6 +68,8 @@ class Annotations:
     class_names: tuple[str, ...] = ()
     keypoint_names: tuple[str, ...] = ()
     masks: tuple[str, ...] | None = None  # [N] names, '' for none.
+    mask_ground: tuple[int, ...] = ()  # Colour of the masks' ground, () for dark.
+    mirrored: np.ndarray | None = None  # [N] bool: read as in a mirror.
 
     @property
     def truth(self) -> tuple[str, ...]:
@@ -79,7 +93,7 @@ class Annotations:
         return row
 
 
-def read_annotations(path: Any, found: Sequence[str]) -> Annotations:
+def read_annotations(path: str | os.PathLike, found: Sequence[str]) -> Annotations:
     """Reads an annotation file; never a pickle.
 
     Args:
@@ -90,8 +104,13 @@ def read_annotations(path: Any, found: Sequence[str]) -> Annotations:
         UserError: not an .npz of plain arrays, arrays that do not fit each other, or
             names that are not among `found`.
     """
-    path = os.fspath(path)
-    arrays = _load(path)
+    return from_arrays(os.fspath(path), load(path), found)
+
+
+def from_arrays(
+    path: str, arrays: Mapping[str, np.ndarray], found: Sequence[str]
+) -> Annotations:
+    """`read_annotations` of the arrays of a file; `path` is what messages call it."""
     files = _match(path, arrays, found)
     count = len(files)
     fields = _points(path, arrays, count) | _boxes(path, arrays, count)
@@ -108,10 +127,17 @@ def read_annotations(path: Any, found: Sequence[str]) -> Annotations:
         class_names=_names(path, arrays, 'class_names'),
         keypoint_names=_names(path, arrays, 'keypoint_names'),
         masks=_masks(path, arrays, order),
+        mask_ground=_ground(path, arrays),
+        mirrored=_optional(path, arrays, ('mirrored',), order),
     )
 
 
-def _load(path):
+def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """The arrays of an annotation file, `files` among them, not checked further.
+
+    Raises:
+        UserError: not an .npz of plain arrays, or without `files`.
+    """
     try:
         with open(path, 'rb') as file:
             arrays = npy.arrays(file)
@@ -133,9 +159,22 @@ def _match(path, arrays, found):
             f'{path}: {len(missing)} of {len(names)} names are not pictures in the '
             f'folder: {", ".join(missing[:3])}'
         )
-    if len({normal_name(name) for name in names}) < len(names) or not names:
-        raise UserError(f"{path}: 'files' must name each picture once, at least one")
+    rows = [(normal_name(name), one) for name, one in zip(names, _objects(path, arrays),
+                                                          strict=True)]  # fmt: skip
+    if len(set(rows)) < len(rows) or not rows:
+        raise UserError(
+            f"{path}: 'files' must name each picture once (with 'object': each picture "
+            'and object), at least one'
+        )
     return [known[normal_name(name)] for name in names]
+
+
+def _objects(path, arrays):
+    """Which object of its picture each row is about."""
+    count = arrays['files'].size
+    if 'object' not in arrays:
+        return [0] * count
+    return _array(path, arrays, 'object', (count,)).tolist()
 
 
 def normal_name(name: str) -> str:
@@ -207,6 +246,12 @@ def _masks(path, arrays, order):
     if outside:
         raise UserError(f'{path}: masks must be below the folder, got {outside[0]}')
     return tuple(names)
+
+
+def _ground(path, arrays):
+    if 'mask_ground' not in arrays:
+        return ()
+    return tuple(_array(path, arrays, 'mask_ground', (3,)).tolist())
 
 
 def _points(path, arrays, count):

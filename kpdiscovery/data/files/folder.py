@@ -8,16 +8,17 @@ import logging
 import os
 import unicodedata
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import ImageOps
 
 from kpdiscovery import processes
 from kpdiscovery.data import box_crops
 from kpdiscovery.data import resize as resize_lib
-from kpdiscovery.data.annotations.npz import Annotations, read_annotations
+from kpdiscovery.data.annotations.npz import Annotations, from_arrays, read_annotations
 from kpdiscovery.data.annotations.splits import choose_rows
 from kpdiscovery.data.files import masks, pictures
 from kpdiscovery.data.files.fitted import (
@@ -68,7 +69,8 @@ class Folder:
             `split`; see `splits.choose_rows`.
         holdout_validation: takes the validation rows out of 'train'.
         method: 'bilinear', 'bicubic' or 'nearest'.
-        annotations: an .npz file; None: `annotations.npz` of the directory, if there.
+        annotations: an .npz file, or its arrays, which then name all pictures that
+            count; None: `annotations.npz` of the directory, if there.
         folder_labels: the first directory of each name is its class, unless the
             annotation file has labels.
         cache_bytes: limit of the memory for fitted pictures.
@@ -97,7 +99,7 @@ class Folder:
         split: str = 'all',
         holdout_validation: bool = False,
         method: str = 'bilinear',
-        annotations: str | os.PathLike | None = None,
+        annotations: str | os.PathLike | Mapping[str, np.ndarray] | None = None,
         folder_labels: bool = False,
         cache_bytes: int = 2**30,
         contrast: str = 'full',
@@ -201,10 +203,15 @@ class Folder:
 
     def _read(self, row) -> Fitted:
         picture = read_picture(self._root / self._notes.files[row], **self._reading)
+        if self._is_mirrored(row):
+            picture = picture._replace(image=ImageOps.mirror(picture.image))
         image, frame = self._fit(row, picture)
         image.flags.writeable = False  # It may be the cache's.
         facts = Facts(*picture.original, picture.deep, int(image.max()))
         return Fitted(image, frame, facts)
+
+    def _is_mirrored(self, row):
+        return self._notes.mirrored is not None and self._notes.mirrored[row]
 
     def _fit(self, row, picture):
         same = {'method': self._method, 'original': picture.original[::-1]}
@@ -223,8 +230,13 @@ class Folder:
         if not (name := self._notes.masks[row]):
             return one._replace(mask=_still(np.zeros(self.size, bool)))
         whole = masks.read_mask(
-            self._root / name, megapixels=self._reading['megapixels']
+            self._root / name,
+            megapixels=self._reading['megapixels'],
+            ground=self._notes.mask_ground,
         )
+        if self._is_mirrored(row):
+            both = whole.object[:, ::-1], whole.ignored[:, ::-1]
+            whole = whole._replace(object=both[0], ignored=both[1])
         _check_size(name, whole.object, self._notes.files[row], one.frame)
         fit = lambda v: _still(resize_lib.take_labels(v, one.frame, self.size))
         return one._replace(
@@ -268,14 +280,17 @@ class Folder:
             )
 
 
-def _annotate(root, found, path, folder_labels):
+def _annotate(root, found, given, folder_labels):
     """Annotations of the found pictures: of the file, of the directories, or none."""
     notes = Annotations(tuple(found), {})
-    if path is not None:
-        notes = read_annotations(path, found)
+    path = 'annotations' if isinstance(given, Mapping) else given
+    if isinstance(given, Mapping):
+        notes = from_arrays('annotations', given, found)
+    elif given is not None:
+        notes = read_annotations(given, found)
     notes = dataclasses.replace(notes, masks=_find_masks(root, notes, path))
     unlisted = set(found) - {*notes.files, *(notes.masks or ())}
-    if unlisted:
+    if unlisted and not isinstance(given, Mapping):
         _log.warning('%s: leaves out %d pictures of %s', path, len(unlisted), root)
     if not folder_labels or 'label' in notes.fields:
         return notes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from kpdiscovery.data.files import reading
 
 IGNORED = 255  # Among numbers: nobody says what the pixel is.
+_NEAR = 64  # Of 255: what JPEG may make of the ground's colour.
 _MOST = 50  # Numbers of classes above are greys: the least vote of 5 is 51.
 
 
@@ -23,17 +25,23 @@ class Mask(NamedTuple):
 
 
 def read_mask(
-    path: str | os.PathLike, *, megapixels: float = reading.MEGAPIXELS
+    path: str | os.PathLike,
+    *,
+    megapixels: float = reading.MEGAPIXELS,
+    ground: Sequence[int] = (),
 ) -> Mask:
     """The mask in a picture file, upright.
 
     Light on dark, the object is what `foreground` says; colours count by how light
     they are, transparency is ignored. Numbers of classes (VOC's palettes, greys of at
-    most 50 beside 255) make all but 0 the object, and 255 is ignored.
+    most 50 beside 255) make all but 0 the object, and 255 is ignored. With a `ground`
+    (R, G, B) the object is what is not of that colour, whatever its own.
 
     Raises:
         UserError: it cannot be read; names the file.
     """
+    if ground:
+        return _on_ground(path, np.array(ground), megapixels)
     (values, certain), *_ = reading.decode(path, 'a mask', _values, megapixels)
     others = values[values != IGNORED]
     if certain or 0 < others.max(initial=0) <= _MOST:
@@ -44,6 +52,13 @@ def read_mask(
     return Mask(
         light, np.zeros_like(light), False, bool(values.any() and not light.any())
     )
+
+
+def _on_ground(path, ground, megapixels):
+    read = lambda image: np.asarray(image.convert('RGB'), np.int32)
+    colours, *_ = reading.decode(path, 'a mask', read, megapixels)
+    found = np.abs(colours - ground).max(axis=-1) > _NEAR
+    return Mask(found, np.zeros_like(found), False, False)
 
 
 def foreground(grey: np.ndarray) -> np.ndarray:

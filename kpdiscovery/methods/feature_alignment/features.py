@@ -8,16 +8,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kpdiscovery.methods.classification import classifier_of_run
 from kpdiscovery.methods.superpoint.method import superpoint_of_run
-from kpdiscovery.models import backbones, efficientnet, superpoint, vgg, weights, zoo
+from kpdiscovery.models import backbones, efficientnet, superpoint, vgg, zoo
 from kpdiscovery.ops import cells, precision, vectors
 from kpdiscovery.ops import images as image_ops
-from kpdiscovery.types import Batch, Run, UserError, WeightFile
+from kpdiscovery.types import Batch, WeightFile
 
 GIVEN = 'given'
 _SUPERPOINT = ('trunk', 'descriptor')
-_NETS = ('first', 'classifier', 'embedding')  # Those with a backbone, the best first.
-_SHAPE = ('backbone', 'width', 'last_stride', 'small_stem')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,12 +94,7 @@ class Features:
         return precision.full(maps[self.map])
 
     def _load(self, path: str) -> Any:
-        network = self._build()
-        if not weights.is_ours(path):
-            return backbones.load(path, network)
-        image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
-        like = jax.eval_shape(network.init, jax.random.key(0), image)
-        return weights.load(path, None, like)
+        return backbones.load(path, self._build())
 
     def _build(self) -> backbones.Backbone:
         return backbones.build(
@@ -111,18 +105,6 @@ class Features:
             taps=() if self.backbone.startswith('resnet') else (self.map,),
             dtype=jnp.dtype(self.dtype),
         )
-
-
-def classifier_of_run(run: Run) -> tuple[Any, dict[str, Any]]:
-    """The backbone of a classifier's run, and its shape (`types.WeightFile`)."""
-    for name in _NETS:
-        net = run.variables.get(name, {})
-        if 'backbone' in net.get('params', {}):
-            shape = {field: run.method['network'][field] for field in _SHAPE}
-            return {kind: tree['backbone'] for kind, tree in net.items()}, shape
-    raise UserError(
-        f'a {run.name} run has no classifier; wanted one of lmpnet or weight_map'
-    )
 
 
 def of_batch(features: Features, variables: Any, batch: Batch):

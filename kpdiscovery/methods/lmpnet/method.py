@@ -18,6 +18,7 @@ from kpdiscovery.models.classifier import Classifier
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops.pooling import KINDS, sparsity
 from kpdiscovery.types import (
+    Array,
     Batch,
     Keypoints,
     Method,
@@ -46,7 +47,7 @@ class LmpNet(Method):
     crops: Crops = Crops()
     pooling: str = 'leaky_max'  # 'average', 'max': the paper's baselines.
     epsilon: float = 0.1
-    num_filters: int = 64  # Strongest filters of a picture, each a proposal.
+    filters: float = 1 / 32  # Share of filters, the strongest of a picture: proposals.
     iterations: int = 5  # Of the clustering, per keypoint.
     erase_threshold: float = 3.0  # Cells, strict.
     accumulate: bool = False  # The text's update of weights instead of algorithm 1's.
@@ -67,12 +68,18 @@ class LmpNet(Method):
             fusion=('proposals', 'lists', 'first'),
             replica=('fresh', 'copy'),
         )
+        if not 0 < self.filters <= 1:
+            raise ValueError(f'filters must be a share in (0, 1], got {self.filters}')
         if self.mask_cells < 1 or self.mask_cells % 2 == 0:
             raise ValueError(f'mask_cells must be odd, got {self.mask_cells}')
 
     @property
     def num_labels(self) -> int:
         return self.num_keypoints
+
+    def num_filters(self, maps: Array) -> int:
+        """How many of the filters of maps `[..., C]` make a proposal."""
+        return max(1, round(self.filters * maps.shape[-1]))
 
     def weight_files(self) -> tuple[WeightFile, ...]:
         return (self.network.weight_file('network'),)
@@ -150,4 +157,4 @@ class LmpNet(Method):
         return keypoint_ops.join(first, second, threshold=self.erase_threshold)
 
     def _proposals(self, seen):
-        return keypoint_ops.proposals(seen.features, self.num_filters)
+        return keypoint_ops.proposals(seen.features, self.num_filters(seen.features))

@@ -63,6 +63,7 @@ class WeightMapping(Method):
     threshold: float = 0.1  # Of boxes, of the map's maximum.
     holdout: int = 10  # Every so many rows are not learnt from, for the stopping score.
     largest_area: float = 0.9  # Mean boxes from this share on do not stop the training.
+    parity: str = 'recommended'  # 'paper': batch norm before the map's sigmoid too.
 
     metrics = ('classification', 'localization')
     sections: ClassVar = {'network': Network, 'encoder': Network, 'crops': Crops}
@@ -76,6 +77,7 @@ class WeightMapping(Method):
             target=('soft', 'label'),
             masking=('normalized', 'raw'),
             trunks=('fresh', 'copy'),
+            parity=('recommended', 'paper'),
         )
         if self.trunks == 'copy' and self.network.build() != self.encoder.build():
             raise ValueError('trunks=copy needs the same backbone in all nets')
@@ -104,7 +106,17 @@ class WeightMapping(Method):
     @property
     def mapper(self) -> WeightMap:
         net = self.encoder
-        return WeightMap(net.build(), jnp.dtype(net.dtype), net.statistics)
+        return WeightMap(
+            net.build(),
+            jnp.dtype(net.dtype),
+            net.statistics,
+            last_norm=self.parity == 'paper',
+            frozen_statistics=net.frozen_statistics,
+        )
+
+    def advise(self, figures) -> str:
+        share = figures.get('whole_boxes', 0) / 100
+        return advice.whole_boxes(share) if share > 0.5 else ''
 
     def judge(self, variables: Any, images: jax.Array) -> jax.Array:
         """What the frozen net says of pictures: logits or vectors."""

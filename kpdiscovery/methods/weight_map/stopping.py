@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from kpdiscovery.methods import advice
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops import masks, reductions
 from kpdiscovery.types import Batch, State, Sweep, SweepResult, Tree
@@ -28,8 +29,14 @@ def while_training(method, section) -> dict[str, Any]:
         functools.partial(_score, method),
         at_end=True,
         stride=method.holdout,
+        advise=_advise,
     )
     return {'sweep': sweep, 'keep_best': 'score'}
+
+
+def _advise(scalars) -> str:
+    share = float(scalars['whole_boxes'])
+    return advice.whole_boxes(share) if share > 0.5 else ''
 
 
 def _blank(rows: int, labels: Tree, batch: Batch) -> Tree:
@@ -67,10 +74,13 @@ def _score(method, rows, state: State, key) -> SweepResult:
         for name in ('score', 'area')
     )
     counts = (state.step > 0) & (area < method.largest_area)
+    # None is whole before the first step, when all are.
+    whole = (state.step > 0) & (rows['area'] > method.largest_area)
     scalars = {
         'score': jnp.where(counts, concentration, -jnp.inf),
         'concentration': concentration,
         'box_area': area,
+        'whole_boxes': reductions.mean_where(whole, rows['row_valid']),
     }
     labels = {name: rows[name] for name in ('map', 'box', 'score')}
     return SweepResult(labels, state, scalars)

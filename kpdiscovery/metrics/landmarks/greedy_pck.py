@@ -107,6 +107,35 @@ def random_greedy_pck(
     return Accuracy(float(share.mean()), share)
 
 
+def random_on_objects(
+    masks: Array, *, num_points: int, spacing: float, seed: int = 0
+) -> tuple[Array, Array]:
+    """Pixels of each object, drawn evenly and at least `spacing` apart.
+
+    What keypoints know that lie on the object, each away from the others, and nothing
+    else.
+
+    Args:
+        masks: `[N, H, W]` bool.
+        num_points: K points a picture.
+        spacing: pixels.
+        seed: same seed, same points.
+
+    Returns:
+        `[N, K, 2]` (x, y) and `[N, K]` bool: small objects have no room for K.
+    """
+    rng, n = np.random.default_rng(seed), len(masks)
+    xy, valid = np.zeros((n, num_points, 2)), np.zeros((n, num_points), bool)
+    for row, mask in enumerate(masks):
+        left = rng.permutation(np.argwhere(mask)[:, ::-1])
+        for point in range(num_points):
+            if not len(left):
+                break
+            xy[row, point], valid[row, point] = left[0], True
+            left = left[np.linalg.norm(left - left[0], axis=-1) >= spacing]
+    return xy, valid
+
+
 def _reach(image_size: Array, pictures: int, alpha: float) -> Array:
     """Pixels that count as close, `[N]`."""
     size = np.asarray(image_size, np.float64)

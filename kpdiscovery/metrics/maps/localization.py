@@ -8,7 +8,6 @@ inclusive, and true boxes are cut off to whole pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -70,7 +69,8 @@ def ground_truth_known_localization(
         score = score_maps.resize_cubic(score, size)
         peak = score.max()  # NaN is not above 0 either.
         mask = (score >= fraction * peak) & (peak > 0)
-        found[row] = _overlap(_largest(mask), truth[row][there[row]], size)
+        box = contours.contours(mask).largest[None]
+        found[row] = _overlap(box, truth[row][there[row]], size)
     return _summary(found, there, np.array([fraction]), (overlap,))
 
 
@@ -88,7 +88,7 @@ def max_box_accuracy(
 
     Arguments as in `ground_truth_known_localization`. Each map is stretched to [0, 1]
     (a constant one and one with NaN find nothing) and cut into 256 levels, so no more
-    than 256 masks of a picture are looked at: about 0.1 s a picture, V2 0.2 s.
+    than 256 masks of a picture are looked at.
 
     Args:
         version: 1: box of the contour with the largest area, overlap .5; 2: any contour
@@ -101,17 +101,36 @@ def max_box_accuracy(
 
     Source: [choe2020] and [choe2022], MaxBoxAcc and MaxBoxAccV2.
     """
-    maps, truth, there = _inputs(maps, boxes, valid, size, image_size)
     if version not in _OVERLAPS:
         raise ValueError(f'version must be 1 or 2, got {version}')
+    both = max_box_accuracies(
+        maps, boxes, valid, step=step, size=size, image_size=image_size
+    )
+    return both[version]
+
+
+def max_box_accuracies(
+    maps: Array,
+    boxes: Array,
+    valid: Array | None = None,
+    *,
+    step: float = 0.001,
+    size: int = 224,
+    image_size: Array | None = None,
+) -> dict[int, Localization]:
+    """`max_box_accuracy` of both versions `{1: ..., 2: ...}`, of contours found once.
+
+    About 15 ms a picture with OpenCV and steps of .01, 200 without it.
+    """
+    maps, truth, there = _inputs(maps, boxes, valid, size, image_size)
     shares = score_maps.thresholds(step)
-    found = np.zeros((len(maps), len(shares)))
-    boxes_of = _largest if version == 1 else contours.contour_boxes
+    found = {version: np.zeros((len(maps), len(shares))) for version in _OVERLAPS}
     for row in np.flatnonzero(there.any(axis=1)):
         score = score_maps.resize_stretched(maps[row], size)
         grey, mine = score_maps.levels(score), truth[row][there[row]]
-        found[row] = _sweep(grey, shares, mine, boxes_of)
-    return _summary(found, there, shares, _OVERLAPS[version])
+        found[1][row], found[2][row] = _sweep(grey, shares, mine)
+    return {version: _summary(found[version], there, shares, overlaps)
+            for version, overlaps in _OVERLAPS.items()}  # fmt: skip
 
 
 def top1_localization(
@@ -152,20 +171,19 @@ def _inputs(maps, boxes, valid, size, image_size):
     return maps, truth, there
 
 
-def _sweep(grey: Array, shares: Array, truth: Array, boxes_of: Callable) -> Array:
-    """Best overlap of a map `[S, S]` uint8 at each share of its maximum, `[T]`."""
+def _sweep(grey: Array, shares: Array, truth: Array) -> tuple[Array, Array]:
+    """Best overlaps of a map `[S, S]` uint8 at each share of its maximum, `[T]`: of the
+    box of the largest contour, and of those of all."""
     values = np.unique(grey)
     cuts = (shares * values[-1]).astype(int)
     first = np.searchsorted(values, cuts, side='right')  # The lowest value kept.
-    best = np.zeros(len(values) + 1)
+    best = np.zeros((2, len(values) + 1))
     for i in np.unique(first):
         mask = grey >= values[i] if i < len(values) else np.zeros_like(grey, bool)
-        best[i] = _overlap(boxes_of(mask), truth, len(grey))
-    return best[first]
-
-
-def _largest(mask: Array) -> Array:
-    return contours.largest_contour_box(mask)[None]
+        found = contours.contours(mask)
+        for version, boxes in enumerate((found.largest[None], found.every)):
+            best[version, i] = _overlap(boxes, truth, len(grey))
+    return best[0, first], best[1, first]
 
 
 def _overlap(boxes: Array, truth: Array, size: int) -> float:

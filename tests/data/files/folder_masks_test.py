@@ -154,3 +154,33 @@ def test_a_mask_without_anything_light_is_told(folder, caplog):
     save(folder, 'masks/bird/2.png', Image.new('L', (100, 60), 90))
     assert not Folder(folder, size=16)[1]['mask'].any()
     assert '1 masks are neither black nor have anything light' in caplog.text
+
+
+def test_mirrored_rows_mirror_pictures_and_masks(tmp_path):
+    half = np.zeros((4, 6), np.uint8)
+    half[:, :2] = 255
+    (tmp_path / 'masks').mkdir()
+    for name in ('a', 'b'):
+        Image.fromarray(half).save(tmp_path / f'{name}.png')
+        Image.fromarray(half).save(tmp_path / f'masks/{name}.png')
+    table = {'files': np.array(['a.png', 'b.png']), 'mirrored': np.array([False, True])}
+    plain, turned = Folder(tmp_path, size=(4, 6), annotations=table)
+    np.testing.assert_array_equal(turned['image'], plain['image'][:, ::-1])
+    np.testing.assert_array_equal(turned['mask'], plain['mask'][:, ::-1])
+    np.testing.assert_array_equal(plain['mask'], half > 0)
+
+
+def test_a_picture_may_be_in_a_row_an_object(tmp_path):
+    Image.new('RGB', (9, 8)).save(tmp_path / 'a.png')
+    boxes = np.array([[0, 0, 4, 4], [4, 4, 8, 8]])
+    table = {
+        'files': np.array(['a.png'] * 2),
+        'object': np.array([1, 2]),
+        'boxes': boxes,
+    }
+    rows = Folder(tmp_path, size=(8, 9), annotations=table)
+    assert [row['boxes'][0].tolist() for row in rows] == [
+        [-0.5, -0.5, 3.5, 3.5], [3.5, 3.5, 7.5, 7.5],
+    ]  # fmt: skip
+    with pytest.raises(UserError, match='each picture once'):
+        Folder(tmp_path, size=8, annotations={'files': table['files']})

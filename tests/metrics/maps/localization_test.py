@@ -107,6 +107,9 @@ def test_contours_are_those_of_opencv(rng):
         assert got.tolist() == (want[0].tolist() if len(want) else [0] * 4)
         want, got = opencv_boxes(cv2, mask, 2), contours.contour_boxes(mask)
         assert sorted(map(tuple, got)) == sorted(map(tuple, want))
+        both = contours.contours(mask)
+        assert both.largest.tolist() == contours.largest_contour_box(mask).tolist()
+        assert sorted(map(tuple, both.every)) == sorted(map(tuple, want))
 
 
 @pytest.mark.parametrize('shape', [(7, 7), (14, 11), (80, 60)])

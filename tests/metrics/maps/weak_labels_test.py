@@ -60,6 +60,8 @@ def test_all_right(split):
     assert figures['feature_entropy'] == 2.5
     assert 0 < figures['greedy_pck_random@0.1'] < 60
     assert figures['cam_max_box_accuracy'] == 100  # Of the true class.
+    assert 0 < figures['cam_max_box_threshold'] < 1
+    assert 0 < figures['greedy_pck_on_object@0.1'] <= 100
 
 
 def test_wrong_classes_cost_the_top1_figures_only(split):
@@ -77,6 +79,57 @@ def test_keypoints_that_are_not_there_are_misses(split):
     assert figures['greedy_pck@0.1_kp1'] == 100
     assert figures['greedy_pck@0.1_kp2'] == 0
     assert figures['greedy_pck@0.1'] == 50
+
+
+def test_how_many_are_given_and_how_good_these_are(split):
+    points = split.prediction.keypoints
+    gone = np.ones((N, 2), bool)
+    gone[: N // 2, 1] = False
+    figures, _ = measure(split, keypoints=points.replace(valid=gone))
+    assert (figures['given_kp1'], figures['given_kp2'], figures['given']) == (
+        100,
+        50,
+        75,
+    )
+    assert figures['greedy_pck@0.1_kp2'] == 50
+    assert figures['greedy_pck_given@0.1_kp2'] == 100
+    assert figures['greedy_pck_given@0.1'] == 100
+
+
+def test_distances_are_those_of_the_original(split):
+    """A picture four times as wide as high, stretched: .1 of its height is .4 of ours
+    across, and .1 of ours down."""
+    frame = np.tile(np.float32([0.25, 1, -0.375, 0, 4 * SIDE, SIDE]), (N, 1))
+    wide = split._replace(truth={**split.truth, 'frame': frame})
+    points = split.prediction.keypoints
+    for axis, met in ((0, 0), (1, 100)):
+        moved = np.asarray(points.xy) + np.eye(2, dtype=np.float32)[axis] * 0.09 * SIDE
+        figures, _ = measure(wide, keypoints=points.replace(xy=moved))
+        assert figures['greedy_pck@0.1_kp1'] == met
+        assert measure(split, keypoints=points.replace(xy=moved))[0][
+            'greedy_pck@0.1_kp1'
+        ]
+    assert figures['greedy_pck@0.05'] == 0
+
+
+def test_chance_on_the_object_keeps_its_distance():
+    masks = np.zeros((2, 40, 40), bool)
+    masks[0, 10:30, 5:35], masks[1, 3, 4] = True, True
+    xy, valid = metrics.random_on_objects(masks, num_points=4, spacing=10.0)
+    assert valid.tolist() == [[True] * valid[0].sum() + [False] * (4 - valid[0].sum()),
+                              [True, False, False, False]]  # fmt: skip
+    assert valid[0].sum() > 1 and xy[1, 0].tolist() == [4, 3]
+    x, y = xy[0][valid[0]].astype(int).T
+    assert masks[0][y, x].all()
+    apart = np.linalg.norm(xy[0][valid[0], None] - xy[0][None, valid[0]], axis=-1)
+    assert apart[~np.eye(len(x), dtype=bool)].min() >= 10
+
+
+def test_boxes_of_whole_pictures_are_counted(split):
+    whole = np.tile(np.float32([-0.5, -0.5, SIDE - 0.5, SIDE - 0.5]), (N, 1, 1))
+    boxes = np.concatenate([whole[:4], whole[:2] / 2])
+    figures, _ = measure(split, boxes=boxes, boxes_valid=np.ones((N, 1), bool))
+    np.testing.assert_allclose(figures['whole_boxes'], 100 * 4 / N)
 
 
 def test_two_keypoints_at_one_point(split):

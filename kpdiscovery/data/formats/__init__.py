@@ -1,0 +1,89 @@
+"""What a person calls their data: pictures, videos, or annotations of other tools.
+
+`look` turns any of it into a folder or list of pictures and, where there are annotations,
+the arrays of `annotations.npz`: one form, which `files.folder.Folder` reads.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from kpdiscovery.data.files import videos
+from kpdiscovery.data.formats import arrays, coco, deeplabcut, frames, sleap
+from kpdiscovery.types import UserError
+
+Place = str | os.PathLike | list[Path]
+_HDF = ('.h5', '.hdf5')
+
+
+class Found(NamedTuple):
+    """Pictures, and what is known of them."""
+
+    path: Place  # For `Folder`.
+    table: Mapping[str, np.ndarray] | None = None
+
+
+def look(path: str | os.PathLike, *, every: int = 0) -> Found:
+    """Pictures and annotations of a path.
+
+    - a pattern such as 'DIR/*.jpg', of pictures or videos;
+    - a video, or a folder of videos without pictures: frames are cut into the user's
+      cache once (`frames.cut`);
+    - a TIFF of several pages: a page a picture (`frames.cut_pages`);
+    - FILE.npz with `images` (`arrays.read`);
+    - FILE.json: COCO keypoints (`coco.read`);
+    - a project of DeepLabCut, or a CSV of its labels (`deeplabcut.read`);
+    - FILE.h5: an analysis file of SLEAP (`sleap.read`);
+    - anything else as it is.
+
+    Args:
+        every: of videos each so many-th frame; 0: so that `frames.MOST` remain.
+
+    Raises:
+        UserError: a file is not what its name says, or an extra is missing.
+    """
+    name, place = os.fspath(path), Path(path)
+    if not os.path.lexists(place) and glob.has_magic(name):
+        return _matching(name, every)
+    end = place.suffix.lower()
+    if place.is_dir():
+        return _in_folder(place, every)
+    if end == '.json':
+        return Found(*coco.read(place))
+    if end == '.npz':
+        return Found(*arrays.read(place))
+    if end == '.csv':
+        return Found(*deeplabcut.read(place))
+    if end in _HDF:
+        return Found(*sleap.read(place))
+    if end in ('.tif', '.tiff') and frames.has_pages(place):
+        return Found(*frames.cut_pages(place))
+    if videos.is_video(place):
+        return Found(*frames.cut([place], every=every))
+    return Found(path)
+
+
+def _matching(pattern, every):
+    there = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
+    if not there:
+        raise UserError(f'{pattern}: nothing fits')
+    films = [path for path in there if videos.is_video(path)]
+    if films and len(films) < len(there):
+        raise UserError(f'{pattern}: {len(films)} videos among other files')
+    return Found(*frames.cut(films, every=every)) if films else Found(there)
+
+
+def _in_folder(place, every):
+    if (place / 'annotations.npz').is_file():
+        return Found(place)
+    if deeplabcut.is_project(place):
+        return Found(*deeplabcut.read(place))
+    if films := frames.alone_in(place):
+        return Found(*frames.cut(films, every=every))
+    return Found(place)

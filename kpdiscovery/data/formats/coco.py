@@ -1,0 +1,121 @@
+"""COCO's keypoint annotations, as tools for labelling export them.
+
+Source: the data format page of COCO (cocodataset.org). A keypoint is (x, y, v): v 0 not
+labelled, 1 labelled but hidden, 2 visible; (0, 0) is taken for the centre of the first
+pixel. A bbox is (x, y, width, height) from the picture's edge.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kpdiscovery.types import UserError
+
+_WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError)
+Table = dict[str, np.ndarray]
+
+
+def read(path: Path) -> tuple[Path, Table]:
+    """The folder of the pictures, found near the file, and a row for each of them.
+
+    Pictures with one animal at most give `keypoints` `[N, T, 2]`, others `[N, animals, T,
+    2]`; NaN where nothing is annotated. `label` if every picture has one category of
+    several. Crowds are left out.
+
+    Raises:
+        UserError: not such a file, or its pictures are nowhere near it.
+    """
+    try:
+        given = json.loads(path.read_text(encoding='utf-8'))
+        images, notes = given['images'], given.get('annotations', [])
+        names = [str(image['file_name']) for image in images]
+    except RecursionError:
+        raise UserError(f'{path}: nested too deeply for COCO') from None
+    except (OSError, *_WRONG) as error:
+        raise UserError(f'{path}: not COCO annotations ({error!r})') from error
+    if not names:
+        raise UserError(f'{path}: names no pictures')
+    root = _where(path, names)
+    try:
+        table = _table(images, notes, given.get('categories', []))
+    except _WRONG as error:
+        raise UserError(f'{path}: not COCO annotations ({error!r})') from error
+    return root, {'files': np.array(names), **table}
+
+
+def _where(path, names):
+    """The folder below which the first picture is."""
+    for root in (path.parent, path.resolve().parent.parent):
+        inner = sorted(one for one in root.iterdir() if one.is_dir())
+        for place in (root, *inner):
+            if os.path.isfile(place / names[0]):
+                return place
+    raise UserError(
+        f'{path}: {names[0]} is in none of the folders beside it: put the file next to '
+        'the folder of its pictures'
+    )
+
+
+def _table(images, notes, categories) -> Table:
+    row = {image['id']: place for place, image in enumerate(images)}
+    groups: list[list[Mapping[str, Any]]] = [[] for _ in images]
+    for note in notes:
+        if not note.get('iscrowd'):
+            groups[row[note['image_id']]].append(note)
+    return {
+        **_points(groups, categories),
+        **_boxes(groups),
+        **_labels(groups, categories),
+    }
+
+
+def _points(groups, categories) -> Table:
+    named = [list(one.get('keypoints', ())) for one in categories]
+    given = [
+        len(n['keypoints']) // 3
+        for group in groups
+        for n in group
+        if n.get('keypoints')
+    ]
+    if not given:
+        return {}
+    most, count = max(1, *map(len, groups)), max(given)
+    values = np.zeros((len(groups), most, count, 3))
+    for place, group in enumerate(groups):
+        for animal, note in enumerate(group):
+            points = np.array(note.get('keypoints', ()), float).reshape(-1, 3)
+            values[place, animal, : len(points)] = points
+    xy = np.where(values[..., 2:] > 0, values[..., :2], np.nan)
+    seen = values[..., 2] > 1
+    if most == 1:
+        xy, seen = xy[:, 0], seen[:, 0]
+    names = max(named, key=len, default=[])
+    called = {'keypoint_names': np.array(names)} if len(names) == count else {}
+    return {'keypoints': xy, 'visible': seen, **called}
+
+
+def _boxes(groups) -> Table:
+    found = [(place, note['bbox']) for place, group in enumerate(groups)
+             for note in group if note.get('bbox')]  # fmt: skip
+    if not found:
+        return {}
+    rows, given = zip(*found, strict=True)
+    boxes = np.array(given, float).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    return {'boxes': boxes, 'box_image': np.array(rows)}
+
+
+def _labels(groups, categories) -> Table:
+    kinds = [{note.get('category_id') for note in group} for group in groups]
+    known = [one['id'] for one in categories]
+    if len(known) < 2 or any(len(kind) != 1 for kind in kinds):
+        return {}
+    label = np.array([known.index(*kind) for kind in kinds], np.int32)
+    names = np.array([str(one.get('name', one['id'])) for one in categories])
+    return {'label': label, 'class_names': names}

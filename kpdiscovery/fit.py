@@ -1,0 +1,127 @@
+"""`kpd fit`: the landmarks you want, from those a run discovered and a few annotated pictures.
+
+Learns where the wanted points lie among the discovered ones and keeps it with the run
+(wanted.npz): `kpd predict` gives them from then on, in wanted.csv. The error it prints is of
+pictures that were left out of the fit, in pixels of the originals.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kpdiscovery import cli, data, inference, paths, predict, wanted
+from kpdiscovery.data import resize
+from kpdiscovery.data.subset import Subset
+from kpdiscovery.metrics.landmarks.wanted import Fitted, fit_wanted
+from kpdiscovery.types import UserError
+
+
+class Annotated(NamedTuple):
+    """Discovered and wanted landmarks of the same pictures, in pixels of the originals."""
+
+    xy: np.ndarray  # [N, K, 2]
+    valid: np.ndarray  # [N, K] bool
+    points: np.ndarray  # [N, T, 2]
+    visible: np.ndarray  # [N, T] bool
+    names: tuple[str, ...] = ()  # Of the wanted points; () unknown.
+
+
+def main(argv: Sequence[str]) -> int:
+    """Prints the errors and writes the map into the workdir; 0."""
+    parser = cli.Parser('kpd fit', description=__doc__)
+    parser.add_argument('--workdir', required=True, help='of kpd train')
+    parser.add_argument(
+        '--annotations', required=True, metavar='DATA',
+        help='annotated pictures: a folder with annotations.npz, as for --data',
+    )  # fmt: skip
+    parser.add_argument(
+        '--split', default='train', help='of the annotated pictures (default: train)'
+    )
+    parser.add_argument('--pictures', type=int, help='so many of them, at random')
+    parser.add_argument(
+        '--measure', metavar='SPLIT', help='also the error on this split, test say'
+    )
+    args, overrides = parser.parse(argv)
+    cli.check_writable(args.workdir)
+    trained = inference.load(args.workdir, overrides)
+    read = lambda split: _source(trained, args.annotations, split)
+    shown = annotated(trained, read(args.split), args.pictures)
+    fitted = _fit(shown)
+    wanted.save(args.workdir, fitted, shown.names)
+    print(_told(fitted))
+    if args.measure:
+        print(f'split {args.measure}: {_measured(trained, fitted, read(args.measure))}')
+    print(f'written to {paths.folder(args.workdir) / wanted.FILE}')
+    return 0
+
+
+def annotated(trained, source, count: int | None = None) -> Annotated:
+    """What a run finds in the pictures of a source beside their annotated points.
+
+    Args:
+        count: of the pictures, chosen at random (the same ones each time); None: all.
+    """
+    rows = np.arange(len(source))
+    if count is not None:
+        rows = np.random.default_rng(0).permutation(rows)[:count]
+    found, points, visible = [], [], []
+    source = Subset(source, np.sort(rows))
+    for one, row in zip(
+        predict.find(trained, source, most=0), _rows(source), strict=True
+    ):
+        found.append(one)
+        frame = resize.Frame.from_vector(row['frame'])
+        points.append(resize.to_original(frame, row['keypoints']))
+        visible.append(row['visible'])
+    names = tuple(getattr(source, 'keypoint_names', ()))
+    xy, valid = wanted.landmarks(trained.method, found)
+    return Annotated(xy, valid, np.stack(points), np.stack(visible), names)
+
+
+def _source(trained, path, split) -> Any:
+    settings = dict(trained.config.data.to_dict())
+    settings |= {'source': 'folder', 'path': path, 'keypoints': '', 'temporal_gap': 0}
+    source = data.build(settings, split=split)
+    if 'keypoints' not in source.truth:
+        raise UserError(f'{path} has no annotated points: add an annotations.npz')
+    return source
+
+
+def _rows(source):
+    return (source[row] for row in range(len(source)))
+
+
+def _fit(shown: Annotated) -> Fitted:
+    try:
+        return fit_wanted(*shown[:4])
+    except ValueError as error:
+        raise UserError(f'kpd fit: {error}') from None
+
+
+def _told(fitted: Fitted) -> str:
+    n, points = fitted.errors.shape
+    each = ', '.join(f'{error:.1f}' for error in wanted.by_point(fitted.errors))
+    return (
+        f'{points} points from {int(fitted.map.used.sum())} landmarks of {n} pictures\n'
+        f'error on pictures left out: mean {np.nanmean(fitted.errors):.2f} px, median '
+        f'{np.nanmedian(fitted.errors):.2f} px; by point (median): {each}'
+    )
+
+
+def _measured(trained, fitted: Fitted, source) -> str:
+    shown = annotated(trained, source)
+    found, there = fitted.map(shown.xy, shown.valid)
+    errors = np.linalg.norm(found - shown.points, axis=-1)
+    errors = errors[shown.visible & there[:, None]]
+    return (
+        f'mean {errors.mean():.2f} px, median {np.median(errors):.2f} px in '
+        f'{int(there.sum())} of {len(there)} pictures'
+    )
+
+
+if __name__ == '__main__':
+    sys.exit(cli.run(main))

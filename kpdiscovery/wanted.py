@@ -1,0 +1,124 @@
+"""What `kpd fit` leaves with a run, and the wanted landmarks of what the run finds."""
+
+from __future__ import annotations
+
+import csv
+import io
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kpdiscovery import paths
+from kpdiscovery.data.files import npy
+from kpdiscovery.metrics.landmarks.slot_features import rank_in_label
+from kpdiscovery.metrics.landmarks.wanted import Fitted, WantedMap
+from kpdiscovery.reporting.annotations import Found
+from kpdiscovery.types import Keypoints, UserError
+
+FILE = 'wanted.npz'
+_HEAD = ('file', 'point', 'name', 'x', 'y', 'valid', 'expected_error')
+
+
+class Wanted(NamedTuple):
+    """What is kept with a run."""
+
+    map: WantedMap
+    error: np.ndarray  # [T] pixels, median of each point on pictures left out.
+    pictures: int  # That it was fitted on.
+    names: tuple[str, ...]  # Of the points; () unknown.
+
+    def name(self, point: int) -> str:
+        return self.names[point] if self.names else f'point_{point}'
+
+
+def landmarks(method: Any, found: Sequence[Found]) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints of N pictures as landmarks `[N, K, 2]` and which are there `[N, K]`: of a
+    method without an order one for every label and its rank from left to right.
+
+    Raises:
+        UserError: its keypoints have no labels that mean anything.
+    """
+    xy, label, valid = (
+        np.stack([np.asarray(getattr(one.keypoints, name)) for one in found])
+        for name in ('xy', 'label', 'valid')
+    )
+    if method.ordered:
+        return xy, valid
+    labels, n = method.num_labels, len(xy)
+    if labels < 2:
+        raise UserError(f'kpd fit: keypoints of {type(method).__name__} have no kinds')
+    kind = np.where(valid & (label >= 0), label, labels)
+    slot = kind * kind.shape[1] + rank_in_label(kind, xy[..., 1], xy[..., 0])
+    slots, there = np.zeros((n, labels * kind.shape[1], 2)), kind < labels
+    rows = np.nonzero(there)[0]
+    slots[rows, slot[there]] = xy[there]
+    seen = np.zeros(slots.shape[:2], bool)
+    seen[rows, slot[there]] = True
+    return slots, seen
+
+
+def save(workdir: str, fitted: Fitted, names: Sequence[str]) -> None:
+    """Writes wanted.npz into a workdir."""
+    told = Wanted(fitted.map, by_point(fitted.errors), len(fitted.errors), tuple(names))
+    values = {**told._asdict(), **fitted.map._asdict()}
+    del values['map']
+    content = io.BytesIO()
+    np.savez(content, **values)
+    paths.write(paths.folder(workdir) / FILE, content.getvalue())
+
+
+def load(workdir: str) -> Wanted | None:
+    """What `kpd fit` has left in a workdir; None where it was not run.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = paths.folder(workdir) / FILE
+    if not path.is_file():
+        return None
+    try:
+        with path.open('rb') as file:
+            found = npy.arrays(file)
+        fields: dict[str, Any] = {name: found[name] for name in WantedMap._fields}
+        fields |= {'kind': str(fields['kind']), 'penalty': float(fields['penalty'])}
+        names = tuple(map(str, found['names']))
+        told = WantedMap(**fields)
+        return Wanted(told, found['error'], int(found['pictures']), names)
+    except (*npy.BROKEN, KeyError) as error:
+        raise UserError(f'{path} is damaged ({error}): run kpd fit again') from None
+
+
+def by_point(errors: np.ndarray) -> np.ndarray:
+    """Median of errors `[N, T]` by point, NaN where none was measured."""
+    measured = ~np.isnan(errors).all(axis=0)
+    found = np.full(errors.shape[1], np.nan)
+    found[measured] = np.nanmedian(errors[:, measured], axis=0)
+    return found
+
+
+def of_found(told: Wanted, method: Any, found: Sequence[Found]) -> list[Found]:
+    """The wanted landmarks in place of the keypoints of each picture."""
+    xy, there = told.map(*landmarks(method, found))
+    count = xy.shape[1]
+    points = lambda row: Keypoints(
+        xy[row].astype(np.float32), np.full(count, float(there[row]), np.float32),
+        np.arange(count, dtype=np.int32), np.full(count, there[row]),
+    )  # fmt: skip
+    return [Found(one.file, one.size, points(row)) for row, one in enumerate(found)]
+
+
+def write_csv(path: pathlib.Path, told: Wanted, found: Sequence[Found]) -> None:
+    """A line a point; its error is the median on pictures left out of the fit."""
+    with open(
+        path, 'w', newline='', encoding='utf-8', errors='surrogateescape'
+    ) as file:
+        rows = csv.writer(file)
+        rows.writerow(_HEAD)
+        for one in found:
+            points: Any = np.round(np.asarray(one.keypoints.xy, np.float64), 3).tolist()
+            for k, (x, y) in enumerate(points):
+                error = round(float(told.error[k]), 3)
+                there = int(one.keypoints.valid[k])
+                rows.writerow((one.file, k, told.name(k), x, y, there, error))

@@ -1,0 +1,65 @@
+"""Figures of runs side by side, and those that cannot be."""
+
+import json
+
+import pytest
+
+from kpdiscovery import compare
+from kpdiscovery.types import UserError
+
+
+def run(folder, *, seed=0, split='test', fit=300, path='faces', **figures):
+    """A workdir with nothing but its figures."""
+    folder.mkdir()
+    data = {'source': 'folder', 'path': path, 'landmarks': 'faces68', 'resize': 'crop',
+            'options': {'split_by': 'person'}, 'size': 64}  # fmt: skip
+    result = {'metrics': figures, 'seed': seed, 'split': split, 'pictures': 500,
+              'config': {'data': data, 'evaluation': {'fit': fit}}}  # fmt: skip
+    (folder / 'metrics.json').write_text(json.dumps(result))
+    return str(folder)
+
+
+def test_runs_of_one_protocol_share_a_table(tmp_path, capsys):
+    one = run(tmp_path / 'a', seed=0, nme=6.25)
+    runs = [one, run(tmp_path / 'b', seed=1, nme=7.5, x=1.0)]
+    assert compare.main(runs) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == 'data.source=folder, split=test, pictures=500'
+    assert lines[1].split() == [runs[0], '(seed', '0)', runs[1], '(seed', '1)']
+    assert lines[2].split() == ['nme', '6.250', '7.500']
+    assert lines[3].split() == ['x', '-', '1.000']
+
+
+@pytest.mark.parametrize('change, told', [
+    ({'split': 'validation'}, 'split'), ({'fit': 3000}, 'evaluation.fit'),
+    ({'path': 'mtfl'}, 'data.path'),
+])  # fmt: skip
+def test_other_protocols_are_kept_apart(tmp_path, capsys, change, told):
+    one, two = run(tmp_path / 'a', nme=6.0), run(tmp_path / 'b', nme=7.0, **change)
+    compare.main([one, two, one])
+    warning, first, second = capsys.readouterr().out.split('\n\n')
+    assert 'cannot be compared' in warning
+    assert first.count('6.000') == 2 and '7.000' not in first
+    assert second.startswith(f'{told}={change[next(iter(change))]}')
+    compare.main(['--json', one, two])
+    tables = json.loads(capsys.readouterr().out)
+    assert [table['runs'][0]['metrics'] for table in tables] == [
+        {'nme': 6.0},
+        {'nme': 7.0},
+    ]
+
+
+def test_figures_are_chosen_by_name(tmp_path, capsys):
+    one = run(tmp_path / 'a', nme=6.0, pck=50.0)
+    compare.main([one, '--metric=pck'])
+    assert 'nme' not in capsys.readouterr().out
+    with pytest.raises(UserError, match='did you mean pck'):
+        compare.main([one, '--metric=pcc'])
+
+
+def test_runs_without_figures_are_told(tmp_path):
+    with pytest.raises(UserError, match='run kpd evaluate first'):
+        compare.main([str(tmp_path)])
+    (tmp_path / 'metrics.json').write_text('{"metrics": {}}')
+    with pytest.raises(UserError, match='damaged'):
+        compare.main([str(tmp_path)])

@@ -1,0 +1,73 @@
+"""Programs that say what the model says, in a process that has none of our methods."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from kpdiscovery import config, data, export, inference
+from kpdiscovery.types import UserError
+
+pytest.importorskip('flatbuffers')
+READ = """
+import sys, jax, numpy as np
+content = bytearray(open(sys.argv[1], 'rb').read())
+images = np.load(sys.argv[2])
+np.savez(sys.argv[3], **jax.export.deserialize(content).call(images))
+assert 'kpdiscovery' not in sys.modules
+"""
+
+
+def fresh(name):
+    """A model before its first step."""
+    settings = config.load(f'{name}:smoke')
+    if 'num_classes' in settings.method:
+        settings.method.num_classes = 3
+    source = data.build(settings.data, split='train')
+    return inference.untrained(settings, source)
+
+
+# TUSK takes a batch of any size as it is; leaky maximum pooling's kernel does not.
+@pytest.mark.parametrize('name', ['tusk/tetrominoes', 'lmpnet/critters'])
+def test_a_program_in_a_process_of_its_own(name, tmp_path, monkeypatch):
+    trained = fresh(name)
+    monkeypatch.setattr(inference, 'load', lambda *args: trained)
+    assert export.main([f'--workdir={tmp_path}', f'--out={tmp_path}']) == 0
+    side = trained.config.data.size
+    images = np.random.default_rng(1).random((5, side, side, 3), np.float32)
+    np.save(tmp_path / 'images.npy', images)
+    words = ['model.jax', 'images.npy', 'found.npz']
+    subprocess.run([sys.executable, '-c', READ, *words], check=True, cwd=tmp_path)
+    found = np.load(tmp_path / 'found.npz')
+    want = export.as_function(trained)(images)
+    assert set(found) == set(want) and found['xy'].shape[0] == 5
+    for field in found:
+        np.testing.assert_allclose(found[field], want[field], atol=1e-4)
+
+
+def test_the_card_and_the_config(tmp_path):
+    trained = fresh('imm/critters')
+    measured = {'pictures': 7, 'split': 'test', 'metrics': {'nme': 1.25}}
+    card = export.card(trained, measured)
+    assert '# imm on critters' in card and '| nme | 1.250 |' in card
+    assert 'kpd evaluate` was not run' in export.card(trained, None)
+    code = card.split('```python\n')[1].split('```')[0]
+    side = trained.config.data.size
+    assert f'np.zeros((4, {side}, {side}, 3)' in code
+    assert json.loads(export._config(trained))['format'] == export.FORMAT
+
+
+def test_what_cannot_be_exported_is_told(tmp_path):
+    trained = fresh('imm/critters')
+    program = export.as_function(trained)
+    with pytest.raises(UserError, match="'gpu' is none of"):
+        export.serialized(program, trained, ['cpu', 'gpu'])
+    content = export.serialized(program, trained, ['cpu'])
+    other = lambda images: {k: v + 1 for k, v in program(images).items()}
+    with pytest.raises(UserError, match='differs from the model by 1'):
+        export.difference(content, other, trained)
+    trained.config.data.features = 'somewhere'
+    with pytest.raises(UserError, match='reads given features'):
+        export.as_function(trained)

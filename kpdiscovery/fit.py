@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     )
     args, overrides = parser.parse(argv)
     cli.check_writable(args.workdir)
-    trained = inference.load(args.workdir, overrides)
+    trained = inference.looking(inference.load(args.workdir, overrides))
     read = lambda split: _source(trained, args.annotations, split)
     shown = annotated(trained, read(args.split), args.pictures)
     fitted = _fit(shown)

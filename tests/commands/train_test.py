@@ -81,7 +81,7 @@ def test_help_says_how_settings_are_given_and_lists_configs(capsys):
             cli.main([command, '--help'])
         said = capsys.readouterr().out
         assert '--config.KEY=VALUE' in said
-        assert ('tetrominoes' in said) == (command == 'train')
+        assert ('mnist_hard' in said) == (command == 'train')
     with pytest.raises(SystemExit):
         cli.main(['report', '--help'])
     assert '--config.KEY=VALUE' not in capsys.readouterr().out

@@ -7,11 +7,13 @@ Writes a file a split and features.json, which says what network they are of. Th
 
 from __future__ import annotations
 
+import argparse
 import json
 import pathlib
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -39,20 +41,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument('--splits', default='train,test', help='default: %(default)s')
     args, overrides = parser.parse(argv)
     cli.check_writable(args.out)
-    settings = config.load(args.config, [*_network(args.weights), *overrides])
-    if args.data:
-        data.point_to(settings.data, args.data)
-    settings.data.update(rows=0, features='')
-    transfer.settle(settings, methods.build(settings.method), args.out)
-    method, out = methods.build(settings.method), pathlib.Path(args.out)
-    if method.on_extracted() is None:
-        raise UserError(
-            f'{args.config}: nothing to extract, the method reads no frozen features or '
-            'is given them already'
-        )
-    for file in method.weight_files():
-        if not file.path and file.missing:
-            raise UserError(f'{file.missing}: give --weights')
+    settings, out = _settings(args, overrides), pathlib.Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     for split in args.splits.split(','):
         source = data.build(settings.data, split=split)
@@ -71,6 +60,25 @@ def main(argv: Sequence[str]) -> int:
         '--config.method.features.backbone=given'
     )
     return 0
+
+
+def _settings(args: argparse.Namespace, overrides: Sequence[str]) -> Any:
+    """The config whose network looks at all pictures."""
+    settings = config.load(args.config, [*_network(args.weights), *overrides])
+    if args.data:
+        data.point_to(settings.data, args.data)
+    settings.data.update(rows=0, features='')
+    transfer.settle(settings, methods.build(settings.method), args.out)
+    method = methods.build(settings.method)
+    if method.on_extracted() is None:
+        raise UserError(
+            f'{args.config}: nothing to extract, the method reads no frozen features or '
+            'is given them already'
+        )
+    for file in method.weight_files():
+        if not file.path and file.missing:
+            raise UserError(f'{file.missing}: give --weights')
+    return settings
 
 
 def write(

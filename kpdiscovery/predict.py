@@ -41,6 +41,37 @@ _READING = ('method', 'contrast', 'megapixels')  # What data.options say of a fo
 
 
 def main(argv: Sequence[str]) -> int:
+    args, overrides = _parser().parse(argv)
+    if args.video is not None and (args.video <= 0 or args.overlays == 'no'):
+        raise UserError('--video=FPS needs overlays and a number above 0')
+    trained = adjust(
+        inference.looking(
+            pretrained.from_pretrained(args.pretrained, tuple(overrides))
+            if args.pretrained
+            else inference.load(args.workdir, overrides)
+        ),
+        keypoints=args.keypoints,
+        min_confidence=args.min_confidence,
+    )
+    out, source = make_folder(args.out), pictures(args.images, trained.config.data)
+    looks = (
+        by_shape(trained, source, args.keypoints)
+        if args.wide
+        else [Look(trained, source, source.files, tuple(range(len(source))))]
+    )
+    found = write(out, looks, overlays=args.overlays)
+    if args.workdir and (told := wanted.load(args.workdir)):
+        write_wanted(out, looks, told, found, overlays=args.overlays)
+    if args.deeplabcut:
+        write_deeplabcut(out / 'deeplabcut.csv', found)
+    if args.video is not None:
+        films.write(out, [one.file for one in found], args.video)
+    count = sum(int(one.keypoints.valid.sum()) for one in found)
+    print(f'{count} keypoints in {len(found)} pictures written to {out}')
+    return 0
+
+
+def _parser() -> cli.Parser:
     parser = cli.Parser('kpd predict', description=__doc__)
     parser.add_argument('images', nargs='+', metavar='IMAGES', help='files or folders')
     model = parser.add_mutually_exclusive_group(required=True)
@@ -74,34 +105,7 @@ def main(argv: Sequence[str]) -> int:
         help='make a video of the overlays of each folder, such as the frames of one '
         'video, with so many pictures a second',
     )  # fmt: skip
-    args, overrides = parser.parse(argv)
-    if args.video is not None and (args.video <= 0 or args.overlays == 'no'):
-        raise UserError('--video=FPS needs overlays and a number above 0')
-    trained = adjust(
-        inference.looking(
-            pretrained.from_pretrained(args.pretrained, tuple(overrides))
-            if args.pretrained
-            else inference.load(args.workdir, overrides)
-        ),
-        keypoints=args.keypoints,
-        min_confidence=args.min_confidence,
-    )
-    out, source = make_folder(args.out), pictures(args.images, trained.config.data)
-    looks = (
-        by_shape(trained, source, args.keypoints)
-        if args.wide
-        else [Look(trained, source, source.files, tuple(range(len(source))))]
-    )
-    found = write(out, looks, overlays=args.overlays)
-    if args.workdir and (told := wanted.load(args.workdir)):
-        write_wanted(out, looks, told, found, overlays=args.overlays)
-    if args.deeplabcut:
-        write_deeplabcut(out / 'deeplabcut.csv', found)
-    if args.video is not None:
-        films.write(out, [one.file for one in found], args.video)
-    count = sum(int(one.keypoints.valid.sum()) for one in found)
-    print(f'{count} keypoints in {len(found)} pictures written to {out}')
-    return 0
+    return parser
 
 
 class Look(NamedTuple):

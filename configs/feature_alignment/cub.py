@@ -6,8 +6,9 @@
 TFDS caltech_birds2011 has no parts, hence ROOT: CUB-200-2011 as its owners distribute it
 (`kpd doctor --data=cub --root=ROOT` says what of it; not tried on the official files), or a
 folder of pictures with an `annotations.npz` of 15 points, boxes and the official split
-(5,994 and 5,794). Pictures are cut to the boxes. Where VGG-16 comes from: `kpd weights`;
-`:pretrained` has EfficientNet-Lite0.
+(5,994 and 5,794). Pictures are cut to squares about the boxes, whose long side gets the
+304 px: the paper's 224 are those of the short one, in boxes of 4 to 3. Where VGG-16 comes
+from: `kpd weights`; `:pretrained` has EfficientNet-Lite0.
 
 Paper (tables 5 and 6): mAP at .1 28.2 (others 26.9), error in % of the box 11.1 (clustering
 13.9).

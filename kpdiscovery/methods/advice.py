@@ -66,6 +66,8 @@ def maps(scalars: Mapping[str, float], share: float) -> str:
 
 def whole_boxes(share: float) -> str:
     """Of weight maps whose boxes are as large as their pictures in a share of them."""
+    if share <= 0.5:
+        return ''
     return (
         f'the boxes of {share:.0%} of the pictures are the whole pictures: the maps have '
         'not left the ground; train longer or at a higher rate, or raise '

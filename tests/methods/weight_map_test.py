@@ -115,10 +115,11 @@ def test_whole_boxes_are_told(caplog):
     method = WeightMapping(holdout=4)
     assert 'raise method.regularizer' in method.advise({'whole_boxes': 80.0})
     assert not method.advise({'whole_boxes': 20.0})
+    advise = stopping.while_training(method, {'epoch': 5})['sweep'].advise
     full = score(method, 5, [1.0, 1.0, 1.0], [0.95] * 3)
-    assert 'whole pictures' in stopping._advise(full)
+    assert 'whole pictures' in advise(full)
     young = score(method, 0, [1.0, 1.0, 1.0], [0.95] * 3)
-    assert not stopping._advise(young)
+    assert not advise(young)
 
 
 def test_is_a_method_and_checks_its_options():

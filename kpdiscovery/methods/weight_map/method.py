@@ -115,8 +115,7 @@ class WeightMapping(Method):
         )
 
     def advise(self, figures) -> str:
-        share = figures.get('whole_boxes', 0) / 100
-        return advice.whole_boxes(share) if share > 0.5 else ''
+        return advice.whole_boxes(figures.get('whole_boxes', 0) / 100)
 
     def judge(self, variables: Any, images: jax.Array) -> jax.Array:
         """What the frozen net says of pictures: logits or vectors."""

@@ -29,14 +29,9 @@ def while_training(method, section) -> dict[str, Any]:
         functools.partial(_score, method),
         at_end=True,
         stride=method.holdout,
-        advise=_advise,
+        advise=lambda scalars: advice.whole_boxes(float(scalars['whole_boxes'])),
     )
     return {'sweep': sweep, 'keep_best': 'score'}
-
-
-def _advise(scalars) -> str:
-    share = float(scalars['whole_boxes'])
-    return advice.whole_boxes(share) if share > 0.5 else ''
 
 
 def _blank(rows: int, labels: Tree, batch: Batch) -> Tree:

@@ -76,7 +76,7 @@ class Clock:
             'seconds': round(now - self._began, 2),
             'waiting': round(self._waited / max(now - self._began, 1e-9), 3),
             'compilations': len(self._compiled),
-            'compile_seconds': round(sum(self._compiled), 1),
+            'compile_seconds': round(sum(self._compiled), 3),
         }
         self._began, self._waited, self._ended = now, 0.0, []
         return found

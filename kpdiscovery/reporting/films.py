@@ -13,7 +13,7 @@ from kpdiscovery.types import UserError
 
 
 def write(out: pathlib.Path, names: Sequence[str], fps: float) -> list[pathlib.Path]:
-    """FOLDER.mp4 of overlays/FOLDER/*.jpg for each folder of pictures, in their order.
+    """FOLDER.mp4 of ``overlays/FOLDER/*.jpg`` for each folder of pictures, in their order.
 
     All frames have the size of a folder's first.
 

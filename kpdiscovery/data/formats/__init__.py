@@ -32,7 +32,7 @@ class Found(NamedTuple):
 def look(path: str | os.PathLike, *, every: int = 0) -> Found:
     """Pictures and annotations of a path.
 
-    - a pattern such as 'DIR/*.jpg', of pictures or videos;
+    - a pattern such as ``DIR/*.jpg``, of pictures or videos;
     - a video, or a folder of videos without pictures: frames are cut into the user's
       cache once (`frames.cut`);
     - a TIFF of several pages: a page a picture (`frames.cut_pages`);

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.tree_util import tree_map_with_path
 
 from kpdiscovery.methods import learning, optimizers
 from kpdiscovery.methods.options import check_choices
@@ -33,6 +34,7 @@ class Network:
     small_stem: bool = False  # ResNets for pictures of about 64 pixels.
     weights: str = ''  # A name, a file, or a classifier's workdir; '': random.
     statistics: str = 'all'  # Of batch norm; or each 'chip''s: `norms.ChipNorm`.
+    frozen: str = ''  # A stage: what leads to it stays as it is, such as 'stage5'.
     frozen_statistics: bool = False  # Batch norm by the running statistics, always.
     dtype: str = 'float32'  # Of convolutions; parameters and reductions stay float32.
 
@@ -51,6 +53,7 @@ class Network:
             width=self.width,
             last_stride=self.last_stride,
             small_stem=self.small_stem,
+            frozen=self.frozen,
             statistics=self.statistics,
             dtype=jnp.dtype(self.dtype),
         )
@@ -113,16 +116,26 @@ def in_order(names: Iterable[str], sections: Mapping, build: Callable) -> tuple:
     return tuple(build(name, sections[name]) for name in names if name in sections)
 
 
-def build_optimizer(section: Mapping) -> optax.GradientTransformation:
-    """A phase's optimiser; its `trunk` (1) scales the rate of what is pretrained."""
+def build_optimizer(section: Mapping, network: Network) -> optax.GradientTransformation:
+    """A phase's optimiser; its `trunk` (1) scales the rate of what is pretrained.
+
+    What is frozen of `network` does not decay either.
+    """
     options = dict(section['optimizer'])
     factor = options.pop('trunk', 1.0)
     update = optimizers.build(options, section['steps'])
-    if factor == 1:
-        return update
-    trunk = lambda params: {name: jax.tree.map(lambda _, n=name: n == 'backbone', tree)
-                            for name, tree in params.items()}  # fmt: skip
-    return optax.chain(update, optax.masked(optax.scale(factor), trunk))
+    trunk = _masked(optax.scale(factor), ('backbone',))
+    frozen = [
+        _masked(optax.set_to_zero(), ('backbone', 'net', module))
+        for module in network.build().frozen_modules
+    ]
+    return optax.chain(update, *([trunk] if factor != 1 else []), *frozen)
+
+
+def _masked(update, start):
+    """`update` of the parameters whose path begins so."""
+    inside = lambda path, _: tuple(key.key for key in path[: len(start)]) == start
+    return optax.masked(update, functools.partial(tree_map_with_path, inside))
 
 
 def check_labels(batch: Batch, num_classes: int) -> jax.Array:

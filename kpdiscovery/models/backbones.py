@@ -52,6 +52,11 @@ class Backbone(nn.Module):
         """Maps to climb by, the finest first; classifiers pool the last."""
         return self.net.pyramid
 
+    @property
+    def frozen_modules(self) -> tuple[str, ...]:
+        """Names of the submodules of `net` that learn nothing."""
+        return getattr(self.net, 'frozen_modules', ())
+
     def __call__(
         self, images: jax.Array, *, train: bool = False
     ) -> dict[str, jax.Array]:
@@ -77,6 +82,7 @@ def build(
     last_stride: int = 2,
     small_stem: bool = False,
     taps: tuple[str, ...] = (),
+    frozen: str = '',
     statistics: str = 'all',
     axis_name: str | None = None,
     dtype: jnp.dtype = jnp.float32,
@@ -92,6 +98,7 @@ def build(
         small_stem: ResNets for pictures of about 64 pixels; no pretrained weights.
         taps: the maps of VGG-16 or EfficientNet, which end at the last of them; empty:
             `VGG_TAPS`, `efficientnet.MAPS`. ResNets give all of theirs.
+        frozen: a stage; what leads to it learns nothing (`Backbone.frozen_modules`).
         statistics: of batch norm, 'all' devices' rows or each 'chip''s (`norms`).
         axis_name: of `pmap`, for batch norm; None under `jit`.
         dtype: of the computation; parameters stay float32.
@@ -104,18 +111,21 @@ def build(
     if width < 1:
         raise ValueError(f'width must be at least 1, got {width}')
     if name == 'vgg16':
-        if last_stride != 2 or small_stem:
-            raise ValueError('vgg16 has no last_stride and no small_stem')
+        if last_stride != 2 or small_stem or frozen:
+            raise ValueError('vgg16 has no last_stride, small_stem or frozen')
         blocks = tuple(tuple(w * width // 64 for w in ws) for ws in vgg.VGG16_BLOCKS)
         return Backbone(vgg.Vgg16(tuple(taps) or VGG_TAPS, blocks, dtype))
     if last_stride not in (1, 2):
         raise ValueError(f'last_stride must be 1 or 2, got {last_stride}')
-    norm: dict[str, Any] = {'statistics': statistics, 'axis_name': axis_name}
+    options: dict[str, Any] = {
+        'statistics': statistics, 'axis_name': axis_name, 'frozen': frozen,
+        'dtype': dtype,
+    }  # fmt: skip
     if name == 'efficientnet_lite0':
         if small_stem:
             raise ValueError('efficientnet_lite0 has no small_stem')
         maps = tuple(taps) or efficientnet.MAPS
-        return Backbone(EfficientNet(width, last_stride, maps, **norm, dtype=dtype))
+        return Backbone(EfficientNet(width, last_stride, maps, **options))
     if taps:
         raise ValueError(f'{name} gives all its maps, {resnet.MAPS}; got taps {taps}')
     net = resnet.make(
@@ -123,8 +133,7 @@ def build(
         width=width,
         last_stride=last_stride,
         small_stem=small_stem,
-        **norm,
-        dtype=dtype,
+        **options,
     )
     return Backbone(net)
 

@@ -72,6 +72,7 @@ class EfficientNet(nn.Module):
     last_stride: int = 2  # 1: stages 6, 7 and head at 1/16, with the same parameters.
     taps: tuple[str, ...] = MAPS  # Nothing after the last one is computed.
     num_classes: int = 0  # Above 0: 'logits' too, linear on the mean of the head.
+    frozen: str = ''  # A stage: what leads to it learns nothing, statistics neither.
     statistics: str = 'all'  # Or 'chip': `norms.batch_norm`.
     axis_name: str | None = None  # For `pmap`: the axis that shares statistics.
     dtype: jnp.dtype = jnp.float32  # Compute dtype; parameters, statistics float32.
@@ -107,11 +108,13 @@ class EfficientNet(nn.Module):
         """
         self._check(images)
         x = _conv(self._scaled(_STEM), 3, 2, self.dtype, 'conv_stem')(images)
-        x = nn.relu6(self._norm(train=train, name='bn0')(x))
+        first = train and not self.frozen
+        x = nn.relu6(self._norm(train=first, name='bn0')(x))
         maps = {'stem': x}
         for i in range(min(self._end(), len(STAGES))):
             for block in self._blocks(i):
-                x = block(x, train=train)
+                x = block(x, train=train and self._learns(i))
+            x = x if self._learns(i) else jax.lax.stop_gradient(x)
             maps[f'stage{i + 1}'] = x
         if self._end() > len(STAGES):
             x = _conv(self._scaled(_HEAD), 1, 1, self.dtype, 'conv_head')(x)
@@ -139,6 +142,17 @@ class EfficientNet(nn.Module):
                 self.dtype,
                 name=f'blocks_{first + j}',
             )
+
+    @property
+    def frozen_modules(self) -> tuple[str, ...]:
+        """Names of the submodules that learn nothing."""
+        kept = [stage.depth for i, stage in enumerate(STAGES) if not self._learns(i)]
+        blocks = (f'blocks_{i}' for i in range(sum(kept)))
+        return ('conv_stem', 'bn0', *blocks) if self.frozen else ()
+
+    def _learns(self, i):
+        """Whether stage i does, counted from 0."""
+        return not self.frozen or MAPS.index(self.frozen) < MAPS.index(f'stage{i + 1}')
 
     @property
     def _norm(self):
@@ -171,6 +185,8 @@ class EfficientNet(nn.Module):
             raise ValueError(f'taps must be some of {MAPS}, got {self.taps}')
         if self.last_stride not in (1, 2):
             raise ValueError(f'last_stride must be 1 or 2, got {self.last_stride}')
+        if self.frozen and self.frozen not in MAPS[1:-1]:
+            raise ValueError(f'frozen must be one of {MAPS[1:-1]}, got {self.frozen!r}')
         smallest = max(self.strides.values())
         if (
             images.ndim != 4

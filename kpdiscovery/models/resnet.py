@@ -59,6 +59,7 @@ class ResNet(nn.Module):
     last_stride: int = 2  # 1: stage4 at the resolution of stage3, same parameters.
     small_stem: bool = False  # 3x3 stem and no pooling: stage1 at 1/2, stage4 at 1/16.
     num_classes: int = 0  # Above 0: 'logits' too, linear on the mean of stage4.
+    frozen: str = ''  # A stage: what leads to it learns nothing, statistics neither.
     statistics: str = 'all'  # Or 'chip': `norms.batch_norm`.
     axis_name: str | None = None  # For `pmap`: the axis that shares statistics.
     dtype: jnp.dtype = jnp.float32  # Compute dtype; parameters, statistics float32.
@@ -95,7 +96,7 @@ class ResNet(nn.Module):
             ValueError: images of another shape, or options that make no network.
         """
         self._check(images)
-        x = self._stem(images, train)
+        x = self._stem(images, train and not self.frozen)
         maps = {'stem': x}
         if not self.small_stem:
             around = ((1, 1), (1, 1))  # 'SAME' would start elsewhere for even sizes.
@@ -104,11 +105,22 @@ class ResNet(nn.Module):
             stride = {1: 1, 4: self.last_stride}.get(stage, 2)
             for i in range(depth):
                 block = self._block(stage, i, stride if i == 0 else 1)
-                x = block(x, train=train)
+                x = block(x, train=train and self._learns(stage))
+            x = x if self._learns(stage) else jax.lax.stop_gradient(x)
             maps[f'stage{stage}'] = x
         if self.num_classes:
             maps['logits'] = self._logits(x)
         return maps
+
+    @property
+    def frozen_modules(self) -> tuple[str, ...]:
+        """Names of the submodules that learn nothing."""
+        blocks = (f'layer{stage}_{i}' for stage, depth in enumerate(self.depths, start=1)
+                  for i in range(depth) if not self._learns(stage))  # fmt: skip
+        return ('conv1', 'bn1', *blocks) if self.frozen else ()
+
+    def _learns(self, stage):
+        return not self.frozen or stage > MAPS.index(self.frozen)
 
     def _stem(self, images, train):
         size = 3 if self.small_stem else 7
@@ -142,6 +154,8 @@ class ResNet(nn.Module):
             raise ValueError(f'depths must be four numbers >= 1, got {self.depths}')
         if self.last_stride not in (1, 2):
             raise ValueError(f'last_stride must be 1 or 2, got {self.last_stride}')
+        if self.frozen and self.frozen not in MAPS[1:]:
+            raise ValueError(f'frozen must be one of {MAPS[1:]}, got {self.frozen!r}')
 
 
 class Block(nn.Module):

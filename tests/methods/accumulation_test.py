@@ -111,7 +111,9 @@ def test_half_batches_of_a_straight_line(rng):
     def after(times):
         section = {'steps': 9, 'optimizer': {'name': 'adam', 'lr': 0.1, 'trunk': 0.5}}
         section['optimizer']['accumulate'] = times
-        update = {'net': classification.build_optimizer(section)}
+        update = {
+            'net': classification.build_optimizer(section, classification.Network())
+        }
         update['bias'] = optimizers.build(
             {'name': 'sgd', 'lr': 0.2, 'accumulate': times}, 9
         )

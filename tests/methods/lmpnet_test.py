@@ -240,3 +240,35 @@ def test_frozen_statistics_stay():
     after, _ = jax.jit(phase.step)(state, _batch(), {}, jax.random.key(1))
     jax.tree.map(np.testing.assert_array_equal, after.variables['first']['batch_stats'],
                  state.variables['first']['batch_stats'])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'stage', 'last', 'next_one'),
+    [
+        ('resnet18', 'stage2', 'layer2_1', 'layer3_0'),
+        ('efficientnet_lite0', 'stage5', 'blocks_10', 'blocks_11'),
+    ],
+)
+def test_what_is_frozen_stays(backbone, stage, last, next_one):
+    lines = ('backbone=' + backbone, 'frozen=' + stage, 'small_stem=False')
+    section = settings(*(f'method.network.{line}' for line in lines))
+    section.phases.classify.optimizer = {
+        'name': 'sgd',
+        'lr': 0.1,
+        'l2': 0.1,
+        'trunk': 0.5,
+    }
+    phase = methods.build(section.method).phases(section.to_dict())[0]
+    before = jax.jit(phase.init)(jax.random.key(0), _batch(), None)
+    after, _ = jax.jit(phase.step)(before, _batch(), {}, jax.random.key(1))
+    frozen = methods.build(section.method).classifier.backbone.frozen_modules
+    assert last in frozen
+    assert next_one not in frozen
+    for kind in ('params', 'batch_stats'):
+        old, new = (
+            state.variables['first'][kind]['backbone']['net']
+            for state in (before, after)
+        )
+        equal = jax.tree.map(np.array_equal, old, new)
+        same = {name for name, tree in equal.items() if all(jax.tree.leaves(tree))}
+        assert same == set(old) & set(frozen)

@@ -106,7 +106,7 @@ class LmpNet(Method):
         )
 
     def _phase(self, name, section):
-        update = {_NETS[name]: classification.build_optimizer(section)}
+        update = {_NETS[name]: classification.build_optimizer(section, self.network)}
         init = functools.partial(self._init, _NETS[name], update)
         step = functools.partial(self._step, _NETS[name], update)
         advise = advice.classes(self.num_classes)

@@ -154,7 +154,8 @@ class WeightMapping(Method):
 
     def _phase(self, name, section):
         net, step = _PHASES[name]
-        update = {net: classification.build_optimizer(section)}
+        source = self._source(net)
+        update = {net: classification.build_optimizer(section, source)}
         return Phase(
             name,
             section['steps'],
@@ -167,6 +168,9 @@ class WeightMapping(Method):
             **stopping.while_training(self, section) if net == 'map' else {},
         )
 
+    def _source(self, name):
+        return self.encoder if name == 'map' else self.network
+
     def _init(self, name, update, key, batch: Batch, before: State | None) -> State:
         """A fresh net, or pretrained, beside those of the phases before."""
         classification.check_labels(batch, self.num_classes)
@@ -175,11 +179,10 @@ class WeightMapping(Method):
             needed = {'classifier': 'classify', 'embedding': 'embed'}[self.guide]
             raise ValueError(f'phase localize needs the phase {needed} before it')
         images = self.crops.whole(image_ops.as_float(batch['image'][:1]))
-        source = self.encoder if name == 'map' else self.network
         modules = {
             'classifier': self.classifier, 'embedding': self.embedding, 'map': self.mapper,
         }  # fmt: skip
-        net = source.init(key, modules[name], images)
+        net = self._source(name).init(key, modules[name], images)
         if self.trunks == 'copy' and others:
             learnt = others[self.guide if name == 'map' else 'classifier']
             net = {kind: {**tree, 'backbone': learnt[kind]['backbone']}

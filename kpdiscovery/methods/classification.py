@@ -53,6 +53,7 @@ class Network:
             width=self.width,
             last_stride=self.last_stride,
             small_stem=self.small_stem,
+            head='relu',
             frozen=self.frozen,
             statistics=self.statistics,
             dtype=jnp.dtype(self.dtype),
@@ -63,7 +64,8 @@ class Network:
 
         Of EfficientNet-Lite0 that is the head, not the last stage: it is what ImageNet's
         classes are linear in, and not negative, which maximum pooling, class activation
-        maps and proposals from filters take for granted.
+        maps and proposals from filters take for granted. Nor is it cut at 6, where maxima
+        would tie and have no gradient.
         """
         return Classifier(self.build(), num_classes, **pooling)
 

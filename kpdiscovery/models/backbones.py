@@ -82,6 +82,7 @@ def build(
     last_stride: int = 2,
     small_stem: bool = False,
     taps: tuple[str, ...] = (),
+    head: str = 'relu6',
     frozen: str = '',
     statistics: str = 'all',
     axis_name: str | None = None,
@@ -98,6 +99,7 @@ def build(
         small_stem: ResNets for pictures of about 64 pixels; no pretrained weights.
         taps: the maps of VGG-16 or EfficientNet, which end at the last of them; empty:
             `VGG_TAPS`, `efficientnet.MAPS`. ResNets give all of theirs.
+        head: the activation of EfficientNet's, 'relu6' or 'relu'; others have none.
         frozen: a stage; what leads to it learns nothing (`Backbone.frozen_modules`).
         statistics: of batch norm, 'all' devices' rows or each 'chip''s (`norms`).
         axis_name: of `pmap`, for batch norm; None under `jit`.
@@ -125,7 +127,7 @@ def build(
         if small_stem:
             raise ValueError('efficientnet_lite0 has no small_stem')
         maps = tuple(taps) or efficientnet.MAPS
-        return Backbone(EfficientNet(width, last_stride, maps, **options))
+        return Backbone(EfficientNet(width, last_stride, maps, head=head, **options))
     if taps:
         raise ValueError(f'{name} gives all its maps, {resnet.MAPS}; got taps {taps}')
     net = resnet.make(

@@ -63,7 +63,8 @@ class EfficientNet(nn.Module):
     right, so where sides are multiples of the stride s the pixels that reach cell c are
     centred on s c + s - 1; what the published weights see of them is centred about the
     middle of the s x s tile (gradients and inserted patches, real pictures). Stages end without
-    activation; the stem's and head's values are in 0..6.
+    activation; the stem's and head's values are in 0..6, where most pictures have some 140 of the
+    head's 1,280 maxima at 6, in several cells each: what looks for maxima wants `head='relu'`.
 
     Batch norm: as in `ResNet`.
     """
@@ -72,6 +73,7 @@ class EfficientNet(nn.Module):
     last_stride: int = 2  # 1: stages 6, 7 and head at 1/16, with the same parameters.
     taps: tuple[str, ...] = MAPS  # Nothing after the last one is computed.
     num_classes: int = 0  # Above 0: 'logits' too, linear on the mean of the head.
+    head: str = 'relu6'  # As published; or 'relu': values above 6 stay apart.
     frozen: str = ''  # A stage: what leads to it learns nothing, statistics neither.
     statistics: str = 'all'  # Or 'chip': `norms.batch_norm`.
     axis_name: str | None = None  # For `pmap`: the axis that shares statistics.
@@ -118,8 +120,8 @@ class EfficientNet(nn.Module):
             maps[f'stage{i + 1}'] = x
         if self._end() > len(STAGES):
             x = _conv(self._scaled(_HEAD), 1, 1, self.dtype, 'conv_head')(x)
-            x = nn.relu6(self._norm(train=train, name='bn1')(x))
-            maps['head'] = x
+            x = self._norm(train=train, name='bn1')(x)
+            maps['head'] = x = nn.relu6(x) if self.head == 'relu6' else nn.relu(x)
         out = {tap: maps[tap] for tap in self.taps}
         if self.num_classes:
             mean = precision.full(x).mean((1, 2))
@@ -185,6 +187,8 @@ class EfficientNet(nn.Module):
             raise ValueError(f'taps must be some of {MAPS}, got {self.taps}')
         if self.last_stride not in (1, 2):
             raise ValueError(f'last_stride must be 1 or 2, got {self.last_stride}')
+        if self.head not in ('relu6', 'relu'):
+            raise ValueError(f"head must be 'relu6' or 'relu', got {self.head!r}")
         if self.frozen and self.frozen not in MAPS[1:-1]:
             raise ValueError(f'frozen must be one of {MAPS[1:-1]}, got {self.frozen!r}')
         smallest = max(self.strides.values())

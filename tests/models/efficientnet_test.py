@@ -192,3 +192,13 @@ def _cropped(path):
     image = Image.open(path).convert('RGB')
     whole = ImageOps.fit(image, (256, 256), Image.Resampling.BICUBIC)
     return np.asarray(whole, np.float32)[16:-16, 16:-16] / 255
+
+
+def test_a_head_may_keep_what_lies_above_6(variables):
+    images = 40 * pictures(1, 64, 64, 3)
+    closed, opened = (
+        jax.jit(net.apply)(variables, images)['head']
+        for net in (TRUNK, TRUNK.clone(head='relu'))
+    )
+    assert opened.max() > 6
+    np.testing.assert_array_equal(closed, np.minimum(opened, 6))

@@ -27,6 +27,7 @@ class Classifier(nn.Module):
     num_classes: int
     pooling: str = 'average'  # One of `ops.pooling.KINDS`.
     epsilon: float = 0.1  # Of leaky maximum pooling.
+    zero_start: bool = False  # Of the linear layer's weights, for pretrained backbones.
 
     @property
     def stride(self) -> int:
@@ -39,9 +40,10 @@ class Classifier(nn.Module):
         maps = self.backbone(images, train=train)
         features = maps[self.backbone.pyramid[-1]]
         pooled = pooling_ops.pool(features, self.pooling, epsilon=self.epsilon)
-        return Classified(
-            nn.Dense(self.num_classes, name='classifier')(pooled), features
-        )
+        init = nn.initializers
+        start = init.zeros if self.zero_start else init.lecun_normal()
+        linear = nn.Dense(self.num_classes, kernel_init=start, name='classifier')
+        return Classified(linear(pooled), features)
 
 
 def class_activation_maps(variables: Any, features: jax.Array) -> jax.Array:

@@ -51,6 +51,19 @@ class _Fresh:
         return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), self.like)
 
 
+@pytest.mark.parametrize(
+    ('weights_name', 'zero'), [('efficientnet_lite0', True), ('', False)]
+)
+def test_a_new_linear_layer_does_not_disturb_a_pretrained_trunk(weights_name, zero):
+    model = Network('efficientnet_lite0', weights=weights_name).classifier(3)
+    kernel = _small(model).init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
+    assert zero == (not kernel['params']['classifier']['kernel'].any())
+
+
+def _small(model):
+    return model.clone(backbone=Network('efficientnet_lite0', width=4).build())
+
+
 def test_features_read_the_backbone_of_a_run_up_to_their_map(tmp_path):
     variables = _Fresh(published.like(LITE0.classifier(3))).init(None, None)
     method = {'network': dataclasses.asdict(LITE0)}

@@ -101,7 +101,8 @@ class WeightMapping(Method):
     @property
     def embedding(self) -> Classifier:
         """Its `logits` are the vectors, without normalisation."""
-        return self.network.classifier(self.embedding_size)
+        # Triplets of zeros have no gradient.
+        return self.network.classifier(self.embedding_size, zero_start=False)
 
     @property
     def mapper(self) -> WeightMap:

@@ -19,7 +19,7 @@ def get_config(arg: str = ''):
 
 def cpu(c):
     if c.method.network.weights:
-        _shared.pretrained_cpu(c, classify=400, mask_out=200)
+        _shared.pretrained_cpu(c, classify=200, mask_out=150)
         return
     critters.cpu(c)
 

@@ -111,6 +111,16 @@ def test_frozen_statistics_of_the_encoder_stay():
     assert same('backbone') and not same('up1')
 
 
+@pytest.mark.parametrize('guide', ['classifier', 'embedding'])
+def test_what_is_frozen_of_the_judge_passes_the_gradient_on(guide):
+    section = settings('smoke', 'method.network.frozen=stage4').method
+    method = methods.build({**section, 'num_classes': 3, 'guide': guide})
+    images = jax.random.uniform(jax.random.key(0), (1, 32, 32, 3))
+    variables = {guide: getattr(method, guide).init(jax.random.key(1), images)}
+    said = lambda images: method.judge(variables, images)[0, 0]
+    assert jnp.abs(jax.grad(said)(images)).max() > 0
+
+
 def test_whole_boxes_are_told(caplog):
     method = WeightMapping(holdout=4)
     assert 'raise method.regularizer' in method.advise({'whole_boxes': 80.0})

@@ -119,8 +119,13 @@ class WeightMapping(Method):
         return advice.whole_boxes(figures.get('whole_boxes', 0) / 100)
 
     def judge(self, variables: Any, images: jax.Array) -> jax.Array:
-        """What the frozen net says of pictures: logits or vectors."""
-        return getattr(self, self.guide).apply(variables[self.guide], images).logits
+        """What the frozen net says of pictures: logits or vectors.
+
+        Its gradient reaches the pictures, through what `network.frozen` names too.
+        """
+        network = dataclasses.replace(self.network, frozen='')
+        net = getattr(dataclasses.replace(self, network=network), self.guide)
+        return net.apply(variables[self.guide], images).logits
 
     def phases(self, config) -> tuple[Phase, ...]:
         return classification.in_order(_PHASES, config['phases'], self._phase)

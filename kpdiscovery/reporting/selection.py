@@ -27,15 +27,24 @@ def text(result: Mapping[str, Any]) -> str:
 
 
 def _ending(result) -> list[str]:
-    count, rank = result['recommended'], result['rank_correlation']
-    lines = ['no score: nothing could be measured' if count is None else
-             f'recommended: {count} keypoints (highest mean score over seeds)']  # fmt: skip
+    rank = result['rank_correlation']
+    lines = [_recommended(result)]
     if rank is not None:
         lines.append(
             f"Spearman's rank correlation of score and {result['labelled_figure']}: "
             f'{rank:.2f} (-1: the score orders the runs as labels do)'
         )
     return lines
+
+
+def _recommended(result) -> str:
+    count, tried = result['recommended'], {r['num_keypoints'] for r in result['runs']}
+    if count is None:
+        return 'no score: nothing could be measured'
+    most = len(tried) > 1 and count == max(tried)
+    return f'recommended: {count} keypoints (highest mean score over seeds)' + (
+        ', the most that were tried: more may be better' if most else ''
+    )
 
 
 def _cell(value: float | None, digits: int) -> str:

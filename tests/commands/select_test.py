@@ -116,7 +116,7 @@ def test_runs_are_trained_once_measured_and_ordered(place, capsys):
     found = {(run['num_keypoints'], run['seed']) for run in result['runs']}
     assert found == {(3, 0), (4, 0), (3, 1), (4, 1)} and result['pictures'] == 10
     for run in result['runs']:
-        assert run['agrees'] == pytest.approx(1, abs=1e-4)  # Seeds name them otherwise.
+        assert run['agrees'] == pytest.approx(1, abs=1e-3)  # Seeds name them otherwise.
         assert run['distinct'] == pytest.approx(run['num_keypoints'], abs=0.1)
         assert run['warp_shift'] > 1 and run['labelled_error'] < 5
     scores = [run['score'] for run in result['runs']]
@@ -136,7 +136,7 @@ def test_points_without_order_and_pictures_without_annotations(place, monkeypatc
     assert cli.main(['select', *one, '--config.method.reach=2.0']) == 0
     result = json.loads((place / 'out' / select.FILE).read_text())
     (run,) = result['runs']
-    assert run['score'] == run['follows'] > 0.3
+    assert run['score'] == run['follows'] > 0.5
     assert run['covers'] is None and run['labelled_error'] is None
     assert result['recommended'] == 4 and result['rank_correlation'] is None
 
@@ -180,5 +180,8 @@ def test_what_is_not_known_is_a_dash():
     lines = selection.text(result).splitlines()
     assert lines[2].split() == ['5', '0', '0.500', *'-------']
     assert lines[3].startswith('recommended: 5 keypoints')
+    assert 'the most that were tried' not in lines[3]
+    two = {**result, 'runs': [row(5, score=0.5), row(3, score=0.4)]}
+    assert selection.text(two).endswith('the most that were tried: more may be better')
     nothing = {**result, 'runs': [row(5)], 'recommended': None}
     assert 'nothing could be measured' in selection.text(nothing)

@@ -18,17 +18,17 @@ def score_parts(figures: Figures) -> dict[str, float | None]:
             `warp_shift`), as far as they are known.
 
     Returns:
-        `follows`: of the way a warp takes them, the share that points follow it; 0 for
-        points that stay where they are. `agrees`: of matched points the share that is
-        consistent, times the share of the chance distance that is missing. `covers`:
-        coverage.
+        `follows`: chance / (chance + error) of the points of a warped picture, chance
+        being the way the warp takes them: 1 without error, a half for points that stay
+        where they are. `agrees`: the same of the distance to another seed's points, chance
+        being that to those of another picture. `covers`: coverage.
+
+    Source: own definition, chosen on one set of pictures of three (RESULTS.md).
     """
     known = {k: v for k, v in figures.items() if v is not None and np.isfinite(v)}
-    agrees = _below(known, 'seed_distance', 'seed_chance')
-    if agrees is not None:
-        agrees *= known['seed_consistency'] / 100
     covers = known['coverage'] / 100 if 'coverage' in known else None
-    follows = _below(known, 'warp_error', 'warp_shift')
+    follows = _beside_chance(known, 'warp_error', 'warp_shift')
+    agrees = _beside_chance(known, 'seed_distance', 'seed_chance')
     return dict(zip(PARTS, (follows, agrees, covers), strict=True))
 
 
@@ -38,8 +38,8 @@ def label_free_score(figures: Figures) -> float | None:
     return float(np.prod(parts) ** (1 / len(parts))) if parts else None
 
 
-def _below(known, error: str, chance: str) -> float | None:
-    """1 for no error, 0 for one that is not below chance."""
+def _beside_chance(known: Figures, error: str, chance: str) -> float | None:
+    """1 for no error, a half for that of chance; None where there is no chance of any."""
     if error not in known or not known.get(chance):
         return None
-    return float(np.clip(1 - known[error] / known[chance], 0, 1))
+    return float(known[chance] / (known[chance] + known[error]))

@@ -38,7 +38,7 @@ def label_free_score(figures: Figures) -> float | None:
     return float(np.prod(parts) ** (1 / len(parts))) if parts else None
 
 
-def _beside_chance(known: Figures, error: str, chance: str) -> float | None:
+def _beside_chance(known: Mapping[str, float], error: str, chance: str) -> float | None:
     """1 for no error, a half for that of chance; None where there is no chance of any."""
     if error not in known or not known.get(chance):
         return None

@@ -130,9 +130,10 @@ def _train_all(args, overrides, plan) -> int | None:
 
 def _measured(args, overrides, plan) -> dict[str, Any]:
     """The content of selection.json."""
+    counts = [one for one in overrides if one.startswith('evaluation.')]
 
     def load(run):
-        trained = inference.load(run.workdir, overrides)
+        trained = inference.load(run.workdir, counts)  # It has the others.
         if args.data:
             data.point_to(trained.config.data, args.data)
             class_labels.expect(trained.config, type(trained.method))

@@ -35,6 +35,7 @@ class Around(Method):
 
     num_keypoints: int = 4
     reach: float = 6.0  # Pixels.
+    sides: tuple[int, ...] = (1,)  # A run's config has a list of it.
 
     metrics = ('landmark_nme',)
     ordered = True
@@ -133,7 +134,8 @@ def test_points_without_order_and_pictures_without_annotations(place, monkeypatc
     monkeypatch.setitem(methods.METHODS, 'around', Unordered)
     (place / 'data' / 'annotations.npz').unlink()
     one = [*WORDS, '--seeds=0', '--keypoints=4', '--split=train']
-    assert cli.main(['select', *one, '--config.method.reach=2.0']) == 0
+    more = ['--config.method.reach=2.0', '--config.method.sides=(1, 2)']
+    assert cli.main(['select', *one, *more]) == 0
     result = json.loads((place / 'out' / select.FILE).read_text())
     (run,) = result['runs']
     assert run['score'] == run['follows'] > 0.5

@@ -26,6 +26,7 @@ COMMANDS = {
     'predict': 'find keypoints in pictures of your own',
     'export': 'write a trained model as a program that runs without this library',
     'fit': 'learn the landmarks you want from a few annotated pictures',
+    'select': 'train several numbers of keypoints and seeds, and choose without labels',
     'compare': 'print figures of several runs side by side',
     'report': 'write one HTML file about a workdir',
     'weights': 'list pretrained networks, and get them',

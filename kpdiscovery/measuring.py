@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -85,20 +86,31 @@ def untrained(
     return measure(given, fit, test, looking=(fresh, looking[1]))[0]
 
 
-def measure(trained, fit: Source, test: Source, *, looking: Looking | None = None):
+def measure(
+    trained,
+    fit: Source,
+    test: Source,
+    *,
+    looking: Looking | None = None,
+    names: Sequence[str] | None = None,
+):
     """Figures, skipped protocols with reasons, keypoints a picture, both splits.
 
     Args:
+        names: of protocols in place of the method's; where none of them fits anything
+            the fit split is not looked at, and given as None.
         looking: the model and the test pictures before `extracted`, for warped copies;
             None: these are.
     """
     counts = trained.config.evaluation
-    read = [metrics.PROTOCOLS[name] for name in trained.method.metrics]
+    wanted = trained.method.metrics if names is None else names
+    read = [metrics.PROTOCOLS[name] for name in wanted]
     predict = lambda source, count, keep=(): inference.predict_rows(
         trained, source, count, batch_size=counts.batch_size, keep=keep
     )
     stacked = predict(test, counts.test, {f for one in read for f in one.prediction})
-    fitted = predict(fit, counts.fit) if counts.fit else None
+    fits = names is None or any(protocol.fits for protocol in read)
+    fitted = predict(fit, counts.fit) if counts.fit and fits else None
     if any(protocol.described for protocol in read):
         described = inference.describe_rows(
             trained, test, min(_DESCRIBED, counts.test), batch_size=counts.batch_size
@@ -110,7 +122,7 @@ def measure(trained, fit: Source, test: Source, *, looking: Looking | None = Non
             one, source, stacked, _WARPED, batch_size=counts.batch_size
         )
         stacked = stacked._replace(warped=warped)
-    values, skipped = metrics.evaluate(trained.method.metrics, fitted, stacked)
+    values, skipped = metrics.evaluate(wanted, fitted, stacked)
     found = stacked.prediction.keypoints.label.shape[-1]
     return values, skipped, found, (fitted, stacked)
 

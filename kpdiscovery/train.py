@@ -40,10 +40,11 @@ def main(argv: Sequence[str]) -> int:
     processes.add_arguments(parser)
     args, overrides = parser.parse(argv)
     with processes.together(args):
-        return _train(args, overrides)
+        return train(args, overrides)
 
 
-def _train(args: argparse.Namespace, overrides: Sequence[str]) -> int:
+def train(args: argparse.Namespace, overrides: Sequence[str]) -> int:
+    """What `main` does and gives, of the arguments it parses: for other commands too."""
     start = starts.chosen(args.config, overrides, args.workdir)
     settings = config.load(start.name, overrides)
     cli.check_writable(args.workdir)

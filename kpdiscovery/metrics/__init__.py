@@ -30,6 +30,7 @@ from kpdiscovery.metrics.landmarks.hits import (
     landmark_pck,
     landmark_points,
 )
+from kpdiscovery.metrics.landmarks.label_free import label_free_score, score_parts
 from kpdiscovery.metrics.landmarks.labelled import by_label
 from kpdiscovery.metrics.landmarks.landmark_nme import landmark_errors, landmark_nme
 from kpdiscovery.metrics.landmarks.matching import landmark_matching
@@ -70,6 +71,13 @@ from kpdiscovery.metrics.landmarks.slots import landmark_regression
 from kpdiscovery.metrics.landmarks.steadiness import (
     landmark_repeatability,
     landmark_spread,
+)
+from kpdiscovery.metrics.landmarks.unlabelled import (
+    coverage,
+    distinct_points,
+    match_points,
+    seed_agreement,
+    warped_matches,
 )
 from kpdiscovery.metrics.landmarks.unordered import label_use, point_repeatability
 from kpdiscovery.metrics.maps.boxes import inclusive_overlap, resize_boxes
@@ -141,8 +149,10 @@ __all__ = [
     'chosen_precision',
     'complete_matrix',
     'contingency',
+    'coverage',
     'cumulative_error',
     'descriptor_probes',
+    'distinct_points',
     'evaluate',
     'feature_map_entropy',
     'fill_missing',
@@ -160,6 +170,7 @@ __all__ = [
     'inter_ocular',
     'joint_distance',
     'keypoint_of_objects',
+    'label_free_score',
     'label_use',
     'lacking',
     'landmark_accuracy',
@@ -176,6 +187,7 @@ __all__ = [
     'match_boxes',
     'match_greedily',
     'match_landmarks',
+    'match_points',
     'max_box_accuracies',
     'max_box_accuracy',
     'mean_part_sides',
@@ -204,7 +216,10 @@ __all__ = [
     'repeatability',
     'repeated_nme',
     'resize_boxes',
+    'score_parts',
+    'seed_agreement',
     'shape_detection',
     'slot_features',
     'top1_localization',
+    'warped_matches',
 ]

@@ -20,7 +20,7 @@ from kpdiscovery.types import Keypoints
 PICTURE_BYTES = 18_000_000  # Of all pictures, as text.
 _POINTS = 150_000  # Of all pictures.
 _SIDES = (320, 256, 192, 160, 128, 96, 64)  # Pixels of an embedded one's longer side.
-_CRISP = 64  # Pixels: pictures up to this are kept exactly, and shown as squares.
+_CRISP = 64  # Pixels: up to this every single one can be seen.
 _QUALITY = 78
 _PATCH = 0.25  # The side of a patch, of the picture's longer one.
 _SAMPLE = 16  # Pictures that the size of all is guessed from.
@@ -31,8 +31,9 @@ Shot = dict[str, Any]  # A picture and its points, as the scripts read it.
 class Limits(NamedTuple):
     """What one picture may take."""
 
-    side: int  # Pixels.
+    side: int  # Pixels, the longer one.
     points: int
+    exact: bool = False  # Every pixel as it is.
 
 
 class Album(NamedTuple):
@@ -62,14 +63,18 @@ class Album(NamedTuple):
 
 
 def limits(images: np.ndarray, total: int) -> Limits:
-    """The largest side at which `total` pictures such as these fit."""
+    """The best at which `total` pictures such as these fit.
+
+    Small ones stay as they are, if all of them can; then the largest side counts.
+    """
     sample = images[_spread(len(images), _SAMPLE)]
     points = max(MANY, _POINTS // max(total, 1))
-    for side in _SIDES:
-        mean = np.mean([len(thumbnail(image, side)) for image in sample])
-        if mean * total <= PICTURE_BYTES:
-            break
-    return Limits(side, points)
+    ways = [Limits(side, points) for side in _SIDES]
+    if max(images.shape[1:3]) <= _CRISP:
+        ways.insert(0, Limits(_CRISP, points, exact=True))
+    size = lambda way: np.mean([len(thumbnail(image, way)) for image in sample])
+    fit = (way for way in ways if size(way) * total <= PICTURE_BYTES)
+    return next(fit, ways[-1])
 
 
 def shots(seen: Seen, errors: np.ndarray | None, most: Limits) -> list[Shot]:
@@ -102,12 +107,11 @@ def text(album: Album) -> str:
     return json.dumps(content, separators=(',', ':')).replace('<', '\\u003c')
 
 
-def thumbnail(image: np.ndarray, side: int) -> str:
-    """A picture as a WebP URI, its longer side at most `side` pixels."""
+def thumbnail(image: np.ndarray, way: Limits) -> str:
+    """A picture as a WebP URI, shrunk to its side."""
     canvas, out = Image.fromarray(drawing.as_uint8(image)), io.BytesIO()
-    canvas.thumbnail((side, side))
-    exact = max(canvas.size) <= _CRISP and max(image.shape[:2]) <= _CRISP
-    canvas.save(out, 'WEBP', quality=_QUALITY, lossless=exact)
+    canvas.thumbnail((way.side, way.side))
+    canvas.save(out, 'WEBP', quality=_QUALITY, lossless=way.exact)
     return drawing.data_uri(out.getvalue(), 'image/webp')
 
 
@@ -123,7 +127,7 @@ def _shot(seen, index, errors, most) -> Shot:
         'name': seen.names[index],
         'width': image.shape[1],
         'height': image.shape[0],
-        'uri': thumbnail(image, most.side),
+        'uri': thumbnail(image, most),
         'points': _points(row_of(seen.keypoints, index), most.points),
     }
     if annotated(seen):

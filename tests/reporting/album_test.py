@@ -46,8 +46,12 @@ def test_annotated_points_and_errors_where_they_are_known():
 
 def test_small_pictures_are_kept_exactly_and_large_ones_shrunk():
     image = np.random.default_rng(0).integers(0, 255, (32, 40, 3), np.uint8)
-    np.testing.assert_array_equal(decode(album.thumbnail(image, 64)), image)
-    assert decode(album.thumbnail(image.repeat(8, 1), 96)).size == (96, 10)
+    exact = album.limits(image[None], 10)
+    np.testing.assert_array_equal(decode(album.thumbnail(image, exact)), image)
+    many = album.limits(image[None], 8000)
+    assert not many.exact and decode(album.thumbnail(image, many)).size == (40, 32)
+    wide = album.thumbnail(image.repeat(8, 1), album.Limits(96, 1))
+    assert decode(wide).size == (96, 10)
 
 
 def test_the_more_pictures_the_smaller():

@@ -123,8 +123,8 @@ def test_pointing_at_a_point_shows_landmark_score_and_patch(opened, written):
     x, y, label, score = written[0].shots[1]['points'][16:20]
     assert said(opened) == f'Landmark {label} score {score:.2f}, at ({x:.1f}, {y:.1f})'
     pen = f"{TIP}.querySelector('canvas').getContext('2d')"
-    inside, outside = (opened.run(f'{pen}.getImageData(96, {y}, 1, 1).data[0]')
-                       for y in (96, 60))  # fmt: skip
+    column = opened.run(f'[...{pen}.getImageData(96, 60, 1, 37).data]')[::4]
+    inside, outside = column[-1], column[0]
     assert inside > 120 and outside < 60
     opened.move(5, 5)
     assert said(opened) == ''
@@ -152,6 +152,8 @@ def test_a_picture_is_enlarged_and_left_by_the_keyboard(opened):
     opened.press('Enter')
     assert opened.run(is_open)
     assert 'test 2 (test)' in opened.run(text_of('viewer-title'))
+    opened.run("document.getElementById('next').click()")
+    assert 'test 3 (test)' in opened.run(text_of('viewer-title'))
     opened.press('ArrowRight')
     assert said(opened).startswith('Landmark 0')
     opened.press('Escape')  # The point first, then the picture.
@@ -212,9 +214,13 @@ def test_light_and_dark_on_a_phone(opened, dark):
     assert (np.median(pixels) < 60) == dark
     opened.run("document.querySelector('#grid').scrollIntoView()")
     settle(opened)
-    opened.tap(*middle(opened, mark(0, 1)))
+    x, y = middle(opened, mark(0, 1))
+    opened.tap(x, y)
     settle(opened)
     assert said(opened).startswith('Landmark 1')
+    left, top, width, height = box(opened, '#tip')
+    assert left >= 0 and left + width <= 390 and top >= 0 and top + height <= 844
+    assert not (left < x < left + width and top < y < top + height)
 
 
 def test_five_thousand_pictures_stay_under_30_mb(browser, tmp_path):

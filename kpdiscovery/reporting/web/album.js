@@ -50,8 +50,8 @@ function describe(shot) {
   return parts.join(', ');
 }
 
-/** A picture with its points, to be reached by the keyboard. */
-function makeFrame(shot) {
+/** A picture with its points, to be reached by the keyboard; `fine`: shown large. */
+function makeFrame(shot, fine = false) {
   const frame = element('button', 'frame');
   frame.dataset.shot = shot.number;
   frame.style.aspectRatio = `${shot.width} / ${shot.height}`;
@@ -60,14 +60,14 @@ function makeFrame(shot) {
   image.alt = '';
   image.src = shot.uri;
   frame.append(image);
-  frame.insertAdjacentHTML('beforeend', overlay(shot));
+  frame.insertAdjacentHTML('beforeend', overlay(shot, fine));
   return frame;
 }
 
 /** Rings and crosses; the box counts pixels as the points do, integers at their centres. */
-function overlay(shot) {
+function overlay(shot, fine) {
   const points = drawn(shot), few = points.length <= album.dozen;
-  const radius = Math.max(shot.width, shot.height) / (few ? 36 : 60);
+  const radius = Math.max(shot.width, shot.height) / (few ? 36 : 60) / (fine ? 2 : 1);
   const rings = points.map((point, k) => ring(shot, point, k, radius, few));
   const crosses = state.truth && shot.truth ? cross(shot.truth, radius) : '';
   return `<svg viewBox="-0.5 -0.5 ${shot.width} ${shot.height}" preserveAspectRatio="none"

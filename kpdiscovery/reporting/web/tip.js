@@ -31,12 +31,16 @@ function tell(shot, point) {
   drawPatch(tip.querySelector('canvas'), shot, point);
 }
 
-/** Beside the point, inside the window. */
+/** Beside the point where there is room, else below or above it. */
 function place(mark) {
   const { width, height } = tip.getBoundingClientRect(), gap = 12;
-  const right = mark.right + gap + width < innerWidth;
-  const left = right ? mark.right + gap : mark.left - gap - width;
-  const top = mark.top + mark.height / 2 - height / 2;
+  let left = mark.right + gap, top = mark.top + (mark.height - height) / 2;
+  if (left + width > innerWidth) left = mark.left - gap - width;
+  if (left < 0) {
+    left = mark.left + (mark.width - width) / 2;
+    top = mark.bottom + gap;
+    if (top + height > innerHeight) top = mark.top - gap - height;
+  }
   tip.style.left = `${Math.max(4, Math.min(left, innerWidth - width - 4))}px`;
   tip.style.top = `${Math.max(4, Math.min(top, innerHeight - height - 4))}px`;
 }

@@ -7,7 +7,7 @@ function view(shot, point = -1) {
   if (point >= drawn(shot).length) drawAll(); // A sheet has points beyond the dozen.
   viewed = shot;
   byId('viewer-title').textContent = `${shot.name} (${shot.split}): ${describe(shot)}`;
-  const frame = makeFrame(shot);
+  const frame = makeFrame(shot, true);
   frame.style.setProperty('--ratio', shot.width / shot.height);
   byId('viewer-frame').replaceChildren(frame);
   const tiles = drawn(shot).map((found, k) =>

@@ -30,11 +30,11 @@ def summary(seen: Seen, workdir: str | os.PathLike) -> Section:
         note = f'Not evaluated yet: kpd evaluate --workdir={workdir}'
         return Section('Summary', 'summary', note, [facts])
     pictures = f'{metrics.get("pictures", "?")} {metrics.get("split", "")} pictures'
-    note = f'Figures on {pictures}, beside those of the same network before training'
-    others = [name.replace('_', ' ') for name in metrics.get('baselines', {})]
-    if metrics.get('generic'):
-        others.append('the generic keypoints it began with')
-    note = ' and of '.join([note, *others]) + '.'
+    others = ['the same network before training'] * bool(metrics.get('untrained'))
+    others += [name.replace('_', ' ') for name in metrics.get('baselines', {})]
+    others += ['the generic keypoints it began with'] * bool(metrics.get('generic'))
+    beside = f', beside those of {" and of ".join(others)}' if others else ''
+    note = f'Figures on {pictures}{beside}.'
     return Section('Summary', 'summary', note, [facts, *_figures(metrics)])
 
 
@@ -117,7 +117,7 @@ def _facts(seen, workdir, metrics):
             yield name, metrics[key]
     if not metrics:
         yield 'device', f'{jax.devices()[0].device_kind} (of this report)'
-    yield 'pictures here', f'{len(seen.images)}, split {seen.split}'
+    yield 'pictures below', f'{len(seen.images)}, split {seen.split}'
     yield 'workdir', workdir
 
 

@@ -18,6 +18,7 @@ from kpdiscovery.reporting.seen import MANY, Seen, annotated, row_of
 from kpdiscovery.types import Keypoints
 
 PICTURE_BYTES = 18_000_000  # Of all pictures, as text.
+ALBUM_BYTES = 24_000_000  # With their points and names.
 _POINTS = 150_000  # Of all pictures.
 _SIDES = (320, 256, 192, 160, 128, 96, 64)  # Pixels of an embedded one's longer side.
 _CRISP = 64  # Pixels: up to this every single one can be seen.
@@ -88,8 +89,8 @@ def shots(seen: Seen, errors: np.ndarray | None, most: Limits) -> list[Shot]:
 
 def fitted(word: str, error: str, found: Sequence[Shot]) -> Album:
     """An album of as many pictures as there is room for, evenly chosen."""
-    size = sum(len(shot['uri']) for shot in found)
-    room = int(len(found) * min(1, PICTURE_BYTES / max(size, 1)))
+    size = sum(len(json.dumps(shot)) for shot in found)
+    room = int(len(found) * min(1, ALBUM_BYTES / max(size, 1)))
     chosen = [found[i] for i in _spread(len(found), room)]
     return Album(word, error, chosen, len(found) - room)
 

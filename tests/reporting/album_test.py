@@ -63,7 +63,8 @@ def test_the_more_pictures_the_smaller():
 
 def test_what_finds_no_room_is_left_out_and_counted(monkeypatch):
     found = album.shots(pictures.see(9, 1), None, MOST)
-    monkeypatch.setattr(album, 'PICTURE_BYTES', 4 * max(len(s['uri']) for s in found))
+    largest = max(len(json.dumps(shot)) for shot in found)
+    monkeypatch.setattr(album, 'ALBUM_BYTES', 4 * largest)
     kept = album.fitted('landmark', '', found)
     assert kept.left_out == 9 - len(kept.shots) > 0
     assert kept.shots[0] is found[0] and kept.shots[-1] is found[-1]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import ml_collections
 
@@ -14,7 +15,18 @@ from kpdiscovery.data import class_labels
 from kpdiscovery.types import Source, UserError
 
 _EXTRA = ('jinja2', 'matplotlib', 'sklearn')
-_PICTURES = 200  # Looked at; the pages show fewer.
+_PICTURES = 200  # Of each split.
+
+
+class _Rooms(NamedTuple):
+    """Modules that need the report extra, and the methods' own sections."""
+
+    collecting: Any
+    page: Any
+    protocol: Any
+    sections: Any
+    seen: Any
+    own: Mapping[str, Callable]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -24,10 +36,15 @@ def main(argv: Sequence[str]) -> int:
         '--data', help="the config's files, or a folder of your pictures"
     )
     parser.add_argument('--out', help='the file; default: report.html in the workdir')
+    parser.add_argument(
+        '--pictures', type=int, default=_PICTURES, help='of each split (default: 200)'
+    )
     args, overrides = parser.parse(argv)
     if overrides:
         raise UserError('kpd report shows a run as it was: it takes no --config.KEY')
-    page = html(args.workdir, args.data)
+    if args.pictures < 1:
+        raise UserError(f'--pictures must be at least 1, got {args.pictures}')
+    page = html(args.workdir, args.data, count=args.pictures)
     path = paths.folder(args.out or paths.folder(args.workdir) / 'report.html')
     try:
         paths.write(path, page.encode(errors='replace'))
@@ -39,53 +56,61 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def html(workdir: str | os.PathLike, path: str | None = None) -> str:
+def html(
+    workdir: str | os.PathLike, path: str | None = None, *, count: int = _PICTURES
+) -> str:
     """The page.
 
     Args:
         path: where the config's files are, if they have moved, or a folder of pictures.
+        count: pictures of each split.
     """
-    page, sections, seen_lib, own = _rooms()
+    rooms = _rooms()
     trained = inference.load(workdir)
-    split, source = _held_out(trained.config, path)
-    seen = seen_lib.look(trained, source, split, count=_PICTURES)
-    training = functools.partial(_source, trained.config, path, 'train')
-    run = seen_lib.Run(workdir, training)
+    sources = _splits(trained.config, path)
+    split, held_out = next(iter(sources.items()))
+    first = min(count, rooms.collecting.PART)
+    seen = rooms.seen.look(trained, held_out, split, count=first)
+    run = _run(rooms, seen, sources, workdir, path)
+    album = rooms.collecting.collect(sources, seen, run.fit, count=count)
     method = trained.config.method.name
     parts = [
-        sections.summary(seen, workdir),
-        sections.pictures(seen, _trained_on(seen, run, sections.SHOWN, seen_lib.look)),
-        *(own[method](seen, run) if method in own else []),
-        sections.curves(workdir),
-        sections.config(seen),
+        rooms.sections.summary(seen, workdir),
+        rooms.protocol.section(seen, workdir),
+        *rooms.sections.views(seen),
+        *(rooms.own[method](seen, run) if method in rooms.own else []),
+        rooms.sections.curves(workdir),
+        rooms.sections.config(seen),
     ]
     name = paths.folder(workdir).name
-    step = trained.meta['step']
-    subtitle = f'{name}: {trained.config.data.source}, {step} steps'
-    return page.render(f'{method} report', subtitle, parts)
+    subtitle = f'{name}: {trained.config.data.source}, {trained.meta["step"]} steps'
+    return rooms.page.render(f'{method} report', subtitle, album, parts)
 
 
-def _trained_on(seen, run, wanted, look):
-    """Training pictures to fill up few others; None where there are none or no need."""
-    missing = wanted - len(seen.images)
-    if missing <= 0 or seen.split.startswith('train'):
-        return None
-    try:
-        source = run.training()
-    except UserError:
-        return None
-    found = look(seen.trained, source, 'train', count=missing)
-    return None if set(found.names) <= set(seen.names) else found
+def _run(rooms, seen, sources, workdir, path):
+    """The training split, if there is one, and its first pictures."""
+    training = functools.partial(_source, seen.trained.config, path, 'train')
+    named = [split for split in sources if split.startswith('train')]
+    if not named:
+        return rooms.seen.Run(workdir, training)
+    if named[0] == seen.split:
+        return rooms.seen.Run(workdir, training, seen.found)
+    found = rooms.seen.look(
+        seen.trained, sources[named[0]], named[0], count=len(seen.images), keep=()
+    )
+    return rooms.seen.Run(workdir, training, found.found)
 
 
 def _rooms():
-    """What needs the report extra, imported late."""
+    """Imported late: one who has not the extra is told so."""
     try:
         from kpdiscovery.reporting import (
+            collecting,
             feature_alignment,
             landmarks,
             lmpnet,
             page,
+            protocol,
             sections,
             seen,
             tusk,
@@ -103,16 +128,29 @@ def _rooms():
         'lmpnet': lmpnet.sections,
         'weight_map': weight_map.sections,
     }
-    return page, sections, seen, own
+    return _Rooms(collecting, page, protocol, sections, seen, own)
 
 
-def _held_out(config, path) -> tuple[str, Source]:
-    """The test split and its name, or the training split where there is no other."""
+def _splits(config, path) -> dict[str, Source]:
+    """Every split with pictures that no other has, held-out ones first."""
     where = f' of {path}' if path else ''
-    try:
-        return f'test{where}', _source(config, path, 'test')
-    except UserError:
-        return f'train{where}', _source(config, path, 'train')
+    found: dict[str, Source] = {}
+    known: set[str] = set()
+    reasons = []
+    for name in ('test', 'train', 'validation'):
+        try:
+            source = _source(config, path, name)
+        except UserError as reason:
+            reasons.append(reason)
+            continue
+        files = set(getattr(source, 'files', None) or ())
+        if files and files <= known:
+            continue
+        known |= files
+        found[f'{name}{where}'] = source
+    if not found:
+        raise reasons[-1]
+    return found
 
 
 def _source(config, path, split) -> Source:

@@ -1,23 +1,24 @@
-"""Errors of landmarks against the annotated points: curves, and the worst pictures."""
+"""Errors of landmarks against the annotated points: tables and curves."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from kpdiscovery import inference, metrics
-from kpdiscovery.metrics.landmarks.errors import mean_measured
+from kpdiscovery import metrics
 from kpdiscovery.reporting import figures
-from kpdiscovery.reporting.page import Figure, Row, Section, picture
-from kpdiscovery.reporting.seen import Run, Seen, annotated, beside_truth
-from kpdiscovery.types import UserError
+from kpdiscovery.reporting.page import Figure, Row, Section
+from kpdiscovery.reporting.seen import Seen, annotated
+from kpdiscovery.types import Split
 
 Tables = dict[str, np.ndarray]  # Those of `metrics.landmark_errors`.
 _LINES = {'with bias': '', 'without bias': '_no_bias', 'mean shape': '_mean_shape'}
-_WORST = 8
 
 
-def measure(seen: Seen, run: Run) -> tuple[Tables, str]:
-    """`metrics.landmark_errors`, regressors fitted on as many training pictures.
+def measure(seen: Seen, fit: Split | None) -> tuple[Tables, str]:
+    """`metrics.landmark_errors`.
+
+    Args:
+        fit: training pictures, which the regressors are fitted on.
 
     Returns:
         The tables and '', or none and the reason.
@@ -26,44 +27,28 @@ def measure(seen: Seen, run: Run) -> tuple[Tables, str]:
         return {}, 'The pictures have no annotated points.'
     if not seen.found.landmarks:
         return {}, 'data.landmarks does not name the set of the annotated points.'
-    size = seen.trained.config.evaluation.batch_size
+    if fit is None or 'keypoints' not in fit.truth:
+        return {}, 'There are no training pictures with annotated points.'
     try:
-        source, count = run.training(), len(seen.images)
-        fit = inference.predict_rows(seen.trained, source, count, batch_size=size)
-        if 'keypoints' not in fit.truth:
-            return {}, 'The training pictures have no annotated points.'
         return metrics.landmark_errors(fit, seen.found), ''
-    except (ValueError, UserError) as reason:
+    except ValueError as reason:
         return {}, f'Not measured: {reason}.'
 
 
-def curves(seen: Seen, tables: Tables, reason: str) -> Section:
+def curves(seen: Seen, fit: Split | None) -> Section:
     """Cumulative errors, forward and backward, over points and over pictures."""
-    if not tables:
+    tables, reason = measure(seen, fit)
+    if fit is None or not tables:
         return Section('Errors', 'errors', reason)
     sets = dict.fromkeys(name.rsplit('_', 1)[1] for name in tables)
     rows = [Row(list(_charts(tables, points)), f'{points} points') for points in sets]
     note = (
         'Mean error of the best one, the best two and so on, in % of the normaliser. '
         'Forward: annotated points regressed from landmarks; backward: landmarks from '
-        f'annotated points. Fitted on {len(seen.images)} training pictures, measured on '
-        f'{len(seen.images)} of {seen.split}: kpd evaluate measures on more.'
+        f'annotated points. Fitted on {len(fit.truth["keypoints"])} training pictures, measured '
+        f'on {len(seen.images)} of {seen.split}: kpd evaluate measures on more.'
     )
     return Section('Errors', 'errors', note, rows=rows)
-
-
-def worst(seen: Seen, tables: Tables, reason: str) -> Section:
-    """The pictures with the largest forward error."""
-    if not tables:
-        return Section('Worst pictures', 'worst', reason)
-    name, errors = next(iter(tables.items()))
-    means = mean_measured(errors.T)
-    order = np.argsort(-np.nan_to_num(means, nan=-1), kind='stable')[:_WORST]
-    shown = [i for i in order if np.isfinite(means[i])]
-    row = Row([picture(beside_truth(seen, i), f'{seen.names[i]}: {means[i]:.1f} %',
-                       width=240) for i in shown])  # fmt: skip
-    note = f'The largest {name} of {np.isfinite(means).sum()} pictures; crosses: truth.'
-    return Section('Worst pictures', 'worst', note, rows=[row])
 
 
 def _charts(tables, points):

@@ -12,13 +12,10 @@ from kpdiscovery import inference
 from kpdiscovery.methods.self_training import SelfTraining, network
 from kpdiscovery.ops import coordinates, heatmaps, vectors
 from kpdiscovery.ops import images as image_ops
-from kpdiscovery.reporting import drawing, errors, figures, rounds
-from kpdiscovery.reporting.page import Figure, Row, Section, picture
-from kpdiscovery.reporting.patches import patch
+from kpdiscovery.reporting import errors, figures, rounds
+from kpdiscovery.reporting.page import Figure, Row, Section
 from kpdiscovery.reporting.seen import Run, Seen
 
-_ROWS, _PATCHES = 40, 12
-_SHARE = 4  # Patches have this part of the picture's longer side.
 _POINTS = 600  # In a scatter plot.
 _KINDS = {
     'descriptor': 'descriptors',
@@ -27,30 +24,12 @@ _KINDS = {
 
 
 def sections(seen: Seen, run: Run) -> list[Section]:
-    """Patches, errors, the worst pictures, features and rounds."""
-    measured = errors.measure(seen, run)
+    """Errors, features and rounds."""
     return [
-        patches(seen),
-        errors.curves(seen, *measured),
-        errors.worst(seen, *measured),
+        errors.curves(seen, run.fit),
         features(seen),
         rounds.section(run.workdir, stride=network.STRIDE),
     ]
-
-
-def patches(seen: Seen) -> Section:
-    """A row a landmark: what is around it, from the surest to the least sure."""
-    label, valid = seen.keypoints.label, seen.keypoints.valid
-    mine = valid & (label >= 0)
-    counts = np.bincount(label[mine], minlength=seen.found.num_labels)
-    shown = np.argsort(-counts, kind='stable')[:_ROWS]
-    rows = [_patch_row(seen, number) for number in sorted(shown) if counts[number]]
-    note = (
-        f'{(counts > 0).sum()} of {len(counts)} landmarks are in these '
-        f'{len(seen.images)} pictures. Patches around each, evenly chosen from the '
-        'highest score (left) to the lowest.'
-    )
-    return Section('Landmarks', 'landmarks', note, rows=rows)
 
 
 def features(seen: Seen) -> Section:
@@ -103,19 +82,6 @@ def _count(seen):
 def _untrained(seen):
     source: Any = [{'image': seen.images[0]}]  # Only its shape is read.
     return inference.untrained(seen.trained.config, source).variables
-
-
-def _patch_row(seen, number):
-    points = seen.keypoints
-    places = np.argwhere(points.valid & (points.label == number))
-    score = points.score[tuple(places.T)]
-    order = np.argsort(-score, kind='stable')
-    side = max(3, round(max(seen.images.shape[1:3]) / _SHARE))
-    chosen = places[rounds.spread(list(order), _PATCHES)]
-    figures = [picture(patch(seen.images[i], points.xy[i, k], side), width=72)
-               for i, k in chosen]  # fmt: skip
-    note = f'{len(places)} pictures, score {score.max():.2f} to {score.min():.2f}'
-    return Row(figures, f'Landmark {number}', note, drawing.css(number))
 
 
 def _scatter(seen, variables, kind, valid, when):

@@ -9,7 +9,11 @@ from collections.abc import Sequence
 import jinja2
 import numpy as np
 
+from kpdiscovery.reporting import album as albums
 from kpdiscovery.reporting import drawing
+from kpdiscovery.reporting.album import Album
+
+_WEB = pathlib.Path(__file__).with_name('web')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,17 +59,22 @@ class Section:
     compact: bool = False
 
 
-def render(title: str, subtitle: str, sections: Sequence[Section]) -> str:
-    """The whole page."""
-    source = pathlib.Path(__file__).with_name('report.html').read_text('utf-8')
+def render(title: str, subtitle: str, album: Album, sections: Sequence[Section]) -> str:
+    """The whole page: the pictures first, then the sections."""
     environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_WEB),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    return environment.from_string(source).render(
-        title=title, subtitle=subtitle, sections=sections
+    environment.globals['file'] = lambda name: (_WEB / name).read_text('utf-8')
+    return environment.get_template('report.html').render(
+        title=title,
+        subtitle=subtitle,
+        album=album,
+        data=albums.text(album),
+        sections=sections,
     )
 
 

@@ -11,19 +11,12 @@ import numpy as np
 from kpdiscovery.metrics.objects.descriptors import objects_of
 from kpdiscovery.reporting import drawing, figures, logs
 from kpdiscovery.reporting.page import Figure, Row, Section, Table, picture
-from kpdiscovery.reporting.seen import (
-    MANY,
-    SHARP,
-    Seen,
-    annotated,
-    beside_truth,
-    crowded,
-    row_of,
-)
+from kpdiscovery.reporting.seen import SHARP, Seen, beside_truth, row_of
 from kpdiscovery.training import runs
 
-SHOWN = 24  # Pictures.
-_ALONE, _BESIDE = 320, 240  # CSS pixels of a picture, alone and beside others.
+_SHOWN = 24  # Pictures.
+_BESIDE = 240  # CSS pixels of a picture.
+_VIEWS = ('reconstruction', 'instances', 'mask')
 _POINTS = 400  # In the scatter plot.
 
 
@@ -37,44 +30,26 @@ def summary(seen: Seen, workdir: str | os.PathLike) -> Section:
         note = f'Not evaluated yet: kpd evaluate --workdir={workdir}'
         return Section('Summary', 'summary', note, [facts])
     pictures = f'{metrics.get("pictures", "?")} {metrics.get("split", "")} pictures'
-    note = f'Figures on {pictures}, beside those of the same network before training'
-    others = [name.replace('_', ' ') for name in metrics.get('baselines', {})]
-    if metrics.get('generic'):
-        others.append('the generic keypoints it began with')
-    note = ' and of '.join([note, *others]) + '.'
+    others = ['the same network before training'] * bool(metrics.get('untrained'))
+    others += [name.replace('_', ' ') for name in metrics.get('baselines', {})]
+    others += ['the generic keypoints it began with'] * bool(metrics.get('generic'))
+    beside = f', beside those of {" and of ".join(others)}' if others else ''
+    note = f'Figures on {pictures}{beside}.'
     return Section('Summary', 'summary', note, [facts, *_figures(metrics)])
 
 
-def pictures(seen: Seen, trained_on: Seen | None = None) -> Section:
-    """Keypoints, reconstruction and instances, side by side.
-
-    Args:
-        trained_on: training pictures, where there are few others.
-    """
-    splits = [seen] if trained_on is None else [seen, trained_on]
-    note = ', '.join(f'{_count(one)} pictures of split {one.split}' for one in splits)
-    note += '. A ring is a keypoint; its colour and number are its label everywhere. '
-    if crowded(seen):
-        note += f'Only the {MANY} surest of a picture are drawn. '
-    if annotated(seen):
-        note += 'White crosses are annotated points. '
-    if _keypoints_only(seen.found.prediction):
-        rows = [_alone(one, one.split if len(splits) > 1 else '') for one in splits]
-        return Section('Pictures', 'pictures', note, rows=rows)
-    note += 'Instances are tinted the more, the surer their keypoint owns the pixel.'
-    rows = [Row(list(_views(one, i)), one.names[i], one.split * (len(splits) > 1))
-            for one in splits for i in range(_count(one))]  # fmt: skip
-    return Section('Pictures', 'pictures', note, rows=rows, compact=True)
-
-
-def _count(seen):
-    return min(SHOWN, len(seen.images))
-
-
-def _alone(seen, title):
-    rings = [picture(_rings(seen, i), seen.names[i], width=_ALONE)
-             for i in range(_count(seen))]  # fmt: skip
-    return Row(rings, title)
+def views(seen: Seen) -> list[Section]:
+    """Keypoints, reconstruction and instances or mask, side by side, where there are."""
+    prediction = seen.found.prediction
+    if all(getattr(prediction, name) is None for name in _VIEWS):
+        return []
+    count = min(_SHOWN, len(seen.images))
+    rows = [Row(list(_views(seen, i)), seen.names[i]) for i in range(count)]
+    note = (
+        f'{count} pictures of split {seen.split}, and what the model makes of them. '
+        'Instances are tinted the more, the surer their keypoint owns the pixel.'
+    )
+    return [Section('Views', 'views', note, rows=rows, compact=True)]
 
 
 def descriptors(seen: Seen, anchors: np.ndarray) -> Section:
@@ -142,7 +117,7 @@ def _facts(seen, workdir, metrics):
             yield name, metrics[key]
     if not metrics:
         yield 'device', f'{jax.devices()[0].device_kind} (of this report)'
-    yield 'pictures here', f'{len(seen.images)}, split {seen.split}'
+    yield 'pictures below', f'{len(seen.images)}, split {seen.split}'
     yield 'workdir', workdir
 
 
@@ -165,20 +140,10 @@ def _number(value):
     return '–' if value is None else f'{value:.3f}'
 
 
-def _keypoints_only(prediction):
-    return all(
-        getattr(prediction, name) is None
-        for name in ('reconstruction', 'instances', 'mask')
-    )
-
-
-def _rings(seen, index):
-    return beside_truth(seen, index, numbered=True)
-
-
 def _views(seen, index):
     prediction, image = seen.found.prediction, seen.images[index]
-    yield picture(_rings(seen, index), 'keypoints', width=_BESIDE)
+    rings = beside_truth(seen, index, numbered=True)
+    yield picture(rings, 'keypoints', width=_BESIDE)
     if prediction.reconstruction is not None:
         built = prediction.reconstruction[index]
         yield picture(built, 'reconstruction', width=_BESIDE)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from kpdiscovery import inference
+from kpdiscovery.data.subset import Subset
 from kpdiscovery.reporting import drawing
 from kpdiscovery.types import Keypoints, Source, Split
 
@@ -37,17 +38,30 @@ class Run(NamedTuple):
 
     workdir: str | os.PathLike
     training: Callable[[], Source]  # The split; UserError where there is none.
+    fit: Split | None = None  # Training pictures that regressors are fitted on.
 
 
-def look(trained: inference.Trained, source: Source, split: str, *, count: int) -> Seen:
-    """Predictions of the first `count` pictures of a source."""
+def look(
+    trained: inference.Trained,
+    source: Source,
+    split: str,
+    *,
+    count: int,
+    start: int = 0,
+    keep: Collection[str] = inference.HEAVY,
+) -> Seen:
+    """Predictions of `count` pictures of a source, or as many as there are.
+
+    Args:
+        start: the first of them.
+        keep: of what takes memory, that which is kept.
+    """
+    rows = np.arange(start, min(start + count, len(source)))
+    part = Subset(source, rows) if start else source
     size = trained.config.evaluation.batch_size
-    found = inference.predict_rows(
-        trained, source, count, batch_size=size, keep=inference.HEAVY
-    )
-    rows = range(min(count, len(source)))
-    images = np.stack([drawing.as_uint8(source[row]['image']) for row in rows])
-    names = getattr(source, 'files', None) or [f'{split} {row}' for row in rows]
+    found = inference.predict_rows(trained, part, count, batch_size=size, keep=keep)
+    images = np.stack([drawing.as_uint8(part[i]['image']) for i in range(len(rows))])
+    names = getattr(part, 'files', None) or [f'{split} {row}' for row in rows]
     return Seen(trained, split, images, tuple(names[: len(rows)]), found)
 
 

@@ -2,7 +2,6 @@ import base64
 import json
 import re
 import sys
-from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -15,9 +14,14 @@ from kpdiscovery.types import Keypoints, Prediction, Split, State
 
 pytest.importorskip('jinja2')
 
+from kpdiscovery.reporting import collecting
+
 ANCHORS = (
-    'summary',
     'pictures',
+    'sheets',
+    'summary',
+    'protocol',
+    'views',
     'prototypes',
     'descriptors',
     'layers',
@@ -25,11 +29,11 @@ ANCHORS = (
     'config',
 )
 OF_LANDMARKS = (
-    'summary',
     'pictures',
-    'landmarks',
+    'sheets',
+    'summary',
+    'protocol',
     'errors',
-    'worst',
     'features',
     'rounds',
     'curves',
@@ -72,20 +76,27 @@ def workdir(tmp_path_factory):
 @pytest.fixture
 def few(monkeypatch):
     monkeypatch.setattr(report, '_PICTURES', 8)
+    monkeypatch.setattr(collecting, 'PART', 8)
 
 
 def links(html):
-    return re.findall(r'(?:src|href|url)\s*[=(]\s*"?([^"\s)>]+)', html)
+    return re.findall(r'(?:\s(?:src|href)=|url\()"?([^"\s)>]+)', html)
 
 
 def check(html, anchors=ANCHORS):
     """Every section is there and nothing comes from elsewhere."""
     for anchor in anchors:
         assert f'<section id="{anchor}"' in html and f'href="#{anchor}"' in html
-    assert all(link.startswith(('data:image/', '#')) for link in links(html))
+    assert all(link.startswith(('data:', '#')) for link in links(html))
     for uri in set(links(html)):
-        if uri.startswith('data:'):
+        if uri.startswith('data:image/'):
             base64.b64decode(uri.split(',')[1], validate=True)
+
+
+def shots(html):
+    """The pictures as the page's scripts get them."""
+    found = re.search(r'id="album">(.*?)</script>', html)
+    return json.loads(found[1])['shots']
 
 
 def test_the_report_holds_everything(workdir, few, capsys):
@@ -134,7 +145,8 @@ def test_one_picture_without_annotations_and_with_a_wild_name(tmp_path, few):
     assert cli.main(['report', *words, f'--data={folder}', f'--out={out}']) == 0
     html = out.read_text()
     check(html)
-    assert '<script' not in html and '&lt;script&gt;alert(1).png' in html
+    assert '<script>alert' not in html and '&lt;script&gt;alert(1).png' in html
+    assert [shot['name'] for shot in shots(html)] == ['<script>alert(1).png']
     assert 'kpd evaluate' in html  # Where the figures would be.
     assert 'instances</figcaption>' not in html  # No masks without alpha blending.
 
@@ -157,25 +169,25 @@ def landmarks(tmp_path_factory):
 
 
 def test_the_report_of_landmarks_holds_everything(landmarks, few):
-    html = report.html(landmarks)
+    html = report.html(landmarks, count=8)
     check(html, OF_LANDMARKS)
-    for text in ('forward, pictures', 'backward, landmarks', 'Landmark 3', 'trunk',
-                 'before training (PCA)', '7 steps', 'White crosses'):  # fmt: skip
+    for text in ('forward, pictures', 'backward, landmarks', 'each landmark', 'trunk',
+                 'before training (PCA)', '7 steps', 'annotated points</label>'):  # fmt: skip
         assert text in html
 
 
 def test_landmarks_on_pictures_without_annotations(landmarks, few, tmp_path):
     image = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
     Image.fromarray(image).save(tmp_path / 'one.png')
-    html = report.html(landmarks, str(tmp_path))
+    html = report.html(landmarks, str(tmp_path), count=8)
     check(html, OF_LANDMARKS)
     assert 'The pictures have no annotated points' in html
-    assert 'White crosses' not in html
+    assert 'annotated points</label>' not in html
 
 
 def test_tables_of_another_shape_do_not_stop_it(workdir, few):
     (workdir / 'metrics.json').write_text('{}')
-    check(report.html(workdir))
+    check(report.html(workdir, count=8))
     (workdir / 'metrics.json').unlink()
 
 
@@ -185,6 +197,7 @@ def test_tables_of_another_shape_do_not_stop_it(workdir, few):
         (['--workdir=DIR/none'], 'is not a workdir'),
         (['--workdir=WORK', '--data=DIR/none'], 'no such file'),
         (['--workdir=WORK', '--out=DIR'], 'cannot be written'),
+        (['--workdir=WORK', '--pictures=0'], '--pictures must be at least 1'),
         ([], '--workdir'),
     ],
 )
@@ -238,32 +251,9 @@ def fake_seen(split, count, labels):
 
 
 def test_of_a_crowd_of_labels_the_surest_are_drawn():
-    from kpdiscovery.reporting import sections
     from kpdiscovery.reporting import seen as seen_lib
 
     assert seen_lib.shown(fake_seen('test', 1, 100), 0).label.tolist() == [
         *range(99, 87, -1)
     ]
     assert seen_lib.shown(fake_seen('test', 1, 30), 0).label.tolist() == [*range(30)]
-    assert 'Only the 12 surest' in sections.pictures(fake_seen('test', 1, 100)).note
-
-
-def test_few_pictures_are_filled_up_with_training_ones():
-    from kpdiscovery.reporting import sections
-
-    few, others = fake_seen('test', 3, 2), fake_seen('train', 21, 2)
-    look = lambda trained, source, split, count: others
-    run = SimpleNamespace(training=lambda: None)
-    assert report._trained_on(few, run, sections.SHOWN, look) is others
-    assert (
-        report._trained_on(fake_seen('test', 24, 2), run, sections.SHOWN, look) is None
-    )
-    section = sections.pictures(few, others)
-    assert section.note.startswith(
-        '3 pictures of split test, 21 pictures of split train.'
-    )
-    assert [(row.title, len(row.figures)) for row in section.rows] == [
-        ('test', 3),
-        ('train', 21),
-    ]
-    assert min(figure.width for row in section.rows for figure in row.figures) == 320

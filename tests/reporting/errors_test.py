@@ -1,4 +1,4 @@
-"""Curves and worst pictures from tables of errors, and why there are none."""
+"""Curves from tables of errors, and why there are none."""
 
 import ml_collections
 import numpy as np
@@ -8,8 +8,8 @@ pytest.importorskip('jinja2')
 
 from kpdiscovery import inference
 from kpdiscovery.reporting import errors
-from kpdiscovery.reporting.seen import Run, Seen
-from kpdiscovery.types import Keypoints, Prediction, Split, UserError
+from kpdiscovery.reporting.seen import Seen
+from kpdiscovery.types import Keypoints, Prediction, Split
 
 N, K, T = 6, 3, 12
 
@@ -33,35 +33,33 @@ def see(truth=True, landmarks='critters12'):
     return Seen(trained, 'test', images, tuple(f'test {i}' for i in range(N)), split)
 
 
-def no_source():
-    raise UserError('no training split')
-
-
 @pytest.mark.parametrize(
     ('options', 'reason'),
     [
         ({'truth': False}, 'no annotated points'),
         ({'landmarks': ''}, 'does not name the set'),
         ({'landmarks': 'faces68'}, 'faces68 has 68 points'),
-        ({}, 'no training split'),
     ],
 )
-def test_reasons_for_no_errors(monkeypatch, options, reason):
+def test_reasons_for_no_errors(options, reason):
     seen = see(**options)
-    read = no_source if not options else lambda: None
-    monkeypatch.setattr(inference, 'predict_rows', lambda *args, **kwargs: seen.found)
-    tables, why = errors.measure(seen, Run('', read))
+    tables, why = errors.measure(seen, seen.found)
     assert not tables and reason in why
-    for section in (errors.curves(seen, tables, why), errors.worst(seen, tables, why)):
-        assert section.note == why and not section.rows
+    section = errors.curves(seen, seen.found)
+    assert section.note == why and not section.rows
 
 
-def test_curves_and_worst_of_what_was_measured(monkeypatch):
+@pytest.mark.parametrize('fit', [None, see(truth=False).found])
+def test_without_annotated_training_pictures_there_are_none(fit):
+    assert 'no training pictures' in errors.curves(see(), fit).note
+
+
+def test_curves_of_what_was_measured():
     seen = see()
-    monkeypatch.setattr(inference, 'predict_rows', lambda *args, **kwargs: seen.found)
-    tables, why = errors.measure(seen, Run('', lambda: None))
+    tables, why = errors.measure(seen, seen.found)
     assert not why and tables['forward_nme_12'].shape == (N, T)
-    section = errors.curves(seen, tables, why)
+    section = errors.curves(seen, seen.found)
+    assert 'Fitted on 6 training pictures, measured on 6 of test' in section.note
     assert [figure.caption for figure in section.rows[0].figures] == [
         'forward, annotated points',
         'forward, pictures',
@@ -70,20 +68,12 @@ def test_curves_and_worst_of_what_was_measured(monkeypatch):
     ]
 
 
-def test_the_worst_come_first_and_unmeasured_pictures_not_at_all():
-    table = np.array([[1.0, 3], [9, 7], [np.nan, np.nan], [5, np.nan], [0, 0], [4, 4]])
-    section = errors.worst(see(), {'forward_nme_2': table}, '')
-    said = [figure.caption for figure in section.rows[0].figures]
-    assert said == [
-        'test 1: 8.0 %', 'test 3: 5.0 %', 'test 5: 4.0 %', 'test 0: 2.0 %',
-        'test 4: 0.0 %',
-    ]  # fmt: skip
-
-
-def test_a_direction_that_was_not_measured_has_no_chart():
+def test_a_direction_that_was_not_measured_has_no_chart(monkeypatch):
     tables = {
         'forward_nme_2': np.ones((N, 2)),
         'backward_nme_2': np.full((N, K), np.nan),
     }
-    (row,) = errors.curves(see(), tables, '').rows
+    monkeypatch.setattr(errors.metrics, 'landmark_errors', lambda *_: tables)
+    seen = see()
+    (row,) = errors.curves(seen, seen.found).rows
     assert all(figure.caption.startswith('forward') for figure in row.figures)

@@ -10,6 +10,7 @@ pytest.importorskip('jinja2')
 from kpdiscovery import config, inference, methods
 from kpdiscovery.data.joined import Joined
 from kpdiscovery.reporting import feature_alignment, page
+from kpdiscovery.reporting.album import Album
 from kpdiscovery.reporting.seen import Run, look
 from kpdiscovery.types import UserError
 from tests.methods.weak_labels import Squares, Unlabelled
@@ -38,7 +39,7 @@ def test_all_sections_render(seen):
     found = feature_alignment.sections(seen[0], Run('', lambda: seen[1]))
     assert [s.anchor for s in found] == ['parts', 'on_pictures', 'pools', 'agreement']
     assert len(found[0].rows) == PARTS
-    text = page.render('t', '', found)
+    text = page.render('t', '', Album('part', '', []), found)
     assert 'pseudo ground truth' in text and 'divergence 0.' in text
 
 

@@ -1,4 +1,4 @@
-"""Patches and features of landmarks, with a tiny untrained network."""
+"""Features of landmarks, with a tiny untrained network."""
 
 import jax
 import numpy as np
@@ -43,15 +43,6 @@ def see(stages, phase, valid):
     return Seen(trained, 'test', images, tuple('abcde'), split)
 
 
-def test_a_row_a_landmark_that_was_found(stages):
-    valid = np.array([True, True, False, True])
-    section = landmarks.patches(see(stages, 'landmarks', valid))
-    assert [row.title for row in section.rows] == [f'Landmark {k}' for k in (0, 1, 3)]
-    assert section.rows[1].note == '5 pictures, score 0.85 to 0.05'
-    assert [len(row.figures) for row in section.rows] == [N] * 3
-    assert section.note.startswith('3 of 4 landmarks')
-
-
 @pytest.mark.parametrize(
     ('phase', 'kind'), [('landmarks', 'trunk'), ('warm_up', 'descriptor')]
 )
@@ -69,6 +60,5 @@ def test_features_of_each_stage(stages, phase, kind):
 
 
 def test_nothing_found_is_a_line(stages):
-    seen = see(stages, 'landmarks', False)
-    assert 'No landmark' in landmarks.features(seen).note
-    assert not landmarks.patches(seen).rows
+    section = landmarks.features(see(stages, 'landmarks', False))
+    assert 'No landmark' in section.note and not section.rows

@@ -10,6 +10,7 @@ pytest.importorskip('jinja2')
 
 from kpdiscovery import config, inference, methods
 from kpdiscovery.reporting import lmpnet, page, weight_map
+from kpdiscovery.reporting.album import Album
 from kpdiscovery.reporting.seen import Run, look
 from tests.methods.weak_labels import Squares
 
@@ -44,7 +45,8 @@ def test_filters_by_pictures(filters):
     assert rows and all(len(row.figures) <= N for row in rows)
     assert 'On noise' in section.note and 'operations' in section.note
     assert len(below.rows) == N
-    assert 'Proposals' in page.render('t', '', [section, below])
+    none = Album('keypoint', '', [])
+    assert 'Proposals' in page.render('t', '', none, [section, below])
 
 
 def test_filters_that_fire_in_one_place_survive_noise(filters):

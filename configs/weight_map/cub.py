@@ -10,7 +10,7 @@ files in place of TFDS's (`kpd doctor --data=cub --root=ROOT`; not tried on thes
 """
 
 from kpdiscovery.configs import variants
-from kpdiscovery.configs.weight_map import _shared
+from kpdiscovery.configs.weight_map import _shared, folder
 
 
 def get_config(arg: str = ''):
@@ -27,9 +27,4 @@ def get_config(arg: str = ''):
     return variants.apply(c, arg, VARIANTS)
 
 
-def cpu(c):
-    _shared.small(c)
-    _shared.short(c, classify=600, localize=300, epoch=100)
-
-
-VARIANTS = {**_shared.VARIANTS, 'cpu': cpu, 'smoke': _shared.smoke}
+VARIANTS = {**_shared.VARIANTS, 'cpu': folder.cpu, 'smoke': _shared.smoke}

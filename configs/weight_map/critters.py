@@ -5,7 +5,8 @@
 
 20 classes of drawn animals with true boxes and masks. `:cpu` is 64 px, 19 minutes on two
 cores (JAX_NUM_CPU_DEVICES=2): GT-known 82.2, MaxBoxAccV2 73.4; method II 16.6, 69.8; CAM of
-the same classifier 75.4, 85.7 (RESULTS.md). The default is 224 px from random weights.
+the same classifier 75.4, 85.7 (RESULTS.md). Figures are of maps with a batch norm before
+their sigmoid, today's `:paper`. The default is 224 px from random weights.
 """
 
 from kpdiscovery.configs import variants

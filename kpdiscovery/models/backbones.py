@@ -114,7 +114,7 @@ def build(
         raise ValueError(f'width must be at least 1, got {width}')
     if name == 'vgg16':
         if last_stride != 2 or small_stem or frozen:
-            raise ValueError('vgg16 has no last_stride, small_stem or frozen')
+            raise ValueError('vgg16 has no last_stride, no small_stem, no frozen')
         blocks = tuple(tuple(w * width // 64 for w in ws) for ws in vgg.VGG16_BLOCKS)
         return Backbone(vgg.Vgg16(tuple(taps) or VGG_TAPS, blocks, dtype))
     if last_stride not in (1, 2):

@@ -246,7 +246,13 @@ def test_frozen_statistics_stay():
     ('backbone', 'stage', 'last', 'next_one'),
     [
         ('resnet18', 'stage2', 'layer2_1', 'layer3_0'),
-        ('efficientnet_lite0', 'stage5', 'blocks_10', 'blocks_11'),
+        pytest.param(
+            'efficientnet_lite0',
+            'stage5',
+            'blocks_10',
+            'blocks_11',
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_is_frozen_stays(backbone, stage, last, next_one):

@@ -27,6 +27,8 @@ VGG_TAPS = tuple(
     for tap in (f'relu{b}_{len(widths)}', f'pool{b}')
 )
 
+STAGES = efficientnet.MAPS[1:-1]  # Of EfficientNet-Lite0.
+
 
 class Backbone(nn.Module):
     """`net` after the normalisation it was trained with, here and nowhere else.
@@ -119,6 +121,9 @@ def build(
         return Backbone(vgg.Vgg16(tuple(taps) or VGG_TAPS, blocks, dtype))
     if last_stride not in (1, 2):
         raise ValueError(f'last_stride must be 1 or 2, got {last_stride}')
+    stages = STAGES if name == 'efficientnet_lite0' else resnet.MAPS[1:]
+    if frozen and frozen not in stages:
+        raise ValueError(f'frozen must be one of {stages}, got {frozen!r}')
     options: dict[str, Any] = {
         'statistics': statistics, 'axis_name': axis_name, 'frozen': frozen,
         'dtype': dtype,

@@ -189,8 +189,6 @@ class EfficientNet(nn.Module):
             raise ValueError(f'last_stride must be 1 or 2, got {self.last_stride}')
         if self.head not in ('relu6', 'relu'):
             raise ValueError(f"head must be 'relu6' or 'relu', got {self.head!r}")
-        if self.frozen and self.frozen not in MAPS[1:-1]:
-            raise ValueError(f'frozen must be one of {MAPS[1:-1]}, got {self.frozen!r}')
         smallest = max(self.strides.values())
         if (
             images.ndim != 4

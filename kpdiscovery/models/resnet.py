@@ -154,8 +154,6 @@ class ResNet(nn.Module):
             raise ValueError(f'depths must be four numbers >= 1, got {self.depths}')
         if self.last_stride not in (1, 2):
             raise ValueError(f'last_stride must be 1 or 2, got {self.last_stride}')
-        if self.frozen and self.frozen not in MAPS[1:]:
-            raise ValueError(f'frozen must be one of {MAPS[1:]}, got {self.frozen!r}')
 
 
 class Block(nn.Module):

@@ -107,6 +107,9 @@ def test_a_loaded_vgg_normalises_and_is_what_the_file_holds(tmp_path):
         ('resnet18', {'taps': ('pool3',)}, 'resnet18 gives all its maps'),
         ('vgg16', {'last_stride': 1}, 'vgg16 has no last_stride'),
         ('vgg16', {'small_stem': True}, 'no small_stem'),
+        ('vgg16', {'frozen': 'pool3'}, 'no frozen'),
+        ('resnet18', {'frozen': 'stage5'}, 'frozen must be one of'),
+        ('efficientnet_lite0', {'frozen': 'head'}, 'frozen must be one of'),
     ],
 )
 def test_what_cannot_be_built(name, options, message):

@@ -64,7 +64,7 @@ def pretrained_cpu(c, *, classify: int, mask_out: int) -> None:
     """As many cells, 14 x 14, of 224 px crops, for two CPU cores."""
     c.data.update(size=256, batch_size=16)
     # Frozen so far, a step takes half as long. With statistics of the batches birds were
-    # named right in 59 % instead of 75, and their first keypoints in 64 instead of 78.
+    # named right in 63 % instead of 75, and their first keypoints in 64 instead of 78.
     c.method.network.update(last_stride=1, frozen='stage5', frozen_statistics=True)
     # At a share of 1/32 a quarter of the keypoints were not given.
     c.method.update(replica='copy', crops={'share': 224 / 256}, filters=1 / 8)

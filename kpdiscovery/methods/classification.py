@@ -131,18 +131,19 @@ def build_optimizer(section: Mapping, network: Network) -> optax.GradientTransfo
     options = dict(section['optimizer'])
     factor = options.pop('trunk', 1.0)
     update = optimizers.build(options, section['steps'])
-    trunk = _masked(optax.scale(factor), ('backbone',))
-    frozen = [
-        _masked(optax.set_to_zero(), ('backbone', 'net', module))
-        for module in network.build().frozen_modules
-    ]
-    return optax.chain(update, *([trunk] if factor != 1 else []), *frozen)
+    more = []
+    if factor != 1:
+        more.append(_masked(optax.scale(factor), lambda path: path[0] == 'backbone'))
+    frozen = {('backbone', 'net', name) for name in network.build().frozen_modules}
+    if frozen:
+        more.append(_masked(optax.set_to_zero(), lambda path: path[:3] in frozen))
+    return optax.chain(update, *more) if more else update
 
 
-def _masked(update, start):
-    """`update` of the parameters whose path begins so."""
-    inside = lambda path, _: tuple(key.key for key in path[: len(start)]) == start
-    return optax.masked(update, functools.partial(tree_map_with_path, inside))
+def _masked(update, inside):
+    """`update` of the parameters whose path, of names, is inside."""
+    mask = lambda path, _: inside(tuple(key.key for key in path))
+    return optax.masked(update, functools.partial(tree_map_with_path, mask))
 
 
 def check_labels(batch: Batch, num_classes: int) -> jax.Array:

@@ -49,9 +49,12 @@ class Classifier(nn.Module):
 def class_activation_maps(variables: Any, features: jax.Array) -> jax.Array:
     """Class activation maps: features weighed as each class weighs their means.
 
-    `[B, h, w, classes]` float32 from `[B, h, w, C]`, any sign; the bias is left out.
+    `[B, h, w, classes]` float32 from `[B, h, w, C]`, any sign, mean 0 over the classes: what
+    they all have is nothing to softmax, yet Adam makes it large where the linear layer
+    starts at zero, and maps of it are low on the object. The bias is left out.
 
     Source: [zhou2016].
     """
     kernel = variables['params']['classifier']['kernel']
+    kernel = kernel - kernel.mean(axis=-1, keepdims=True)
     return jnp.einsum('bhwc,cn->bhwn', precision.full(features), kernel)

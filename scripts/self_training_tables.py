@@ -5,6 +5,7 @@
 Trains the runs that are not finished yet, each in DIR/RUN, measures them on the people
 held out of training and prints the tables of all that are there; the same command goes on
 after a stop.
+A third of `:cpu`'s steps: orderings, not its figures.
 Figure 5.8 (NMI by start) is `scripts/generic_keypoints.py`.
 """
 
@@ -20,6 +21,14 @@ from ablation_runs import Figures, table
 
 from kpdiscovery import inference, measuring
 
+_THIRD = (
+    '--config.phases.warm_up.steps=270',
+    '--config.phases.correspond.steps=670',
+    '--config.phases.correspond.round=134',
+    '--config.phases.landmarks.steps=1000',
+    '--config.phases.landmarks.round=333',
+    '--config.method.merge_start=333',
+)
 _STAGE_ONE = '--config.phases.landmarks.steps=1'  # Stage 2 is not asked about.
 _RUNS: dict[str, tuple[str, ...]] = {  # Name -> variants and further settings.
     'chapter_6': ('',),
@@ -49,7 +58,7 @@ _FLIPS = {
 def words(variants: str, *settings: str) -> list[str]:
     config = f'--config=self_training/faces:pretrained,{variants}cpu'
     held = '--config.data.options.holdout_validation=True'
-    return [config, *settings, '--config.run.keep=10', held]
+    return [config, *_THIRD, *settings, '--config.run.keep=10', held]
 
 
 def measure(workdir: pathlib.Path) -> Figures:

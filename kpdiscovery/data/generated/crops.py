@@ -35,7 +35,7 @@ def crop_to_object(source: Generated, *, size: int, margin: float) -> Generated:
 def crop_row(row: Row, *, size: int, margin: float) -> Row:
     """A row cut to its object; an object that cannot be seen leaves the whole picture.
 
-    `image`, maps, `keypoints`, `visible` and `boxes` follow, other fields stay. Beyond
+    `image`, maps, `keypoints`, `visible`, `boxes` and `part_boxes` follow, other fields stay. Beyond
     the border the nearest pixel is repeated; points there are not visible.
     """
     old = row['image'].shape[0]
@@ -56,8 +56,12 @@ def crop_row(row: Row, *, size: int, margin: float) -> Row:
     new['keypoints'] = to_new(row['keypoints'])
     inside = warps.within(new['keypoints'], (size, size))
     new['visible'] = row['visible'] & inside
-    corners = to_new(row['boxes'].reshape(-1, 2)).reshape(-1, 4)
-    new['boxes'] = jnp.where(row['boxes_valid'][:, None], corners, -1)
+    boxes = {'boxes': row['boxes_valid']}
+    if 'part_boxes' in row:
+        boxes['part_boxes'] = row['part_label'] >= 0
+    for name, there in boxes.items():
+        corners = to_new(row[name].reshape(-1, 2)).reshape(-1, 4)
+        new[name] = jnp.where(there[:, None], corners, -1)
     return {**row, **new}
 
 

@@ -84,8 +84,8 @@ def test_classes_need_several_parts():
 
 def test_fields(rows):
     assert critters(split='train').truth == (
-        'attributes', 'boxes', 'boxes_valid', 'keypoints', 'label', 'mask', 'parts',
-        'pose', 'visible')  # fmt: skip
+        'attributes', 'boxes', 'boxes_valid', 'keypoints', 'label', 'mask', 'part_boxes',
+        'part_label', 'parts', 'pose', 'visible')  # fmt: skip
     want = {
         'image': ((64, 64, 3), np.uint8), 'label': ((), np.int32),
         'keypoints': ((12, 2), np.float32), 'visible': ((12,), np.bool_),
@@ -103,6 +103,18 @@ def test_labels_are_uniform_and_spell_the_attributes(rows):
     assert len(share) == 20 and np.abs(share - 0.05).max() < 4 * np.sqrt(0.05 / ROWS)
     spelt = np.stack([rows['attributes'][name][:, 0] for name in ATTRIBUTES], axis=-1)
     np.testing.assert_array_equal(spelt, CODES[rows['label']])
+
+
+def test_part_boxes_hold_what_is_seen_of_their_parts(rows):
+    for parts, boxes, label in zip(
+        rows['parts'][:20], rows['part_boxes'], rows['part_label'], strict=False
+    ):
+        for number, box in enumerate(boxes):
+            y, x = np.nonzero(parts == number + 1)
+            assert label[number] == (number if len(x) else -1)
+            if len(x):
+                edges = [x.min() - 0.5, y.min() - 0.5, x.max() + 0.5, y.max() + 0.5]
+                np.testing.assert_array_equal(box, edges)
 
 
 def test_mask_parts_and_boxes_agree(rows):

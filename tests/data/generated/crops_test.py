@@ -47,6 +47,16 @@ def test_box_fills_what_the_margin_leaves(row):
     assert new['image'].dtype == jnp.uint8 and new['label'] == 3
 
 
+def test_boxes_of_parts_follow(row):
+    boxes = np.float32([[9.5, 11.5, 13.5, 15.5], [-1, -1, -1, -1]])
+    new = crop(
+        {**row, 'part_boxes': boxes, 'part_label': np.array([4, -1])},
+        size=32, margin=0.5,
+    )  # fmt: skip
+    wanted = [[7.5, 7.5, 15.5, 15.5], [-1, -1, -1, -1]]
+    np.testing.assert_allclose(new['part_boxes'], wanted, atol=1e-4)
+
+
 def test_object_that_cannot_be_seen_leaves_the_whole_picture(row):
     new = crop({**row, 'boxes_valid': np.array([False])}, size=40, margin=0.1)
     np.testing.assert_array_equal(new['image'], row['image'])

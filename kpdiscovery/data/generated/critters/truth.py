@@ -9,6 +9,7 @@ from kpdiscovery.data.generated import tight_boxes
 from kpdiscovery.data.generated.critters.anatomy import (
     KEYPOINTS,
     LIMBS,
+    PART_NAMES,
     PART_OF,
     STROKES,
 )
@@ -44,6 +45,15 @@ def truth_of(
         'boxes_valid': valid,
         'visible': _visible(shapes, points, before, len(top)),
     }
+
+
+def part_boxes_of(parts: Array) -> dict[str, Array]:
+    """Of one animal's map `[H, W]`: `part_boxes` `[5, 4]` around what is seen of its parts,
+    `part_label` `[5]`, in the order of PART_NAMES without the ground; -1 of hidden ones."""
+    number = len(PART_NAMES) - 1
+    boxes, seen = tight_boxes(parts - 1, number)
+    label = jnp.where(seen, jnp.arange(number), -1).astype(jnp.int32)
+    return {'part_boxes': boxes, 'part_label': label}
 
 
 def _visible(shapes, points, before, size):

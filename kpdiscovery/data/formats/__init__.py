@@ -19,7 +19,7 @@ from kpdiscovery.data.formats import arrays, coco, deeplabcut, frames, sleap
 from kpdiscovery.types import UserError
 
 Place = str | os.PathLike | list[Path]
-_HDF = ('.h5', '.hdf5')
+_SLEAP = ('.h5', '.hdf5', '.slp')
 
 
 class Found(NamedTuple):
@@ -39,7 +39,8 @@ def look(path: str | os.PathLike, *, every: int = 0) -> Found:
     - FILE.npz with `images` (`arrays.read`);
     - FILE.json: COCO keypoints (`coco.read`);
     - a project of DeepLabCut, or a CSV of its labels (`deeplabcut.read`);
-    - FILE.h5: an analysis file of SLEAP (`sleap.read`);
+    - FILE.h5: an analysis file of SLEAP (`sleap.read`, which tells how FILE.slp
+      becomes one);
     - anything else as it is.
 
     Args:
@@ -60,7 +61,7 @@ def look(path: str | os.PathLike, *, every: int = 0) -> Found:
         return Found(*arrays.read(place))
     if end == '.csv':
         return Found(*deeplabcut.read(place))
-    if end in _HDF:
+    if end in _SLEAP:
         return Found(*sleap.read(place))
     if end in ('.tif', '.tiff') and frames.has_pages(place):
         return Found(*frames.cut_pages(place))

@@ -17,7 +17,7 @@ from kpdiscovery import cli, data, inference, paths, predict, wanted
 from kpdiscovery.data import resize
 from kpdiscovery.data.subset import Subset
 from kpdiscovery.metrics.landmarks.wanted import Fitted, fit_wanted
-from kpdiscovery.types import UserError
+from kpdiscovery.types import Row, UserError
 
 
 class Annotated(NamedTuple):
@@ -28,6 +28,23 @@ class Annotated(NamedTuple):
     points: np.ndarray  # [N, T, 2]
     visible: np.ndarray  # [N, T] bool
     names: tuple[str, ...] = ()  # Of the wanted points; () unknown.
+
+
+class _Noted:
+    """A source whose rows are asked for once, in turn: keeps what is annotated of each."""
+
+    def __init__(self, source: Any):
+        self.source, self.files = source, source.files
+        self.given: dict[str, list] = {'frame': [], 'keypoints': [], 'visible': []}
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Row:
+        row = self.source[index]
+        for name, values in self.given.items():
+            values.append(row[name])
+        return row
 
 
 def main(argv: Sequence[str]) -> int:
@@ -68,18 +85,17 @@ def annotated(trained, source, count: int | None = None) -> Annotated:
     rows = np.arange(len(source))
     if count is not None:
         rows = np.random.default_rng(0).permutation(rows)[:count]
-    found, points, visible = [], [], []
-    source = Subset(source, np.sort(rows))
-    for one, row in zip(
-        predict.find(trained, source, most=0), _rows(source), strict=True
-    ):
-        found.append(one)
-        frame = resize.Frame.from_vector(row['frame'])
-        points.append(resize.to_original(frame, row['keypoints']))
-        visible.append(row['visible'])
+    noted: Any = _Noted(Subset(source, np.sort(rows)))
+    found = list(predict.find(trained, noted, most=0))
+    frames = map(resize.Frame.from_vector, noted.given['frame'])
+    points = [
+        resize.to_original(frame, xy)
+        for frame, xy in zip(frames, noted.given['keypoints'], strict=True)
+    ]
     names = tuple(getattr(source, 'keypoint_names', ()))
     xy, valid = wanted.landmarks(trained.method, found)
-    return Annotated(xy, valid, np.stack(points), np.stack(visible), names)
+    visible = np.stack(noted.given['visible'])
+    return Annotated(xy, valid, np.stack(points), visible, names)
 
 
 def _source(trained, path, split) -> Any:
@@ -89,10 +105,6 @@ def _source(trained, path, split) -> Any:
     if 'keypoints' not in source.truth:
         raise UserError(f'{path} has no annotated points: add an annotations.npz')
     return source
-
-
-def _rows(source):
-    return (source[row] for row in range(len(source)))
 
 
 def _fit(shown: Annotated) -> Fitted:

@@ -7,6 +7,8 @@ with --deeplabcut also deeplabcut.csv, with --video VIDEO.mp4 of the overlays. N
 of the picture below the directory all pictures share. After `kpd fit` also wanted.csv,
 wanted.json and wanted/NAME.jpg, with the landmarks that it has learnt. Overlays fit a
 screen: pictures below 256 px are enlarged by a whole factor, those above 1600 px shrunk.
+Of videos --smooth steadies all that is written, and --trail shows in the video of the
+overlays where keypoints come from.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import dataclasses
 import json
 import pathlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -25,7 +27,7 @@ import tqdm
 from kpdiscovery import cli, inference, pretrained, wanted
 from kpdiscovery.data import box_crops, formats, resize
 from kpdiscovery.data.files import folder, outputs
-from kpdiscovery.reporting import drawing, films
+from kpdiscovery.reporting import drawing, films, tracks
 from kpdiscovery.reporting import overlays as overlay_lib
 from kpdiscovery.reporting.annotations import (
     Found,
@@ -42,8 +44,7 @@ _READING = ('method', 'contrast', 'megapixels')  # What data.options say of a fo
 
 def main(argv: Sequence[str]) -> int:
     args, overrides = _parser().parse(argv)
-    if args.video is not None and (args.video <= 0 or args.overlays == 'no'):
-        raise UserError('--video=FPS needs overlays and a number above 0')
+    _check(args)
     trained = adjust(
         inference.looking(
             pretrained.from_pretrained(args.pretrained, tuple(overrides))
@@ -53,19 +54,26 @@ def main(argv: Sequence[str]) -> int:
         keypoints=args.keypoints,
         min_confidence=args.min_confidence,
     )
+    if args.smooth > 1 and not trained.method.ordered:
+        raise UserError(
+            f'--smooth: which keypoint of method {trained.config.method.name} is which '
+            'from frame to frame is not known; leave it away'
+        )
     out, source = make_folder(args.out), pictures(args.images, trained.config.data)
     looks = (
         by_shape(trained, source, args.keypoints)
         if args.wide
         else [Look(trained, source, source.files, tuple(range(len(source))))]
     )
-    found = write(out, looks, overlays=args.overlays)
+    found = write(out, looks, overlays=args.overlays, smooth=args.smooth)
+    drawn = {'overlays': found}
     if args.workdir and (told := wanted.load(args.workdir)):
-        write_wanted(out, looks, told, found, overlays=args.overlays)
+        drawn['wanted'] = write_wanted(out, looks, told, found, overlays=args.overlays)
     if args.deeplabcut:
         write_deeplabcut(out / 'deeplabcut.csv', found)
     if args.video is not None:
-        films.write(out, [one.file for one in found], args.video)
+        for kind, points in drawn.items():
+            films.write(out, points, args.video, trail=args.trail, kind=kind)
     count = sum(int(one.keypoints.valid.sum()) for one in found)
     print(f'{count} keypoints in {len(found)} pictures written to {out}')
     return 0
@@ -105,7 +113,25 @@ def _parser() -> cli.Parser:
         help='make a video of the overlays of each folder, such as the frames of one '
         'video, with so many pictures a second',
     )  # fmt: skip
+    parser.add_argument(
+        '--trail', type=int, default=0, metavar='N',
+        help='in that video, dots where keypoints were in the N frames before',
+    )  # fmt: skip
+    parser.add_argument(
+        '--smooth', type=int, default=1, metavar='N',
+        help='every landmark at the median of N frames (odd) of its video around each',
+    )  # fmt: skip
     return parser
+
+
+def _check(args):
+    """Options that do not go together, told before anything is read."""
+    if args.video is not None and (args.video <= 0 or args.overlays == 'no'):
+        raise UserError('--video=FPS needs overlays and a number above 0')
+    if args.trail < 0 or (args.trail and args.video is None):
+        raise UserError('--trail=N needs --video=FPS and a number of frames')
+    if args.smooth < 1 or args.smooth % 2 == 0:
+        raise UserError(f'--smooth={args.smooth}: wanted an odd number of frames')
 
 
 class Look(NamedTuple):
@@ -118,19 +144,29 @@ class Look(NamedTuple):
 
 
 def write(
-    out: pathlib.Path, looks: Sequence[Look], *, overlays: str = 'screen'
+    out: pathlib.Path,
+    looks: Sequence[Look],
+    *,
+    overlays: str = 'screen',
+    smooth: int = 1,
 ) -> list[Found]:
     """All files of the command; returns what was found, without the maps.
 
     Args:
         overlays: 'screen', 'full' (as large as the pictures) or 'no'.
+        smooth: landmarks are at medians of so many frames, see `tracks.smooth`; above 1
+            all pictures are looked at before the first is drawn.
     """
     found, most = [], overlay_lib.LARGEST.get(overlays, 0)
     data = looks[0].trained.config.data
     reading = _options(data, ('contrast', 'megapixels'))
     write_csv(out / outputs.POINTS, [])  # So that the pictures are known for ours.
     paths = [path for look in looks for path in look.source.paths]
-    every = (one for look in looks for one in find(*look[:3], most=most))
+    every: Iterable[Found] = (
+        one for look in looks for one in find(*look[:3], most=most)
+    )
+    if smooth > 1:
+        every = tracks.smooth(list(every), smooth)
     for path, one in zip(paths, every, strict=True):
         if overlays != 'no':
             size = overlay_lib.canvas(one.size, most)
@@ -159,8 +195,9 @@ def write_wanted(
     found: Sequence[Found],
     *,
     overlays: str = 'screen',
-) -> None:
-    """The landmarks that `kpd fit` has learnt, of what was found in each picture."""
+) -> list[Found]:
+    """Writes and returns the landmarks that `kpd fit` has learnt, of what was found in
+    each picture."""
     data = looks[0].trained.config.data
     points = wanted.of_found(told, looks[0].trained.method, found)
     wanted.write_csv(out / 'wanted.csv', told, points)
@@ -168,7 +205,7 @@ def write_wanted(
     content = coco(points, point_names=names)
     (out / 'wanted.json').write_text(json.dumps(content, indent=1))
     if overlays == 'no':
-        return
+        return points
     paths = {row: path for look in looks
              for row, path in zip(look.rows, look.source.paths, strict=True)}  # fmt: skip
     for row, one in enumerate(points):
@@ -177,6 +214,7 @@ def write_wanted(
         image = overlay_lib.read(paths[row], size, **options)
         drawn = drawing.jpeg(overlay_lib.draw(image, one))
         _save(out / 'wanted' / f'{one.file}.jpg', drawn)
+    return points
 
 
 def adjust(trained: inference.Trained, **options: Any) -> inference.Trained:

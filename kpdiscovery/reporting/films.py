@@ -7,20 +7,35 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from kpdiscovery.reporting import drawing, tracks
+from kpdiscovery.reporting.annotations import Found
 from kpdiscovery.types import UserError
 
+_SHARE = 1 / 160  # Of the longer side: radius of the largest dot of a trail.
 
-def write(out: pathlib.Path, names: Sequence[str], fps: float) -> list[pathlib.Path]:
-    """FOLDER.mp4 of ``overlays/FOLDER/*.jpg`` for each folder of pictures, in their order.
 
-    All frames have the size of a folder's first.
+def write(
+    out: pathlib.Path,
+    found: Sequence[Found],
+    fps: float,
+    *,
+    trail: int = 0,
+    kind: str = 'overlays',
+) -> list[pathlib.Path]:
+    """FOLDER.mp4 of ``KIND/FOLDER/*.jpg`` for each folder of pictures, in their order.
+
+    All frames have the size of a folder's first. Of pictures in no folder it is KIND.mp4;
+    of other kinds than overlays KIND_FOLDER.mp4.
 
     Args:
         out: of `kpd predict`.
-        names: of the pictures, below the directory that all share.
+        found: in the pictures, named below the directory that all share.
         fps: pictures a second.
+        trail: dots, in the colour of the label, where keypoints were in so many frames
+            before; the older the smaller.
+        kind: 'overlays' or 'wanted'.
 
     Raises:
         UserError: no OpenCV, or it cannot write there.
@@ -31,27 +46,44 @@ def write(out: pathlib.Path, names: Sequence[str], fps: float) -> list[pathlib.P
         raise UserError(
             "videos are written with OpenCV: pip install 'kpdiscovery[vision]'"
         ) from None
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(name.rpartition('/')[0], []).append(name)
     made = []
-    for folder, mine in groups.items():
-        path = out / f'{folder.replace("/", "_") or "overlays"}.mp4'
-        _write(cv2, path, [out / 'overlays' / f'{name}.jpg' for name in mine], fps)
-        made.append(path)
+    for folder, places in tracks.by_folder(found).items():
+        words = [folder.replace('/', '_')] if folder else []
+        if not folder or kind != 'overlays':
+            words = [kind, *words]
+        made.append(out / f'{"_".join(words)}.mp4')
+        mine = [found[place] for place in places]
+        _write(cv2, made[-1], out / kind, mine, fps, trail)
     return made
 
 
-def _write(cv2: Any, path, pictures, fps):
+def _write(cv2: Any, path, folder, found, fps, trail):
+    pictures = [folder / f'{one.file}.jpg' for one in found]
     with Image.open(pictures[0]) as first:  # Sides are even: what the format can.
         size = first.width // 2 * 2, first.height // 2 * 2
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), fps, size)
     if not writer.isOpened():
         raise UserError(f'{path}: OpenCV cannot write a video of {size[0]} x {size[1]}')
     try:
-        for picture in pictures:
+        for place, picture in enumerate(pictures):
             with Image.open(picture) as image:
-                frame = np.asarray(image.convert('RGB').resize(size))
-            writer.write(np.ascontiguousarray(frame[..., ::-1]))
+                frame = image.convert('RGB').resize(size)
+            _dot(frame, found[max(0, place - trail) : place], trail)
+            writer.write(np.ascontiguousarray(np.asarray(frame)[..., ::-1]))
     finally:
         writer.release()
+
+
+def _dot(frame: Image.Image, before: Sequence[Found], trail: int) -> None:
+    """Draws where the keypoints of the frames before were, the latest of them last."""
+    pen, largest = ImageDraw.Draw(frame), max(2.0, max(frame.size) * _SHARE)
+    for age, one in zip(range(len(before), 0, -1), before, strict=True):
+        radius = largest * (1 - 0.6 * (age - 1) / trail)
+        scale = np.divide(frame.size, one.size[::-1])
+        points = one.keypoints
+        kept = np.asarray(points.valid) & np.isfinite(points.xy).all(-1)
+        places = (np.asarray(points.xy)[kept] + 0.5) * scale - 0.5
+        colors = drawing.colors(np.asarray(points.label)[kept])
+        for (x, y), color in zip(places.tolist(), colors.tolist(), strict=True):
+            box = (x - radius, y - radius, x + radius, y + radius)
+            pen.ellipse(box, fill=tuple(color))

@@ -95,6 +95,22 @@ def test_so_many_pictures(run):
     assert shown.xy.shape == (3, 4, 2) and shown.names == ('middle', 'quarter')
 
 
+def test_a_picture_is_asked_for_once(run):
+    trained = inference.load(run[0])
+    source = fit._source(trained, str(run[1]), 'train')
+    asked, give = [], type(source).__getitem__
+
+    class Counted(type(source)):
+        def __getitem__(self, index):
+            asked.append(index)
+            return give(self, index)
+
+    source.__class__ = Counted
+    shown = fit.annotated(trained, source)
+    assert asked == list(range(5))
+    np.testing.assert_allclose(shown.xy[:, [0, 3]].mean(1), shown.points[:, 0], atol=1)
+
+
 def test_what_cannot_be_fitted_is_told(run, monkeypatch):
     workdir, folder = run
     words = [f'--workdir={workdir}', f'--annotations={folder}']

@@ -1,13 +1,15 @@
 """`kpd predict` on videos and annotations of other tools, and what it writes for them."""
 
+import dataclasses
 import json
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from kpdiscovery import inference
 from kpdiscovery.data import formats
-from tests.commands.predict_test import read, run, save, trained
+from tests.commands.predict_test import Centroid, read, run, save, trained
 from tests.data.official.bodies import write_video
 
 
@@ -64,3 +66,48 @@ def test_a_video_needs_overlays(tmp_path, capsys):
     words = ('--video=5', '--overlays=no')
     assert run(tmp_path / 'a.png', f'--out={tmp_path / "out"}', *words) == 2
     assert '--video=FPS needs overlays' in capsys.readouterr().err
+
+
+@dataclasses.dataclass(frozen=True)
+class Landmark(Centroid):
+    ordered: ClassVar = True
+
+
+def write_moving(path, places):
+    """White squares of 8 px on black, frame by frame around (x + 3.5, 11.5)."""
+    import cv2
+
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), 25, (128, 32))
+    for x in places:
+        image = np.zeros((32, 128, 3), np.uint8)
+        image[8:16, x : x + 8] = 255
+        writer.write(image)
+    writer.release()
+
+
+def test_landmarks_of_a_video_are_smoothed_and_leave_a_trail(tmp_path, monkeypatch):
+    cv2 = pytest.importorskip('cv2', reason="pip install 'kpdiscovery[vision]'")
+    write_moving(tmp_path / 'film.mp4', [8, 24, 104, 56, 72])  # The third leaps.
+    model = trained()._replace(method=Landmark())
+    monkeypatch.setattr(inference, 'load', lambda *args: model)
+    out = tmp_path / 'out'
+    words = (f'--out={out}', '--smooth=3', '--video=10', '--trail=2')
+    assert run(tmp_path / 'film.mp4', *words) == 0
+    _, rows = read(out)
+    x = [float(row['x']) for row in rows if row['keypoint'] == '0']
+    np.testing.assert_allclose(x, [19.5, 27.5, 59.5, 75.5, 67.5], atol=2)
+    film = cv2.VideoCapture(str(out / 'overlays.mp4'))
+    last = [film.read()[1] for _ in range(5)][-1]
+    assert last.shape == (64, 256, 3)  # Enlarged twice.
+    assert last[23, 119].max() > 110 > last[23, 55].max()  # Third, not second.
+
+
+@pytest.mark.parametrize(('words', 'told'), [
+    (['--trail=3'], '--trail=N needs --video=FPS'),
+    (['--smooth=4'], 'wanted an odd number'),
+    (['--smooth=3'], 'of method centroid is which'),
+])  # fmt: skip
+def test_what_tracks_need_is_one_line(words, told, tmp_path, capsys):
+    save(tmp_path / 'a.png')
+    assert run(tmp_path / 'a.png', f'--out={tmp_path / "out"}', *words) == 2
+    assert told in capsys.readouterr().err

@@ -6,7 +6,9 @@ from kpdiscovery.models.classifier import class_activation_maps
 
 
 def maps(kernel, features):
-    return class_activation_maps({'params': {'classifier': {'kernel': kernel}}}, features)
+    return class_activation_maps(
+        {'params': {'classifier': {'kernel': kernel}}}, features
+    )
 
 
 def test_maps_are_features_by_what_a_class_weighs_more_than_others():

@@ -15,11 +15,11 @@ from typing import NamedTuple
 import numpy as np
 
 from kpdiscovery.data.files import videos
-from kpdiscovery.data.formats import arrays, coco, deeplabcut, frames, sleap
+from kpdiscovery.data.formats import arrays, coco, deeplabcut, frames, records, sleap
 from kpdiscovery.types import UserError
 
 Place = str | os.PathLike | list[Path]
-_HDF = ('.h5', '.hdf5')
+_SLEAP = ('.h5', '.hdf5', '.slp')
 
 
 class Found(NamedTuple):
@@ -37,9 +37,11 @@ def look(path: str | os.PathLike, *, every: int = 0) -> Found:
       cache once (`frames.cut`);
     - a TIFF of several pages: a page a picture (`frames.cut_pages`);
     - FILE.npz with `images` (`arrays.read`);
+    - FILE.array_record, or a folder of such files without pictures (`records.read`);
     - FILE.json: COCO keypoints (`coco.read`);
     - a project of DeepLabCut, or a CSV of its labels (`deeplabcut.read`);
-    - FILE.h5: an analysis file of SLEAP (`sleap.read`);
+    - FILE.h5: an analysis file of SLEAP (`sleap.read`, which tells how FILE.slp
+      becomes one);
     - anything else as it is.
 
     Args:
@@ -60,12 +62,14 @@ def look(path: str | os.PathLike, *, every: int = 0) -> Found:
         return Found(*arrays.read(place))
     if end == '.csv':
         return Found(*deeplabcut.read(place))
-    if end in _HDF:
+    if end in _SLEAP:
         return Found(*sleap.read(place))
     if end in ('.tif', '.tiff') and frames.has_pages(place):
         return Found(*frames.cut_pages(place))
     if videos.is_video(place):
         return Found(*frames.cut([place], every=every))
+    if place.is_file() and records.is_records(place):
+        return Found(*records.read([place]))
     return Found(path)
 
 
@@ -84,6 +88,8 @@ def _in_folder(place, every):
         return Found(place)
     if deeplabcut.is_project(place):
         return Found(*deeplabcut.read(place))
-    if films := frames.alone_in(place):
+    if films := frames.alone_in(place, videos.is_video):
         return Found(*frames.cut(films, every=every))
+    if files := frames.alone_in(place, records.is_records):
+        return Found(*records.read(files))
     return Found(place)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +42,7 @@ def cut(films: Sequence[Path], *, every: int = 0) -> tuple[Path, Table]:
     root = folder(films, every)
     names, numbers = [], []
     for place, film in enumerate(tqdm.tqdm(films, unit='video', disable=None)):
-        own = _names(films)[place]
+        own = names_of(films)[place]
         there = _cut(film, root / own, every)
         names += [f'{own}/{name}' for name in there]
         block = np.arange(len(there)) * _BLOCKS // max(len(there), 1)
@@ -55,7 +55,7 @@ def cut_numbers(film: Path, numbers: Sequence[int]) -> tuple[Path, list[str]]:
     """A folder with certain frames of one video, rising, and their names."""
     text = ','.join(map(str, numbers))
     root = folder([film], hashlib.sha256(text.encode()).hexdigest()[:8])
-    names = [f'{_names([film])[0]}/{_name(number)}' for number in numbers]
+    names = [f'{names_of([film])[0]}/{_name(number)}' for number in numbers]
     videos.cut(film, numbers, [root / name for name in names])
     return root, names
 
@@ -76,7 +76,7 @@ def cut_pages(path: Path) -> tuple[Path, Table]:
         UserError: a page cannot be read.
     """
     root = folder([path], 'pages')
-    own = _names([path])[0]
+    own = names_of([path])[0]
     names = []
     try:
         with Image.open(path, formats=['TIFF']) as image:
@@ -103,13 +103,14 @@ def save_once(path: Path, image: Image.Image, form: str) -> None:
     os.replace(part, path)
 
 
-def alone_in(place: Path) -> list[Path]:
-    """The videos of a folder without pictures, sorted; [] where there are pictures."""
+def alone_in(place: Path, is_wanted: Callable[[str], bool]) -> list[Path]:
+    """The files of one kind, videos say, of a folder without pictures, sorted; [] where
+    there are pictures."""
     found = []
     for name in pictures.list_files(place):
         if name.lower().endswith(reading.suffixes()):
             return []
-        if videos.is_video(name):
+        if is_wanted(name):
             found.append(place / name)
     return sorted(found)
 
@@ -145,13 +146,13 @@ def _name(number):
 def folder(films: Sequence[Path], how: object) -> Path:
     """Where in the cache what is cut of these files goes, whatever their place."""
     told = [identity.of_file(film) if film.is_file() else str(film) for film in films]
-    text = '\n'.join([*told, *_names(films), str(how)])
+    text = '\n'.join([*told, *names_of(films), str(how)])
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     return paths.cache() / 'frames' / digest
 
 
-def _names(films):
-    """A directory's name for each video: its own, or with a number where two share it."""
+def names_of(films: Sequence[Path]) -> list[str]:
+    """A directory's name for each file: its own, or with a number where two share it."""
     stems = [os.path.splitext(film.name)[0] for film in films]
     alike = len(set(stems)) < len(stems)
     return [f'{i:03}_{stem}' for i, stem in enumerate(stems)] if alike else stems

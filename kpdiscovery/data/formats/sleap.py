@@ -26,8 +26,15 @@ def read(path: Path) -> tuple[Path, Table]:
 
     Raises:
         UserError: no h5py, not such a file, or its video is neither where it says nor
-            beside it.
+            beside it; a .slp, with the command that exports it.
     """
+    if path.suffix.lower() == '.slp':
+        raise UserError(
+            f'{path}: of SLEAP the analysis file is read: export it there (File > Export '
+            'Analysis HDF5), or with `pip install sleap-io` in an environment of its own '
+            f'and `sio convert {path} -o {path.with_suffix(".analysis.h5")} '
+            '--to analysis_h5`'
+        )
     tracks, names, video = _arrays(path)
     xy = tracks.transpose(3, 0, 2, 1)  # [frames, tracks, nodes, 2]
     numbers = np.flatnonzero(np.isfinite(xy).all(axis=-1).any(axis=(1, 2)))

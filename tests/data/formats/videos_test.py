@@ -80,3 +80,9 @@ def test_sleap_has_the_frames_with_points(film):
     film.unlink()
     with pytest.raises(UserError, match='not there or beside it'):
         formats.look(path)
+
+
+def test_own_files_of_sleap_are_refused_with_the_command_that_exports_them(tmp_path):
+    (tmp_path / 'a.slp').write_bytes(b'')
+    with pytest.raises(UserError, match=r'sio convert .*a\.slp -o .*a\.analysis\.h5'):
+        formats.look(tmp_path / 'a.slp')

@@ -1,14 +1,15 @@
-"""Parts of critters, drawn animals: `:cpu` 561 s on one CPU core, the default not run.
+"""Parts of critters, drawn animals: `:pretrained,cpu` some 14 minutes on one CPU core.
 
-    kpd train --config=feature_alignment/critters:cpu --workdir=DIR
+    kpd train --config=feature_alignment/critters:pretrained,cpu --workdir=DIR
 
-Crops with 12 true keypoints; features are SuperPoint's. Those of an LMPNet run on critters
-give better parts (RESULTS.md):
+Crops with 12 true keypoints and boxes of five parts: mAP 62.6 at .1 of the picture,
+clustering 48.0, mean place 14.6 (RESULTS.md). Without `pretrained` features are SuperPoint's
+at 128 px; those of an LMPNet run:
 
       --config.method.features.weights=LMPNET_WORKDIR
       --config.method.features.backbone=resnet18 --config.method.features.map=stage3
 
-The default is 224 px and VGG-16. The 561 s are of the transforms before they were mended.
+The default is 224 px and VGG-16, not run.
 """
 
 from kpdiscovery.configs import variants

@@ -250,6 +250,14 @@ def test_small_boxes_full_of_map_score_high():
     np.testing.assert_allclose(got['box_area'], 0.3, rtol=1e-6)
 
 
+@pytest.mark.parametrize('parity, wanted', [('recommended', 0.35), ('paper', 0.85)])
+def test_a_whole_picture_is_no_reason_to_stop(parity, wanted):
+    """Whatever the map, all of it lies in such a box."""
+    got = score(WeightMapping(parity=parity), 5, [1.0, 0.7, 9.0], [0.95, 0.4, 9.0])
+    np.testing.assert_allclose(got['score'], wanted, rtol=1e-6)
+    np.testing.assert_allclose(got['concentration'], 0.85, rtol=1e-6)
+
+
 @pytest.mark.parametrize('step, area', [(0, 0.1), (5, 0.95)])
 def test_the_untrained_and_the_full_map_do_not_count(step, area):
     got = score(WeightMapping(), step, [1.0, 1.0, 1.0], [area] * 3)

@@ -61,21 +61,21 @@ def _describe(method, state: State, batch: Batch, labels: Tree) -> Tree:
 
 
 def _score(method, rows, state: State, key) -> SweepResult:
-    """Means over the rows; a map that is 1 everywhere has the highest score of all,
-    so none counts before the first epoch or with boxes as large as the pictures."""
+    """Means over the rows; a box as large as the picture holds all of any map, hence
+    counts 0 (with `parity='paper'` 1, if not most are), as does all before the first epoch.
+    """
     del key
-    concentration, area = (
-        reductions.mean_where(rows[name], rows['row_valid'])
-        for name in ('score', 'area')
-    )
+    mean = lambda values: reductions.mean_where(values, rows['row_valid'])
+    concentration, area = mean(rows['score']), mean(rows['area'])
     counts = (state.step > 0) & (area < method.largest_area)
     # None is whole before the first step, when all are.
     whole = (state.step > 0) & (rows['area'] > method.largest_area)
+    telling = jnp.where(whole & (method.parity != 'paper'), 0, rows['score'])
     scalars = {
-        'score': jnp.where(counts, concentration, -jnp.inf),
+        'score': jnp.where(counts, mean(telling), -jnp.inf),
         'concentration': concentration,
         'box_area': area,
-        'whole_boxes': reductions.mean_where(whole, rows['row_valid']),
+        'whole_boxes': mean(whole),
     }
     labels = {name: rows[name] for name in ('map', 'box', 'score')}
     return SweepResult(labels, state, scalars)

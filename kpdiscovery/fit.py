@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kpdiscovery import cli, data, inference, paths, predict, wanted
-from kpdiscovery.data import resize
-from kpdiscovery.data.subset import Subset
+from kpdiscovery.data import resize, subset
 from kpdiscovery.metrics.landmarks.wanted import Fitted, fit_wanted
 from kpdiscovery.types import Row, UserError
 
@@ -59,14 +58,17 @@ def main(argv: Sequence[str]) -> int:
         '--split', default='train', help='of the annotated pictures (default: train)'
     )
     parser.add_argument('--pictures', type=int, help='so many of them, at random')
+    parser.add_argument('--seed', type=int, default=0, help='which (default: 0)')
     parser.add_argument(
         '--measure', metavar='SPLIT', help='also the error on this split, test say'
     )
     args, overrides = parser.parse(argv)
     cli.check_writable(args.workdir)
     trained = inference.looking(inference.load(args.workdir, overrides))
-    read = lambda split: _source(trained, args.annotations, split)
-    shown = annotated(trained, read(args.split), args.pictures)
+    read = lambda split: pictures(trained.config.data, args.annotations, split)
+    source = read(args.split)
+    rows = subset.drawn(len(source), args.pictures, args.seed)
+    shown = annotated(trained, subset.Subset(source, rows))
     fitted = _fit(shown)
     wanted.save(args.workdir, fitted, shown.names)
     print(_told(fitted))
@@ -76,16 +78,9 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def annotated(trained, source, count: int | None = None) -> Annotated:
-    """What a run finds in the pictures of a source beside their annotated points.
-
-    Args:
-        count: of the pictures, chosen at random (the same ones each time); None: all.
-    """
-    rows = np.arange(len(source))
-    if count is not None:
-        rows = np.random.default_rng(0).permutation(rows)[:count]
-    noted: Any = _Noted(Subset(source, np.sort(rows)))
+def annotated(trained, source) -> Annotated:
+    """What a run finds in the pictures of a source beside their annotated points."""
+    noted: Any = _Noted(source)
     found = list(predict.find(trained, noted, most=0))
     frames = map(resize.Frame.from_vector, noted.given['frame'])
     points = [
@@ -98,8 +93,13 @@ def annotated(trained, source, count: int | None = None) -> Annotated:
     return Annotated(xy, valid, np.stack(points), visible, names)
 
 
-def _source(trained, path, split) -> Any:
-    settings = dict(trained.config.data.to_dict())
+def pictures(settings: Any, path: str, split: str) -> Any:
+    """The annotated pictures of a folder, fitted as a config's `data` section says.
+
+    Raises:
+        UserError: they have no points.
+    """
+    settings = settings.to_dict()
     settings |= {'source': 'folder', 'path': path, 'keypoints': '', 'temporal_gap': 0}
     source = data.build(settings, split=split)
     if 'keypoints' not in source.truth:

@@ -61,6 +61,15 @@ def chosen(source: Source, num: int) -> np.ndarray:
     return rows if isinstance(source, Generated) else rows * length // max(taken, 1)
 
 
+def drawn(length: int, num: int | None, seed: int = 0) -> np.ndarray:
+    """`num` of `length` rows at random, ascending; None: all.
+
+    Of one seed fewer rows are among the more.
+    """
+    rows = np.random.default_rng(seed).permutation(length)
+    return np.sort(rows[:num])
+
+
 def thin(source: Source, num: int) -> Source:
     """`chosen` rows of a source; the source itself where those are all.
 

@@ -88,16 +88,21 @@ def test_wanted_landmarks_are_learnt_kept_and_predicted(run, tmp_path, capsys):
     assert (out / 'wanted' / '0.png.jpg').is_file()
 
 
-def test_so_many_pictures(run):
+def test_so_many_pictures(run, capsys):
     workdir, folder = run
-    shown = fit.annotated(inference.load(workdir), fit._source(
-        inference.load(workdir), str(folder), 'train'), 3)  # fmt: skip
-    assert shown.xy.shape == (3, 4, 2) and shown.names == ('middle', 'quarter')
+    words = [f'--workdir={workdir}', f'--annotations={folder}', '--pictures=3']
+    assert fit.main(words) == 0
+    assert 'landmarks of 3 pictures' in capsys.readouterr().out
+    first = wanted.load(str(workdir))
+    assert first.pictures == 3 and first.names == ('middle', 'quarter')
+    assert fit.main([*words, '--seed=1']) == 0
+    other = wanted.load(str(workdir))
+    assert not np.array_equal(other.map.mean, first.map.mean)
 
 
 def test_a_picture_is_asked_for_once(run):
     trained = inference.load(run[0])
-    source = fit._source(trained, str(run[1]), 'train')
+    source = fit.pictures(trained.config.data, str(run[1]), 'train')
     asked, give = [], type(source).__getitem__
 
     class Counted(type(source)):

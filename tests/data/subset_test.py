@@ -31,6 +31,13 @@ class Rows:
         }
 
 
+def test_fewer_drawn_rows_are_among_the_more():
+    few, more = (subset.drawn(100, num, 3).tolist() for num in (10, 50))
+    assert few == sorted(set(few)) and len(few) == 10 and set(few) < set(more)
+    assert subset.drawn(100, 10, 4).tolist() != few
+    assert subset.drawn(5, None).tolist() == [0, 1, 2, 3, 4]
+
+
 @pytest.mark.parametrize(
     'num, want', [(1, [0]), (2, [0, 5]), (3, [0, 3, 6]), (4, [0, 2, 5, 7]), (9, None)]
 )

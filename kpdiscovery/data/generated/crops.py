@@ -35,8 +35,8 @@ def crop_to_object(source: Generated, *, size: int, margin: float) -> Generated:
 def crop_row(row: Row, *, size: int, margin: float) -> Row:
     """A row cut to its object; an object that cannot be seen leaves the whole picture.
 
-    `image`, maps, `keypoints`, `visible`, `boxes` and `part_boxes` follow, other fields stay. Beyond
-    the border the nearest pixel is repeated; points there are not visible.
+    `image`, maps, `keypoints`, `visible`, `boxes` and `part_boxes` follow, other fields
+    stay. Beyond the border the nearest pixel is repeated; points there are not visible.
     """
     old = row['image'].shape[0]
     box = row['boxes'][0]

@@ -62,7 +62,9 @@ class WeightMapping(Method):
     outer: bool = True
     threshold: float = 0.1  # Of boxes, of the map's maximum.
     holdout: int = 10  # Every so many rows are not learnt from, for the stopping score.
-    largest_area: float = 0.9  # Boxes from this share on are no reason to stop training.
+    largest_area: float = (
+        0.9  # Boxes from this share on are no reason to stop training.
+    )
     parity: str = 'recommended'  # 'paper': batch norm before the map's sigmoid too, and
     # boxes as large as their pictures count for the stopping score.
 

@@ -82,7 +82,14 @@ def apply(config, arg: str, variants: Mapping[str, Callable]):
         known[name](config)
         if name in SIZES:
             _keep_off(config, before, plain)
-    return config
+    return ml_collections.ConfigDict(_apart(config.to_dict()))
+
+
+def _apart(section):
+    """No section within two others: setting the one would set the other as well."""
+    if not isinstance(section, Mapping):
+        return section
+    return {name: _apart(value) for name, value in section.items()}
 
 
 def _check_order(names) -> None:

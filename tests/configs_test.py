@@ -305,3 +305,11 @@ def test_a_file_that_is_no_config_is_one_line(text, message, tmp_path):
     with pytest.raises(UserError, match=message) as error:
         config.load(str(tmp_path / 'c.py'))
     assert '\n' not in str(error.value)
+
+
+def test_a_section_is_nowhere_within_two_others():
+    """One optimiser for two phases: setting the one would set the other as well."""
+    changed = config.load('lmpnet/critters:cpu', ['phases.classify.optimizer.lr=7.0'])
+    assert changed.phases.mask_out.optimizer.lr != 7
+    changed = config.load('weight_map/critters:method2', ['phases.embed.steps=5'])
+    assert changed.phases.classify.steps != 5

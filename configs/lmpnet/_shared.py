@@ -94,6 +94,7 @@ def smoke(c) -> None:
     else:
         small(c)
         c.method.network.width = 4
+        c.method.filters = 1 / 4
     c.method.crops.share = 64 / 72
     variants.two_steps(c)
     c.evaluation.update(fit=0, test=16, batch_size=8)

@@ -41,7 +41,8 @@ def base(data: dict, evaluation: dict, *, epoch: int, **method):
 
 
 def method2(c):
-    """Method II: triplets in place of classes; few are in 16 pictures, hence 128.
+    """Method II: triplets in place of classes; few are in 16 pictures, hence 128 (at `:cpu`
+    fewer, and 16 of a pretrained start). Its classifier has an eighth of method I's updates.
 
     Four of a class come together where classes are known beforehand: of 200 half the
     pictures would be without another of theirs. The classifier is trained too, for the

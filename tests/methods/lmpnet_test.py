@@ -123,6 +123,44 @@ def test_the_second_net_may_start_as_the_first():
     np.testing.assert_array_equal(state.variables['second']['params']['w'], [0, 1, 2])
 
 
+def test_the_second_net_learns_from_pictures_without_the_first_keypoint(
+    trained, monkeypatch
+):
+    outcome, _ = trained
+    given = {}
+
+    def spy(network, classifier, update, state, images, label):
+        given['images'] = images
+        return state, {}
+
+    monkeypatch.setattr(classification, 'learn_classes', spy)
+    method, batch = methods.build(settings().method), _batch()
+    state = State(jnp.zeros((), jnp.int32), outcome.variables, {})
+    seen = {}
+    for name in ('first', 'second'):
+        method._step(name, None, state, batch, {}, jax.random.key(0))
+        seen[name] = np.asarray(given['images'])
+    changed = (seen['first'] != seen['second']).any(axis=-1)
+    stride = method.classifier.stride
+    assert (changed.sum(axis=(1, 2)) <= (method.mask_cells * stride) ** 2).all()
+    assert changed.any(axis=(1, 2)).all()
+    gone = np.broadcast_to(IMAGENET_MEAN, seen['second'].shape)[changed]
+    np.testing.assert_allclose(seen['second'][changed], gone, atol=1e-6)
+
+
+def test_both_nets_have_a_say_in_the_keypoints(trained):
+    outcome, workdir = trained
+    images = np.stack([Squares()[i]['image'] for i in range(6)])
+    found = {}
+    for fusion in ('first', 'proposals', 'lists'):
+        loaded = inference.load(workdir, [f'method.fusion={fusion}'])
+        found[fusion] = inference.predict_images(loaded, images).keypoints
+    for fusion in ('proposals', 'lists'):
+        one, other = found['first'], found[fusion]
+        assert not np.array_equal(one.xy * one.valid[..., None],
+                                  other.xy * other.valid[..., None])  # fmt: skip
+
+
 @pytest.mark.parametrize('fusion', ['proposals', 'lists', 'first'])
 def test_predictions_are_keypoints_inside_the_picture(trained, fusion):
     _, workdir = trained

@@ -139,8 +139,10 @@ def test_is_a_method_and_checks_its_options():
         ({'target': 'hard'}, "target must be one of .*got 'hard'"),
         ({'masking': 'black'}, "masking must be one of .*got 'black'"),
         ({'trunks': 'own'}, "trunks must be one of .*got 'own'"),
-        ({'trunks': 'copy', 'encoder': Network('resnet34')}, 'the same backbone'),
+        ({'trunks': 'copy', 'encoder': Network('resnet34')}, 'to be the same backbone'),
         ({'holdout': 1}, 'holdout=1 leaves no row'),
+        ({'threshold': 2.0}, r'threshold must be in \(0, 1\], got 2'),
+        ({'guide': 'embedding', 'inner': False, 'outer': False}, 'inner or outer'),
     ]:
         with pytest.raises(ValueError, match=message):
             WeightMapping(**options)
@@ -160,6 +162,34 @@ def test_what_a_map_hides_has_the_mean_colour():
     np.testing.assert_allclose(got[0, 1, 0], half, rtol=1e-6)
     raw = learning.cover(dataclasses.replace(method, masking='raw'), images, maps)
     np.testing.assert_allclose(raw, images * maps[..., None], rtol=1e-6)
+
+
+def mean_colour(images):
+    """A judge."""
+    return images.mean(axis=(1, 2))
+
+
+_INNER = 3**0.5 * (0.35 - 0.15) + 0.3  # Distances of shown and hidden to the whole.
+_OUTER = 0.3  # Positive and negative are alike: the margin is left.
+
+
+@pytest.mark.parametrize('options, wanted', [
+    ({}, _INNER + _OUTER + 2 * 0.5), ({'inner': False}, _OUTER + 2 * 0.5),
+    ({'outer': False}, _INNER + 2 * 0.5), ({'regularizer': 0.0}, _INNER + _OUTER),
+])  # fmt: skip
+def test_terms_of_method_two(options, wanted):
+    """Halves of .3 and .7, .5 as a whole; on black the shown one is .15, the other .35."""
+    images = jnp.repeat(jnp.array([0.3, 0.7]), 2)[None, :, None, None]
+    images = jnp.broadcast_to(images, (2, 4, 4, 3))
+    maps = (images[..., 0] < 0.5).astype(jnp.float32)
+    method = WeightMapping(
+        guide='embedding', masking='raw',
+        **{'regularizer': 2.0, 'margin': 0.3, **options},
+    )  # fmt: skip
+    all_of_it = jnp.array([True, True])
+    chosen = jnp.array([1, 0]), jnp.array([1, 0]), all_of_it
+    got = learning._keep_apart(method, mean_colour, images, maps, chosen, all_of_it)
+    np.testing.assert_allclose(got['loss'], wanted, rtol=1e-4)
 
 
 def test_triplets_of_a_batch():

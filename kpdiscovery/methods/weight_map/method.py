@@ -83,7 +83,15 @@ class WeightMapping(Method):
             parity=('recommended', 'paper'),
         )
         if self.trunks == 'copy' and self.network.build() != self.encoder.build():
-            raise ValueError('trunks=copy needs the same backbone in all nets')
+            raise ValueError(
+                'trunks=copy needs network and encoder to be the same backbone'
+            )
+        if self.guide == 'embedding' and not (self.inner or self.outer):
+            raise ValueError(
+                'method II needs inner or outer: nothing else holds the map'
+            )
+        if not 0 < self.threshold <= 1:
+            raise ValueError(f'threshold must be in (0, 1], got {self.threshold}')
         if self.holdout == 1:
             raise ValueError('holdout=1 leaves no row to learn from')
 

@@ -149,7 +149,7 @@ def test_the_second_net_learns_from_pictures_without_the_first_keypoint(
 
 
 def test_both_nets_have_a_say_in_the_keypoints(trained):
-    outcome, workdir = trained
+    _, workdir = trained
     images = np.stack([Squares()[i]['image'] for i in range(6)])
     found = {}
     for fusion in ('first', 'proposals', 'lists'):

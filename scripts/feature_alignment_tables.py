@@ -5,7 +5,8 @@
 FOLDER has birds as `feature_alignment/cub` wants them. Trains the runs that are not finished
 yet, each in DIR/RUN, measures them on the pictures held out of training and prints the
 tables of all that are there; the same command goes on after a stop.
-One pass of all instead of `:cpu`'s three: orderings, not its figures.
+A third of `:cpu`'s steps, pools made once: orderings, not its figures. Of fewer pictures channels
+and regressors are chosen on fewer too.
 """
 
 from __future__ import annotations

@@ -86,9 +86,8 @@ def parts(scalars: Mapping[str, float], share: float) -> str:
             "more of them, and leave method.parity='recommended'"
         )
     if not 0.01 < scalars['foreground'] < 0.95:
-        return (
-            f'parts cover {scalars["foreground"]:.1%} of the pictures: change '
-            'method.kappa or method.cap'
+        return f'parts cover {scalars["foreground"]:.1%} of the pictures: ' + (
+            'raise method.kappa' if scalars['foreground'] < 0.5 else 'lower method.cap'
         )
     if scalars['determinant'] < 0.25 or scalars['outside'] > 0.5:
         return (

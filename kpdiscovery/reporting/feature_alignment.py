@@ -46,9 +46,11 @@ def sections(seen: Seen, run: Run) -> list[Section]:
     return [*found, pools(pool), agreement(seen.trained.method, pool)]
 
 
-def look(method: FeatureAlignment, variables: Any, source: Any) -> Pool:
-    """The first training pictures, compared with each other only."""
-    count = min(_TRAINING, len(source))
+def look(
+    method: FeatureAlignment, variables: Any, source: Any, count: int = _TRAINING
+) -> Pool:
+    """The first `count` training pictures, compared with each other only."""
+    count = min(count, len(source))
     rows = [source[i] for i in range(count)]
     batch = {name: np.stack([row[name] for row in rows])
              for name in _READ if name in rows[0]}  # fmt: skip

@@ -173,14 +173,17 @@ def test_a_picture_without_features(tmp_path):
     assert np.isfinite(outcome.variables['parts']['directions']).all()
 
 
-def test_cells_that_do_not_count_change_nothing(tmp_path):
+@pytest.mark.parametrize('transform', ['none', 'affine'])
+def test_cells_that_do_not_count_change_nothing(tmp_path, transform):
     valid = np.ones((24, 6, 6), bool)
     valid[:, :, 5] = False
     found = []
     for value in (0, 5):
         source = with_features(features_valid=valid)
         source.fields['features'][:, :, 5] = value
-        outcome = train(on_given(PLAIN), source, tmp_path / str(value))
+        wanted = on_given(PLAIN)
+        wanted.method.transform = transform
+        outcome = train(wanted, source, tmp_path / str(value))
         found.append(outcome.variables['parts']['directions'])
     np.testing.assert_allclose(*found, atol=1e-5)
 

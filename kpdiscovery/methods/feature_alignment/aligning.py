@@ -148,7 +148,10 @@ def _likeness(other: Pictures, own: Pictures) -> jax.Array:
     cells. Cells by the border are like each other for the padding that the network saw,
     which holds every picture where it is: the neighbour's do not count.
     """
-    common = (other.features + own.features).mean(axis=(0, 1), keepdims=True) / 2
+    both = jnp.stack([other.features, own.features])
+    counted = jnp.stack([other.valid, own.valid])[..., None]
+    total = jnp.where(counted, both, 0).sum(axis=(0, 1, 2))
+    common = (total / jnp.maximum(counted.sum(), 1))[None, None]
     of_maps = _cosines(_lifted(other.maps), _lifted(own.maps))
     of_cells = _cosines(other.features - common, own.features - common)
     alike = jnp.sqrt(jnp.maximum(of_maps, 0) * jnp.maximum(of_cells, 0))

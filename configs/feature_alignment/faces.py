@@ -1,6 +1,6 @@
 """Parts of faces, crops with 68 points: `:pretrained,cpu` 287 s on one CPU core.
 
-    kpd train --config=feature_alignment/faces:cpu --data=FOLDER --workdir=DIR
+    kpd train --config=feature_alignment/faces:pretrained,cpu --data=FOLDER --workdir=DIR
 
 FOLDER holds crops of faces and an `annotations.npz` with 68 points and a split by identity.
 `:pretrained,cpu`: mAP 64.6 at .1 of the picture, clustering 58.3, mean place 58.9; error

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kpdiscovery import cli, data, inference, paths, predict, wanted
+from kpdiscovery import cli, data, finding, inference, paths, wanted
 from kpdiscovery.data import resize, subset
 from kpdiscovery.metrics.landmarks.wanted import Fitted, fit_wanted
 from kpdiscovery.types import Row, UserError
@@ -81,7 +81,7 @@ def main(argv: Sequence[str]) -> int:
 def annotated(trained, source) -> Annotated:
     """What a run finds in the pictures of a source beside their annotated points."""
     noted: Any = _Noted(source)
-    found = list(predict.find(trained, noted, most=0))
+    found = list(finding.find(trained, noted, most=0))
     frames = map(resize.Frame.from_vector, noted.given['frame'])
     points = [
         resize.to_original(frame, xy)

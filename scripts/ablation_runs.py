@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import pathlib
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 
 from kpdiscovery import cli
@@ -18,6 +19,7 @@ def main(
     words: Mapping[str, Sequence[str]],
     measure: Callable[[pathlib.Path], Figures],
     tables: Callable[[Mapping[str, Figures]], str],
+    begins: Mapping[str, tuple[str, int]] | None = None,
 ) -> int:
     """Trains what is not finished yet, measures what is, and prints the tables.
 
@@ -25,6 +27,8 @@ def main(
         words: of `kpd train` by the name of a run, without data and workdir.
         measure: of a workdir; kept there, since it takes a minute.
         tables: of the runs that are there, as markdown.
+        begins: of a run: which one it shares its first phases with, and how many steps.
+            Its command must differ from that one's in later phases only.
     """
     parser = argparse.ArgumentParser(description=doc)
     parser.add_argument('--data', default='', help='as of kpd train')
@@ -33,6 +37,8 @@ def main(
     args = parser.parse_args()
     data = [f'--data={args.data}'] if args.data else []
     for name in args.runs or words:
+        if name in (begins or {}):
+            _begin(args.out, name, *begins[name])
         train = ['train', f'--workdir={args.out / name}', *data, *words[name]]
         if code := cli.main(train):
             return code
@@ -49,6 +55,13 @@ def table(title: str, columns: Sequence[str], rows: Mapping[str, Mapping]) -> st
         cells = [f'{values[c]:.3g}' if c in values else '' for c in columns]
         lines.append(f'| {label} | ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines)
+
+
+def _begin(out, name, other, step):
+    """The config is left behind: `kpd train` would hold the new one against it."""
+    old, new = (out / of / 'checkpoints' / str(step) for of in (other, name))
+    if old.is_dir() and not new.parent.is_dir():
+        shutil.copytree(old, new)
 
 
 def _finished(workdir: pathlib.Path) -> bool:

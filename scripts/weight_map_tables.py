@@ -5,6 +5,7 @@
 FOLDER has classes as `weight_map/folder` wants them, and boxes to measure by. Trains the
 runs that are not finished yet, each in DIR/RUN, measures them on the pictures held out of
 training and prints the table of all that are there; the same command goes on after a stop.
+Half of `:cpu`'s steps of the map, its judges trained once a method: orderings, not its figures.
 Method II sees 16 pictures, four of a kind, at `:cpu`; the regularizer was chosen for method I.
 """
 
@@ -28,6 +29,13 @@ _RUNS = {  # Name -> variants.
     'no_inner': 'method2,no_inner,',
     'no_outer': 'method2,no_outer,',
 }
+_BEGINS = {  # Whose classifier, and embedding, a run takes, and their steps.
+    'method_1_label': ('method_1', 150),
+    'method_1_free': ('method_1', 150),
+    'method_2_free': ('method_2', 300),
+    'no_inner': ('method_2', 300),
+    'no_outer': ('method_2', 300),
+}
 _ROWS = {
     'I': 'method_1',
     'I, true classes': 'method_1_label',
@@ -41,8 +49,12 @@ _COLUMNS = 'max_box_accuracy', 'max_box_accuracy_v2', 'gt_known', 'whole_boxes'
 
 
 def words(variants: str) -> list[str]:
-    held = '--config.data.options.holdout_validation=True'
-    return [f'--config=weight_map/folder:pretrained,{variants}cpu', held]
+    return [
+        f'--config=weight_map/folder:pretrained,{variants}cpu',
+        '--config.phases.localize.steps=300',
+        '--config.run.keep=20',
+        '--config.data.options.holdout_validation=True',
+    ]
 
 
 def measure(workdir: pathlib.Path) -> Figures:
@@ -58,4 +70,4 @@ def tables(found: Mapping[str, Figures]) -> str:
 
 if __name__ == '__main__':
     named = {name: words(variants) for name, variants in _RUNS.items()}
-    sys.exit(ablation_runs.main(__doc__, named, measure, tables))
+    sys.exit(ablation_runs.main(__doc__, named, measure, tables, _BEGINS))

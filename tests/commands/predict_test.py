@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kpdiscovery import cli, inference, predict
+from kpdiscovery import cli, finding, inference, predict
 from kpdiscovery.ops import coordinates
 from kpdiscovery.types import Keypoints, Method, Prediction, UserError
 
@@ -77,8 +77,8 @@ def read(out):
 @pytest.mark.parametrize('resize', ['stretch', 'crop', 'pad'])
 def test_points_come_back_in_original_pixels(tmp_path, resize):
     model = trained(resize)
-    source = predict.pictures([str(save(tmp_path / 'a.png'))], model.config.data)
-    (found,) = predict.find(model, source)
+    source = finding.pictures([str(save(tmp_path / 'a.png'))], model.config.data)
+    (found,) = finding.find(model, source)
     assert found.size == (64, 128)
     np.testing.assert_allclose(found.keypoints.xy[0], [67.5, 19.5], atol=0.05)
     # The first corner of what the network saw lies on the bar that 'pad' adds.
@@ -88,8 +88,8 @@ def test_points_come_back_in_original_pixels(tmp_path, resize):
 def test_instances_come_back_in_original_pixels(tmp_path):
     for resize, half in (('stretch', 64), ('pad', 64)):
         model = trained(resize)
-        source = predict.pictures([str(save(tmp_path / 'a.png'))], model.config.data)
-        (found,) = predict.find(model, source)
+        source = finding.pictures([str(save(tmp_path / 'a.png'))], model.config.data)
+        (found,) = finding.find(model, source)
         np.testing.assert_array_equal(found.instances[:, :half], 0)
         np.testing.assert_array_equal(found.instances[:, half:], 1)
 
@@ -97,13 +97,13 @@ def test_instances_come_back_in_original_pixels(tmp_path):
 def test_pictures_of_a_folder_are_cut_to_their_boxes(tmp_path):
     model, place = trained('box:0.5'), save(tmp_path / 'a.png')
     np.savez(tmp_path / 'annotations.npz', files=['a.png'], boxes=[[[60, 12, 80, 32]]])
-    source = predict.pictures([str(tmp_path)], model.config.data)
-    (found,) = predict.find(model, source)
+    source = finding.pictures([str(tmp_path)], model.config.data)
+    (found,) = finding.find(model, source)
     assert found.size == (64, 128)
     np.testing.assert_allclose(found.keypoints.xy[0], [67.5, 19.5], atol=0.05)
     assert found.instances[40, 70] == 1 and (found.instances[:, :50] < 1).all()
     with pytest.raises(UserError, match=r'boxes.*pad keeps whole'):
-        predict.pictures([str(place)], model.config.data)
+        finding.pictures([str(place)], model.config.data)
 
 
 def test_wide_pictures_keep_their_shape_and_get_more_keypoints(
@@ -145,15 +145,15 @@ def test_wide_pictures_keep_their_shape_and_get_more_keypoints(
 def test_a_method_of_one_object_is_not_wide(tmp_path):
     model = trained()
     fixed = type('Fixed', (Centroid,), {'predict_options': {}})
-    source = predict.pictures([str(save(tmp_path / 'a.png'))], model.config.data)
+    source = finding.pictures([str(save(tmp_path / 'a.png'))], model.config.data)
     with pytest.raises(UserError, match='--wide: method centroid finds one object'):
-        predict.by_shape(model._replace(method=fixed()), source)
+        finding.by_shape(model._replace(method=fixed()), source)
 
 
 def test_cropped_parts_belong_to_nobody(tmp_path):
     model = trained('crop')
-    source = predict.pictures([str(save(tmp_path / 'a.png'))], model.config.data)
-    (found,) = predict.find(model, source)
+    source = finding.pictures([str(save(tmp_path / 'a.png'))], model.config.data)
+    (found,) = finding.find(model, source)
     assert (found.instances[:, :31] == -1).all() and (
         found.instances[:, 97:] == -1
     ).all()
@@ -241,7 +241,7 @@ def test_a_missing_workdir_is_one_line(tmp_path, capsys):
 def test_a_method_without_the_option_says_so():
     model = trained()._replace(method=Method())
     with pytest.raises(predict.UserError, match='centroid has no --keypoints'):
-        predict.adjust(model, keypoints=3, min_confidence=None)
+        finding.adjust(model, keypoints=3, min_confidence=None)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -64,8 +64,9 @@ CHECKS: dict[str, Check] = {  # By the names of settings; '*' stands for any.
     'data.batch_size': _whole(1),
     'data.per_class': _whole(0, ' (0: rows are shuffled)'),
     'data.resize': Check(
-        f"one of {', '.join(map(repr, HOW))}, 'crop:0.7' (of a side that stays), or "
-        "'box:0.1' (the box of the object, a tenth of it around)",
+        f"one of {', '.join(map(repr, HOW))}, 'crop:0.7' (of a side that stays), "
+        "'box:0.1' (the box of the object, a tenth of it around), or 'moving:0.1' (of "
+        'what moves before a fixed camera)',
         lambda value: isinstance(value, str) and (is_known(value) or is_box(value)),
     ),
     'data.release': _one_of(['', *RELEASES]),

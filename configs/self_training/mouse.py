@@ -3,7 +3,8 @@
     kpd train --config=self_training/mouse --data=FOLDER --workdir=DIR
 
 FOLDER holds frames and an `annotations.npz` with snout, both ears and the tail base. A
-hundred frames of one scene are few: the point is a short run on your own video.
+hundred frames of one scene are few: the point is a short run on your own video. Frames are
+cut to what moves: of whole ones these methods learn the ground, which keeps its place best.
 `:temporal` pairs frames of one `video` (or directory) that are five apart.
 """
 
@@ -17,7 +18,7 @@ def get_config(arg: str = ''):
             'source': 'folder',
             'landmarks': 'mouse4',
             'size': 128,
-            'resize': 'pad',
+            'resize': 'moving:0.1',
             'temporal_gap': 0,
         },
         evaluation={},

@@ -1,4 +1,4 @@
-"""Pictures cut to the box of their object, `data.resize='box:0.1'`.
+"""Pictures cut to the box of their object, `data.resize='box:0.1'`, or of what moves.
 
 A square (or the shape of the canvas) about the box, with a margin on either side in parts of
 its longer side. Its edges are whole pixels of the original, so that it is the same in every
@@ -12,18 +12,23 @@ from PIL import Image
 
 from kpdiscovery.data import resize
 
-_NAME = 'box'
+_NAMES = _BOX, _MOVING = 'box', 'moving'
 
 
 def is_box(how: str) -> bool:
-    """Whether a way to fit pictures is this one: 'box' or 'box:MARGIN'."""
+    """Whether a way to fit pictures is 'box' or 'moving', perhaps with ':MARGIN'."""
     return margin_of(how) is not None
+
+
+def is_moving(how: str) -> bool:
+    """Whether the boxes are those of what moves, see `files.moving`."""
+    return is_box(how) and how.partition(':')[0] == _MOVING
 
 
 def margin_of(how: str) -> float | None:
     """Free space on either side, in parts of the box's longer side; None of other ways."""
     name, colon, margin = how.partition(':')
-    if name != _NAME:
+    if name not in _NAMES:
         return None
     try:
         found = float(margin) if colon else 0.0

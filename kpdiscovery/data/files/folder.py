@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import logging
 import os
 import unicodedata
@@ -20,7 +21,7 @@ from kpdiscovery.data import box_crops
 from kpdiscovery.data import resize as resize_lib
 from kpdiscovery.data.annotations.npz import Annotations, from_arrays, read_annotations
 from kpdiscovery.data.annotations.splits import choose_rows
-from kpdiscovery.data.files import masks, pictures
+from kpdiscovery.data.files import masks, moving, pictures
 from kpdiscovery.data.files.fitted import (
     Facts,
     Fitted,
@@ -32,6 +33,7 @@ from kpdiscovery.data.files.fitted import (
 from kpdiscovery.data.files.pictures import list_images
 from kpdiscovery.data.files.reading import (
     MEGAPIXELS,
+    Picture,
     check_options,
     read_image,
     read_picture,
@@ -64,7 +66,8 @@ class Folder:
             picture, or a list of pictures, whose order is kept.
         size: (H, W) of the rows, or the side of a square.
         resize: 'stretch', 'crop', 'crop:SHARE' or 'pad', see `resize.fit_frame`; 'box'
-            or 'box:MARGIN', see `box_crops`: pictures without a box are padded.
+            or 'box:MARGIN', see `box_crops`, 'moving' or 'moving:MARGIN', see `moving`:
+            pictures without a box are padded.
         split: 'all', 'train', 'test', 'validation', or a name in the annotation file's
             `split`; see `splits.choose_rows`.
         holdout_validation: takes the validation rows out of 'train'.
@@ -117,7 +120,8 @@ class Folder:
             own = Path(path) / 'annotations.npz'
             annotations = own if own.is_file() else None
         self._notes = _annotate(self._root, found, annotations, folder_labels)
-        if self._margin is not None and 'boxes' not in self._notes.fields:
+        annotated = self._margin is not None and not box_crops.is_moving(resize)
+        if annotated and 'boxes' not in self._notes.fields:
             raise UserError(
                 f'{self._root}: resize={resize!r} needs the boxes of the objects in '
                 "annotations.npz (their key is 'boxes'); pad keeps whole pictures"
@@ -129,6 +133,7 @@ class Folder:
             groups=self._notes.groups,
             holdout_validation=holdout_validation,
         )
+        self._moving = self._find_moving(rows.tolist())
         channels = 3 if self._notes.masks is None else 5
         self._cache: dict[int, Fitted] = {}
         self._limit = cache_bytes // (channels * self.size[0] * self.size[1])
@@ -202,13 +207,34 @@ class Folder:
         return {**self.__dict__, '_cache': {}, '_limit': 0}
 
     def _read(self, row) -> Fitted:
-        picture = read_picture(self._root / self._notes.files[row], **self._reading)
-        if self._is_mirrored(row):
-            picture = picture._replace(image=ImageOps.mirror(picture.image))
+        picture = self._picture(row)
         image, frame = self._fit(row, picture)
         image.flags.writeable = False  # It may be the cache's.
         facts = Facts(*picture.original, picture.deep, int(image.max()))
         return Fitted(image, frame, facts)
+
+    def _picture(self, row, **options) -> Picture:
+        path = self._root / self._notes.files[row]
+        picture = read_picture(path, **self._reading, **options)
+        if self._is_mirrored(row):
+            picture = picture._replace(image=ImageOps.mirror(picture.image))
+        return picture
+
+    def _find_moving(self, rows) -> dict[int, np.ndarray]:
+        if not box_crops.is_moving(self._how):
+            return {}
+        read = functools.partial(self._picture, least=moving.SIDE)
+        return moving.boxes(read, moving.cameras(self._notes), rows)
+
+    def _box(self, row) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes `[N, 4]` of a row, and which of them are there."""
+        fields = self._notes.fields
+        if not box_crops.is_moving(self._how):
+            return fields['boxes'][row], fields['boxes_valid'][row]
+        box = self._moving.get(row)
+        return np.zeros((1, 4)) if box is None else box[None], np.array(
+            [box is not None]
+        )
 
     def _is_mirrored(self, row):
         return self._notes.mirrored is not None and self._notes.mirrored[row]
@@ -217,7 +243,7 @@ class Folder:
         same = {'method': self._method, 'original': picture.original[::-1]}
         if self._margin is None:
             return resize_lib.fit_image(picture.image, self.size, self._how, **same)
-        boxes, valid = (self._notes.fields[f][row] for f in ('boxes', 'boxes_valid'))
+        boxes, valid = self._box(row)
         edges = box_crops.region(boxes, valid, self.size, self._margin)
         if edges is None:
             return resize_lib.fit_image(picture.image, self.size, 'pad', **same)

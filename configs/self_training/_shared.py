@@ -1,8 +1,7 @@
 """What the configs of self-training landmarks share: the settings of each chapter.
 
 Facts are those of [mallis-thesis] and the released codes of [mallis2020], [mallis2023];
-where they disagree the code's, but for the learning rate of chapter 6 (thesis 2e-4, code
-1e-4).
+where they disagree the code's: the learning rate of chapter 6 is 1e-4 (thesis 2e-4).
 """
 
 from kpdiscovery.configs import variants
@@ -56,9 +55,18 @@ def ch5(c):
             'optimizer': {'name': 'rmsprop', 'lr': 5e-4, 'l2': 1e-5, **restarts},
         },
         # 80,000 updates of batch 64: four batches of 16 each.
-        'landmarks': {**_stage_two(320_000, 5e-4, accumulate=4), 'round': 50_000},
+        'landmarks': {
+            **_stage_two(320_000, 5e-4, accumulate=4, drops=(50_000, 65_000)),
+            'round': 50_000,
+        },
     }  # fmt: skip
     c.method.update(merge_start=100_000)
+
+
+def ch5_bodies(c):
+    """The same of people's bodies: 250 clusters."""
+    ch5(c)
+    c.method.num_clusters = 250
 
 
 def ch4(c):
@@ -212,8 +220,8 @@ def _constant(lr):
     return {'name': 'rmsprop', 'lr': lr, 'l2': 1e-5}
 
 
-def _stage_two(steps, lr, *, trunk=1.0, accumulate=1):
-    """Drops at 50k and 70k updates; chapter 6 trains the trunk at a tenth of the rate."""
-    make = lambda rate: {**_DROPPED, 'lr': rate, 'drops': (50_000, 70_000),
+def _stage_two(steps, lr, *, trunk=1.0, accumulate=1, drops=(50_000, 70_000)):
+    """Drops are updates; chapter 6 trains the trunk at a tenth of the rate."""
+    make = lambda rate: {**_DROPPED, 'lr': rate, 'drops': drops,
                          'accumulate': accumulate}  # fmt: skip
     return {'steps': steps, 'optimizer': {'trunk': make(lr * trunk), 'head': make(lr)}}

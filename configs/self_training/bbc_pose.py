@@ -32,4 +32,6 @@ def get_config(arg: str = ''):
     return variants.apply(c, arg, VARIANTS)
 
 
-VARIANTS = {**_shared.VARIANTS, 'temporal': _shared.temporal}
+VARIANTS = {
+    **_shared.VARIANTS, 'ch5': _shared.ch5_bodies, 'temporal': _shared.temporal,
+}  # fmt: skip

@@ -34,4 +34,4 @@ def get_config(arg: str = ''):
     return variants.apply(c, arg, VARIANTS)
 
 
-VARIANTS = _shared.VARIANTS
+VARIANTS = {**_shared.VARIANTS, 'ch5': _shared.ch5_bodies}

@@ -57,7 +57,8 @@ def heatmap_mse(
 ) -> jax.Array:
     """Half the squared error of maps `[..., H, W, K]`, unlabelled ones left alone: `[...]`.
 
-    The mean over all K channels, those that do not count (`[..., K]` bool) with 0.
+    The mean over all K channels, those that do not count (`[..., K]` bool) with 0. (Chapter
+    5 takes the mean over those that count; here a picture with few teaches less.)
 
     Source: [mallis-thesis], chapter 6, and the released code of [mallis2023].
     """

@@ -96,3 +96,13 @@ def test_gray_stays_gray_under_any_tint():
     tint = dataclasses.replace(STILL, color=0.5, color_probability=1.0)
     view = tint.view(jax.random.key(3), gray, jnp.zeros((1, 2)), False)
     np.testing.assert_allclose(view.image, gray, atol=1e-5)
+
+
+@pytest.mark.parametrize('options, message', [
+    ({'blur': 2.0}, r'blur must be in 0..0.7 pixels, got 2.0'),
+    ({'scale_low': 0.0}, r'0 < scale_low <= scale_high wanted, got 0.0 and 1.2'),
+    ({'scale_low': 1.3}, r'0 < scale_low <= scale_high wanted, got 1.3 and 1.2'),
+])  # fmt: skip
+def test_views_that_cannot_be_made(options, message):
+    with pytest.raises(ValueError, match=message):
+        Augmentation(**options)

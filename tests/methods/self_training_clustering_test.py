@@ -65,7 +65,7 @@ def test_of_two_points_of_a_kind_the_nearer_stays():
 def test_a_cluster_without_points_mirrors_itself():
     labels = jnp.array([[0, 2]])
     pair = clustering.Mirrored(
-        labels, jnp.array([[2, 2]]), jnp.zeros((1, 2)), jnp.zeros((4, 1))
+        labels, jnp.array([[2, 0]]), jnp.zeros((1, 2)), jnp.zeros((4, 1))
     )
     np.testing.assert_array_equal(clustering.flip_map(pair), [2, 1, 0, 3])
 
@@ -77,6 +77,14 @@ def test_a_mirror_image_has_its_cluster_as_mirror_image(rng):
     for _ in range(5):
         flip = np.asarray(clustering.mirror_pairs(rng.integers(0, 9, (12, 12))))
         np.testing.assert_array_equal(flip[flip], np.arange(12))
+
+
+def test_what_mirrors_itself_more_often_than_another_is_no_pair():
+    """A nose in two clusters: 140 sightings as themselves, 120 as one another."""
+    own = np.array([[100, 60, 0], [60, 40, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(clustering.mirror_pairs(own), [0, 1, 2])
+    eyes = np.array([[10, 60, 0], [60, 40, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(clustering.mirror_pairs(eyes), [1, 0, 2])
 
 
 def test_thresholds_of_the_reference():
@@ -191,12 +199,13 @@ def test_fewer_points_than_clusters():
     assert np.isfinite(found.centroids).all()
 
 
-def line(labels, before, xy=None, detected=None, clusters=4):
+def line(labels, before, xy=None, detected=None, clusters=4, **options):
     labels, before = jnp.asarray(labels), jnp.asarray(before)
     xy = jnp.zeros((*labels.shape, 2)) if xy is None else jnp.asarray(xy)
     detected = labels >= 0 if detected is None else jnp.asarray(detected)
     rows = jnp.ones(len(labels), bool)
-    found = health.health(labels, before, xy, detected, rows, clusters=clusters)
+    options = {'clusters': clusters, **options}
+    found = health.health(labels, before, xy, detected, rows, **options)
     return {name: float(value) for name, value in found.items()}
 
 
@@ -225,6 +234,7 @@ def test_old_labels_are_those_of_near_old_points():
 
 @pytest.mark.parametrize('change, remedy', [
     ({'points': 0.4}, 'lower method.threshold'),
+    ({'idle': 0.7}, '70% of the pictures have fewer than method.min_points'),
     ({'full': 0.98}, 'raise method.threshold above the mean of its targets'),
     ({'crowded': 0.8}, 'lower the learning rate'),
     ({'alive': 0.1}, 'lower method.num_clusters'),
@@ -233,6 +243,28 @@ def test_old_labels_are_those_of_near_old_points():
 def test_collapse_is_named_with_a_remedy(change, remedy):
     advice = health.advise({'points': 12.0, 'crowded': 0.01, 'alive': 1.0, **change})
     assert remedy in advice and bool(advice) == bool(remedy)
+
+
+@pytest.mark.parametrize('advise, scalars, remedy', [
+    (health.advise_start, {'points': 1.5}, 'raise data.num_detected'),
+    (health.advise_start, {'points': 9.0, 'idle': 0.6}, 'fewer than method.min_points'),
+    (health.advise_start, {'points': 9.0, 'alive': 0.2}, '(data.keypoints)'),
+    (health.advise_start, {'points': 9.0, 'alive': 1.0, 'idle': 0.1}, ''),
+    (health.advise_merging, {'landmarks': 0.0}, 'method.min_population'),
+    (health.advise_merging, {'landmarks': 20.0}, ''),
+    (health.advise_template, {'aligned': 1.0, 'template': 0.75}, 'the template 75%'),
+    (health.advise_template, {'aligned': 0.1, 'template': 1.0}, '10% of the pictures'),
+    (health.advise_template, {'aligned': 0.9, 'template': 1.0}, ''),
+])  # fmt: skip
+def test_advice_names_what_made_the_points(advise, scalars, remedy):
+    advice = advise(scalars)
+    assert remedy in advice and bool(advice) == bool(remedy)
+
+
+def test_pictures_that_teach_nothing_are_counted():
+    labels = [[0, 1, -1], [0, -1, -1], [-1, -1, -1]]
+    got = line(labels, [[-1] * 3] * 3, least=2)
+    assert got['idle'] == pytest.approx(2 / 3)
 
 
 # Object and ground.

@@ -250,6 +250,8 @@ def test_targets_of_both_kinds():
     want = np.zeros((4, 4))
     want[2, 1] = want[0, 3] = 1
     np.testing.assert_allclose(one_hot, want, atol=1e-6)
+    between = np.asarray(correspond.targets(cells + 0.3, label, (4, 4), sigma=0.0))
+    np.testing.assert_array_equal(between, one_hot)  # Chapter 4 does not round its own.
     soft = np.asarray(correspond.targets(cells, label, (4, 4), sigma=0.75))
     assert soft[2, 1] == 1 and soft[2, 2] == pytest.approx(0.4111123, abs=1e-6)
 

@@ -100,17 +100,55 @@ def test_a_picture_is_ordered_by_the_template(rng):
     order = np.array([3, 1, 4, 0, 2])
     seen = np.concatenate([moved[order], np.zeros((2, 2), np.float32)])
     valid = np.arange(7) < 5
+    there = np.ones(5, bool)
     found, enough = jax.jit(
         lambda *a: rounds.align(*a, matched=0.7)
-    )(template, seen, valid)  # fmt: skip
+    )(template, there, seen, valid)  # fmt: skip
     np.testing.assert_allclose(found, moved, atol=1e-4)
     assert enough
     found, enough = rounds.align(
-        template, seen, valid & (np.arange(7) < 4), matched=0.7
+        template, there, seen, valid & (np.arange(7) < 4), matched=0.7
     )
     np.testing.assert_allclose(found, moved, atol=1.0)  # One filled in by the template.
     assert enough
-    assert not rounds.align(template, seen, valid & (np.arange(7) < 3), matched=0.7)[1]
+    few = valid & (np.arange(7) < 3)
+    assert not rounds.align(template, there, seen, few, matched=0.7)[1]
+
+
+def rounds_rows(rng, counts, slots=6):
+    """Pictures of one constellation, of which each has so many of its points."""
+    xy = np.zeros((len(counts), slots, 2), np.float32)
+    shape = rng.uniform(2, 14, (slots, 2))
+    valid = np.arange(slots)[None] < np.array(counts)[:, None]
+    xy[:] = np.where(valid[..., None], shape, 0)
+    score = np.where(valid, np.linspace(0.9, 0.5, slots), 0).astype(np.float32)
+    rows = {'xy': xy, 'score': score, 'valid': valid}
+    rows['row_valid'] = np.ones(len(counts), bool)
+    return shape, {name: jnp.asarray(value) for name, value in rows.items()}
+
+
+@pytest.mark.parametrize('counts, of', [([2, 6, 4, 5], 2), ([1, 3, 2, 3], 1)])
+def test_the_template_is_the_fullest_picture_that_is_not_too_full(rng, counts, of):
+    shape, rows = rounds_rows(rng, counts)
+    points, there = rounds._template(rows, rows['valid'], 4, None)
+    many = min(counts[of], 4)
+    np.testing.assert_array_equal(there, np.arange(4) < many)
+    np.testing.assert_allclose(points[:many], shape[:many], rtol=1e-5)
+    middle = np.broadcast_to(shape[:many].mean(0), (4 - many, 2))
+    np.testing.assert_allclose(points[many:], middle, rtol=1e-5)
+
+
+def test_landmarks_that_the_template_lacks_are_never_taught(rng):
+    method = SelfTraining(chapter=4, num_keypoints=4, num_points=6)
+    shape, rows = rounds_rows(rng, [3, 3, 2, 0])
+    table, _, scalars = rounds._align_or_keep(
+        method, rows, {}, jnp.asarray(0), None, axis_name=None
+    )
+    label = np.asarray(table['landmark'])
+    assert scalars['template'] == 0.75 and (label[:, 3:] == -1).all()
+    np.testing.assert_array_equal(label[:2, :3], [[0, 1, 2]] * 2)
+    np.testing.assert_allclose(table['xy'][0, :3], shape[:3], rtol=1e-4)
+    assert (label[3] == -1).all()
 
 
 def merge_rows(method, label, peak, sure, step):

@@ -112,6 +112,12 @@ def test_points_move_a_quarter_towards_the_higher_neighbour():
     np.testing.assert_allclose(got, [[[5.25, 4.75], [0, 9], [12, 12]]])
 
 
+def test_points_move_towards_neighbours_below_the_threshold_too():
+    scores = scored([(5, 5, 0.83), (4, 5, 0.2), (6, 5, 0.58)])
+    found = network.detect(scores, 1, threshold=0.6, half=1)
+    np.testing.assert_allclose(found.xy, [[[5.25, 5]]])
+
+
 def test_peak_of_every_channel(rng):
     maps = rng.uniform(0, 0.1, (2, 6, 7, 3)).astype(np.float32)
     maps[0, 4, 2, 1], maps[1, 0, 6, 2] = 0.9, 0.8

@@ -133,7 +133,7 @@ def test_old_points_win_over_new_ones_close_by():
         jnp.array([[0.9, 0.8, 0.7, 0]]), jnp.full((1, 4), -1),
         jnp.array([[True, True, True, False]]),
     )  # fmt: skip
-    kept = label_tables._keep_old(new, old)
+    kept = label_tables._keep_old(new, old, 2)
     found = {
         tuple(xy) for xy in np.asarray(kept.xy[0])[np.asarray(kept.valid[0])].tolist()
     }

@@ -19,6 +19,9 @@ class Moves(NamedTuple):
     back: warps.Affine
 
 
+_MOST_BLUR = 0.7  # Pixels: farther taps would have more than 2 % of the weight.
+
+
 class View(NamedTuple):
     """A picture seen another way."""
 
@@ -45,12 +48,21 @@ class Augmentation:
     brightness_high: float = 1.1
     noise: float = 0.05  # Highest standard deviation, white being 1 ...
     noise_probability: float = 0.5
-    blur: float = 0.5  # Highest sigma in pixels ...
+    blur: float = 0.5  # Highest sigma in pixels, at most .7 ...
     blur_probability: float = 0.3
     color: float = 0.5  # Half-width of saturation's factor and of the hue's turn ...
     color_probability: float = 0.3
     cutout: float = 0.0  # Side of a black square, in sides of the picture ...
     cutout_probability: float = 0.5
+
+    def __post_init__(self):
+        if not 0 < self.scale_low <= self.scale_high:
+            raise ValueError(
+                f'0 < scale_low <= scale_high wanted, got {self.scale_low} and '
+                f'{self.scale_high}'
+            )
+        if not 0 <= self.blur <= _MOST_BLUR:
+            raise ValueError(f'blur must be in 0..{_MOST_BLUR} pixels, got {self.blur}')
 
     def flips(self, key) -> jax.Array:
         """Whether the view of this key is mirrored, where a phase allows it.
@@ -121,7 +133,7 @@ def _between(low, high, share):
 
 
 def _blur(image, sigma):
-    """Gaussian of at most half a pixel: three taps an axis are enough."""
+    """Gaussian of at most `_MOST_BLUR`: three taps an axis are enough."""
     side = jnp.exp(-0.5 / jnp.maximum(sigma, 1e-3) ** 2)
     taps = jnp.stack([side, 1.0, side]) / (1 + 2 * side)
     for axis in (0, 1):

@@ -181,27 +181,28 @@ def flip_map(pair: Mirrored, *, axis_name: str | None = None) -> jax.Array:
 def mirror_pairs(counts: jax.Array) -> jax.Array:
     """Each cluster's mirror image, of which it is the mirror image in turn: `[k]` int32.
 
-    The pair that was seen most often, then the next of those that are left; what is
-    left without having met is its own. A row's argmax can map two clusters to one.
+    The pair that explains most sightings beyond those of either as its own mirror image,
+    then the next of those that are left; what is left is its own. A row's argmax can map
+    two clusters to one.
 
     Args:
         counts: `[k, k]` how often i was j in the mirrored picture.
     """
     k = len(counts)
     counts = jnp.asarray(counts, jnp.float32)
-    meets = counts + counts.T - jnp.diag(jnp.diagonal(counts))
+    own = jnp.diagonal(counts)
+    gain = counts + counts.T - own[:, None] - own[None]
 
     def pair(_, state):
-        flip, meets = state
-        best = meets.argmax()
+        flip, gain = state
+        best = gain.argmax()
         i, j = best // k, best % k
-        found = meets[i, j] > 0
+        found = gain[i, j] > 0
         flip = jnp.where(found, flip.at[i].set(j).at[j].set(i), flip)
         gone = jnp.isin(jnp.arange(k), jnp.stack([i, j]))
-        meets = jnp.where(gone[:, None] | gone[None], -1, meets)
-        return flip, meets
+        return flip, jnp.where(gone[:, None] | gone[None], -jnp.inf, gain)
 
-    start = jnp.arange(k, dtype=jnp.int32), meets
+    start = jnp.arange(k, dtype=jnp.int32), jnp.where(jnp.eye(k) > 0, -jnp.inf, gain)
     return jax.lax.fori_loop(0, k, pair, start)[0]
 
 

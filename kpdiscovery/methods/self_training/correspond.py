@@ -39,7 +39,7 @@ class Rules:
     across: bool = False  # Negatives between the views (chapter 5), else inside each.
     elsewhere: bool = False  # Negatives in the batch's other pictures too.
     # Negatives between a view and one of the picture before in the batch, whose points are
-    # all different ones (labels of one picture only).
+    # all taken for different ones (with clusters' labels too: table 6.3 has it so).
     strangers: bool = False
 
 
@@ -74,8 +74,8 @@ def step(
     key: jax.Array,
 ):
     """One step of both heads and the trunk."""
-    views = make_views(method, rules, key, batch, labels)
-    noise = jax.random.fold_in(key, 1)
+    look, noise = jax.random.split(key)
+    views = make_views(method, rules, look, batch, labels)
     objective = functools.partial(loss, method, rules, views, noise)
     return descend(objective, update, state, GROUPS)
 
@@ -126,9 +126,10 @@ def make_views(method, rules, key, batch, labels) -> LabelledViews:
     first = {**rows, 'image': images, 'picture': batch['index']}
     second = _later_view(batch, first) if 'flow' in batch else first
     both = jax.tree.map(lambda *ab: jnp.stack(ab, axis=1), first, second)
+    swaps, turns = jax.random.split(key)
     if rules.others:
-        both = _show_others(key, rules.others, both)
-    keys = parallel.example_keys(key, batch['index'])
+        both = _show_others(swaps, rules.others, both)
+    keys = parallel.example_keys(turns, batch['index'])
     image, cells, label = jax.vmap(functools.partial(_pair, method, rules))(keys, both)
     h, w = (n // network.STRIDE for n in image.shape[2:4])
     last = jnp.array([w - 1.0, h - 1.0]).reshape(1, 1, 1, 2)
@@ -167,8 +168,11 @@ def targets(
     """Score maps `[..., h, w]` with 1 at labelled cells `[..., P, 2]`.
 
     Args:
-        sigma: of a Gaussian around each in cells; 0 for single cells (released codes).
+        sigma: of a Gaussian around each in cells; 0 for single cells (released codes),
+            those that the points lie in.
     """
+    if not sigma:
+        cells = jnp.round(cells)
     there = (label >= 0)[..., None, None, :]
     maps = heatmaps.gaussian_heatmaps(cells, size, sigma=sigma or 1e-2)
     return jnp.where(there, maps, 0).max(axis=-1)
@@ -191,7 +195,7 @@ def _later_view(batch, first):
 def _show_others(key, share, both):
     """Second views of the picture before in the batch, with probability `share`."""
     count = len(both['label'])
-    swap = jax.random.bernoulli(jax.random.fold_in(key, 2), share, (count,))
+    swap = jax.random.bernoulli(key, share, (count,))
 
     def mix(a):
         other = jnp.roll(a[:, 1], 1, axis=0)
@@ -269,7 +273,11 @@ def _inside(min_gap, points, cells, label):
 
 
 def _against_ground(method, key, dense, points, cells, label):
-    """Points against random cells of their view, not too close."""
+    """Points against random cells of their view, not too close.
+
+    So few a point (own choice) that pairs of points outweigh them; the released code takes
+    negatives of both kinds up to 5,000 a view.
+    """
     batch, views, h, w, _ = dense.shape
     many = method.background_pairs
     u = jax.random.uniform(key, (batch * views * many * 2,)).reshape(

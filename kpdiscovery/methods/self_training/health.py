@@ -12,6 +12,7 @@ from kpdiscovery.ops import parallel
 from kpdiscovery.ops.agreement import contingency, mutual_information
 
 _GRID = 256  # Cells a side that are told apart.
+_FEW_LANDMARKS = 3
 _NEAR = 1.5  # Cells within which an old point and a new one are the same.
 
 
@@ -40,6 +41,7 @@ def health(
     pictures: jax.Array,
     *,
     clusters: int,
+    least: int = 0,
     axis_name: str | None = None,
 ) -> dict[str, jax.Array]:
     """The health line of a round.
@@ -51,10 +53,11 @@ def health(
         detected: `[N, P]` bool, points found before clustering.
         pictures: `[N]` bool, rows that are pictures.
         clusters: labels are below it, those of `before` below it or P.
+        least: labelled points that a picture must have to teach anything.
 
     Returns:
-        `points` a picture; share of clusters `alive`; `dropped` share of the detected
-        points that lost theirs; `full` share of the P places a picture that were taken;
+        `points` a picture; `idle` share of pictures with fewer than `least`; share of
+        clusters `alive`; `dropped` share of the detected points that lost theirs;
         `crowded` share of points on the most frequent cell;
         `change` = 1 - normalised mutual information of old and new labels (0: the same
         clusters under any numbers).
@@ -71,16 +74,24 @@ def health(
     grid = meet(y, x, shape=(_GRID, _GRID))
     return {
         'points': many / jnp.maximum(add(pictures), 1),
+        'idle': add(pictures & (left.sum(axis=1) < least))
+        / jnp.maximum(add(pictures), 1),
         'alive': (jnp.diagonal(used) > 0).mean(),
         'dropped': 1 - many / found,
-        'full': add(detected) / jnp.maximum(add(pictures) * detected.shape[1], 1),
         'crowded': grid.max() / jnp.maximum(many, 1),
         'change': 1 - mutual_information(table),
     }
 
 
 def advise_template(scalars: Mapping[str, float]) -> str:
-    """Chapter 4: a warning with its remedy when few pictures match the template, else ''."""
+    """Chapter 4: a warning with its remedy when the template lacks points, or few pictures
+    match it, else ''."""
+    if scalars.get('template', 1.0) < 1:
+        return (
+            f'no picture has as many points as landmarks are asked for, the template '
+            f'{scalars["template"]:.0%} of them: the others are never learnt; lower '
+            'method.threshold or method.num_keypoints'
+        )
     if scalars['aligned'] >= 0.25:
         return ''
     return (
@@ -90,13 +101,43 @@ def advise_template(scalars: Mapping[str, float]) -> str:
     )
 
 
+def advise_merging(scalars: Mapping[str, float]) -> str:
+    """Chapter 5: a warning with its remedy when hardly a landmark is left, else ''."""
+    if scalars['landmarks'] >= _FEW_LANDMARKS:
+        return ''
+    return (
+        f'only {scalars["landmarks"]:.0f} landmarks are left: clusters of at most '
+        'method.min_population points go, and a picture has one of each at most; lower it '
+        'well below the number of pictures'
+    )
+
+
+def advise_start(scalars: Mapping[str, float]) -> str:
+    """The same of the generic keypoints, which no network has made, else ''."""
+    if scalars['points'] < 2:
+        return (
+            f'only {scalars["points"]:.1f} generic keypoints a picture are left: raise '
+            'data.num_detected, lower method.outliers, or take another data.keypoints'
+        )
+    if scalars.get('idle', 0.0) > 0.5:
+        return _idle(scalars)
+    if scalars.get('alive', 1.0) < 0.5:
+        return (
+            f'only {scalars["alive"]:.0%} of the clusters have points: lower '
+            'method.num_clusters, or take descriptors that differ more (data.keypoints)'
+        )
+    return ''
+
+
 def advise(scalars: Mapping[str, float]) -> str:
     """A warning with its remedy when labels are collapsing, else ''."""
     if scalars['points'] < 2:
         return (
             f'only {scalars["points"]:.1f} labelled points a picture: train longer '
-            'before labelling (phases.warm_up.steps), or lower method.threshold'
+            'before labelling (steps of the phase before), or lower method.threshold'
         )
+    if scalars.get('idle', 0.0) > 0.5:
+        return _idle(scalars)
     if scalars.get('full', 0.0) > 0.9:
         return (
             f'{scalars["full"]:.0%} of the places for points are taken: the detector lets '
@@ -114,3 +155,10 @@ def advise(scalars: Mapping[str, float]) -> str:
             'collapsing; lower method.num_clusters or raise method.descriptor_weight'
         )
     return ''
+
+
+def _idle(scalars):
+    return (
+        f'{scalars["idle"]:.0%} of the pictures have fewer than method.min_points labelled '
+        'points and teach nothing: lower it, or method.threshold'
+    )

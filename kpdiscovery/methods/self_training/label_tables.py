@@ -11,19 +11,28 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from kpdiscovery.methods.self_training import clustering, network
-from kpdiscovery.methods.self_training.health import advise, health, old_labels
+from kpdiscovery.methods.self_training.health import (
+    advise,
+    advise_start,
+    health,
+    old_labels,
+)
 from kpdiscovery.ops import coordinates, heatmaps, parallel, vectors
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops.agreement import contingency
+from kpdiscovery.ops.reductions import mean_where
 from kpdiscovery.types import Batch, Keypoints, State, Sweep, SweepResult, Tree
 
 LABELS = ('label', 'mirror', 'landmark')
+_log = logging.getLogger(__name__)
+_INSIDE = 100  # Clusters of points inside boxes that ground is told from, at most.
 
 
 def empty(points: int, rows: int, before: Tree, batch: Batch) -> Tree:
@@ -55,7 +64,7 @@ def from_generic(method, steps: int) -> Sweep:
     """One sweep, before the first step: labels of the generic keypoints."""
     label = _label_generic if method.chapter == 5 else label_slots
     label = _label_given if method.start == 'clusters' else label
-    return table_sweep(method, steps, read_generic, label, advise=advise)
+    return table_sweep(method, steps, read_generic, label, advise=advise_start)
 
 
 def from_network(method, every: int) -> Sweep:
@@ -91,6 +100,13 @@ def read_generic(method, state: State, batch: Batch, labels: Tree) -> Tree:
             "method.start='clusters' wants keypoints that have labels: "
             'data.keypoints=constellation, or the workdir of such a run'
         )
+    if 'detected_descriptors' not in batch and (
+        method.outliers or method.ground_clusters
+    ):
+        _log.warning(
+            'the generic keypoints have no descriptors: method.outliers and '
+            'method.ground_clusters do nothing'
+        )
     xy, score = batch['detected'], batch['detected_score']
     on_object = coordinates.in_boxes(xy, batch['image'].shape[1:3], batch)
     if not method.ground_clusters or 'detected_descriptors' not in batch:
@@ -114,9 +130,10 @@ def describe(method, state: State, batch: Batch, labels: Tree) -> Tree:
     """The network's points of a batch with their descriptors, unit length."""
     images = image_ops.as_float(batch['image'])
     maps = network.stage_one(method.network, state.variables, images)
-    points = method.detect(maps.scores)
+    points = found = method.detect(maps.scores)
     if method.chapter == 5 or method.start == 'clusters':
-        points = _keep_old(points, labels)
+        near = network.apart(method.half, maps.scores.shape[2])
+        points = _keep_old(points, labels, near)
     read = lambda features, xy: vectors.normalize(
         heatmaps.sample_bilinear(features, xy)
     )
@@ -126,6 +143,7 @@ def describe(method, state: State, batch: Batch, labels: Tree) -> Tree:
         'valid': points.valid,
         'descriptor': read(maps.descriptors, points.xy),
         'before': old_labels(points.xy, labels['xy'], labels['label']),
+        'taken': found.valid.mean(axis=1),
     }
     if method.chapter == 6:
         mirror = images[:, :, ::-1]
@@ -140,8 +158,9 @@ def mirrored(xy: jax.Array, width: int) -> jax.Array:
     return xy.at[..., 0].set(width - 1 - xy[..., 0])
 
 
-def _keep_old(points: Keypoints, labels: Tree) -> Keypoints:
-    """Old labelled points and the new ones not close to any ([mallis-thesis], chapter 5).
+def _keep_old(points: Keypoints, labels: Tree, near: int) -> Keypoints:
+    """Old labelled points and the new ones not within `near` cells of any
+    ([mallis-thesis], chapter 5).
 
     Points that another run gave stay likewise, under whatever label the clusters of the
     round give them: a detector that learns only what its own clusters have kept finds
@@ -151,8 +170,7 @@ def _keep_old(points: Keypoints, labels: Tree) -> Keypoints:
     gap = jnp.abs(points.xy[:, :, None] - labels['xy'][:, None]).max(
         axis=-1
     )  # [B, P, Q]
-    # Boxes of half-size 1 touch below a distance of 2.
-    far = jnp.where(old[:, None], gap, jnp.inf).min(axis=-1) >= 2
+    far = jnp.where(old[:, None], gap, jnp.inf).min(axis=-1) >= near
     xy = jnp.concatenate([labels['xy'], points.xy], axis=1)
     score = jnp.concatenate([labels['score'], points.score], axis=1)
     ranks = [jnp.where(old, 1 + labels['score'], 0), jnp.where(far, points.score, 0)]
@@ -187,14 +205,18 @@ def over_rows(label):
 
 
 def label_slots(method, rows, clusters, step, key, *, axis_name):
-    """Every generic keypoint that is no outlier is its own label in its own picture."""
+    """Every keypoint that is no outlier is its own label in its own picture.
+
+    Generic ones, or in chapter 4 those of the detector before.
+    """
     del clusters, step
     valid = counted(rows)
     kept = _without_outliers(method, rows, valid, key, axis_name)
     slot = jnp.where(kept, jnp.arange(valid.shape[1])[None], -1)
     table = {**_points(rows), **without_labels(valid.shape), 'label': slot}
     scalars = _health(method, rows, slot, valid, method.num_points, axis_name)
-    return table, {}, {name: scalars[name] for name in ('points', 'dropped', 'crowded')}
+    told = ('points', 'dropped', 'crowded', 'full')
+    return table, {}, {name: scalars[name] for name in told if name in scalars}
 
 
 def _label_given(method, rows, clusters, step, key, *, axis_name):
@@ -205,7 +227,7 @@ def _label_given(method, rows, clusters, step, key, *, axis_name):
     label = jnp.where(valid, rows['given'], -1)
     mirror = jnp.where(valid, rows['given_mirror'], -1)
     table = {**_points(rows), 'label': label, 'mirror': mirror, 'landmark': label}
-    scalars = _health(method, rows, label, valid, k, axis_name, threshold=False)
+    scalars = _health(method, rows, label, valid, k, axis_name)
     keep = {}
     if method.chapter == 6:
         counts = contingency(label, mirror, shape=(k, k), axis_name=axis_name)
@@ -219,10 +241,7 @@ def _label_generic(method, rows, clusters, step, key, *, axis_name):
     valid = counted(rows)
     kept = _without_outliers(method, rows, valid, key, axis_name)
     found = _unique(method, rows, kept, key, axis_name)()
-    scalars = _health(
-        method, rows, found.labels, valid, method.num_clusters, axis_name,
-        threshold=False,
-    )  # fmt: skip
+    scalars = _health(method, rows, found.labels, valid, method.num_clusters, axis_name)
     return _unique_table(rows, found), {}, scalars
 
 
@@ -272,19 +291,21 @@ def _label_mirrored(method, rows, clusters, step, key, *, axis_name):
     }
     flip = clustering.flip_map(coarse, axis_name=axis_name)
     scalars = _health(
-        method, rows, table['label'], valid, method.num_clusters, axis_name,
-        threshold=method.start == 'points',
-    )  # fmt: skip
+        method, rows, table['label'], valid, method.num_clusters, axis_name
+    )
     return table, {'centroids': coarse.centroids, 'flip': flip}, scalars
 
 
-def _health(method, rows, labels, valid, clusters, axis_name, *, threshold=True):
-    """The health line; `threshold`: the points have passed that of the detector."""
+def _health(method, rows, labels, valid, clusters, axis_name):
+    """The health line, with how `full` a detector's threshold has let its places become."""
     found = health(
         labels, rows['before'], rows['xy'], valid, rows['row_valid'],
-        clusters=clusters, axis_name=axis_name,
+        clusters=clusters, least=method.min_points, axis_name=axis_name,
     )  # fmt: skip
-    return found if threshold else {n: v for n, v in found.items() if n != 'full'}
+    if 'taken' not in rows:
+        return found
+    full = mean_where(rows['taken'], rows['row_valid'], axis_name=axis_name)
+    return {**found, 'full': full}
 
 
 def _without_outliers(method, rows, valid, key, axis_name):
@@ -295,7 +316,8 @@ def _without_outliers(method, rows, valid, key, axis_name):
         inside = rows['inside']
         valid = clustering.keep_object(
             jax.random.fold_in(key, 1), rows['descriptor'], valid & inside,
-            valid & ~inside, clusters=(method.num_clusters, method.ground_clusters),
+            valid & ~inside,
+            clusters=(min(method.num_clusters, _INSIDE), method.ground_clusters),
             iterations=method.kmeans_iterations, axis_name=axis_name,
         )  # fmt: skip
     if not method.outliers:

@@ -11,6 +11,7 @@ from kpdiscovery import losses
 from kpdiscovery.methods.learning import descend, start
 from kpdiscovery.methods.self_training import network
 from kpdiscovery.methods.self_training.correspond import labelled_view
+from kpdiscovery.methods.self_training.health import advise_merging
 from kpdiscovery.methods.self_training.label_tables import table_sweep, without_labels
 from kpdiscovery.ops import heatmaps, parallel
 from kpdiscovery.ops import images as image_ops
@@ -112,7 +113,9 @@ def landmark_targets(xy: jax.Array, counts: jax.Array, size: tuple[int, int]):
 
 def merging(method, every: int) -> Sweep:
     """Chapter 5: channels that fall on one another in most pictures become one."""
-    return table_sweep(method, every, _see_channels, _merge, at_end=True)
+    return table_sweep(
+        method, every, _see_channels, _merge, at_end=True, advise=advise_merging
+    )
 
 
 def _see_channels(method, state: State, batch: Batch, labels: Tree) -> Tree:

@@ -32,9 +32,10 @@ class SelfTraining(Method):
     """K landmarks that a network teaches itself from generic keypoints.
 
     Attributes are the fields of `config.method`; defaults are those of chapter 6 of
-    [mallis-thesis] ([mallis2023]); chapter 5 is [mallis2020]. Distances (`half`, `min_gap`,
-    `merge_distance`) are in cells of maps of 64 a side, whatever the maps: 4 pixels of 256;
-    `target_sigma` is in cells of the maps.
+    [mallis-thesis] ([mallis2023]), but that stage 2's views also have a black square there
+    (`landmark_augmentation.cutout` 80/256); chapter 5 is [mallis2020]. Distances (`half`,
+    `min_gap`, `merge_distance`) are in cells of maps of 64 a side, whatever the maps: 4
+    pixels of 256; `target_sigma` is in cells of the maps.
     """
 
     num_keypoints: int = 30  # K; chapter 4: of the template. Chapter 5 finds it itself.
@@ -57,7 +58,9 @@ class SelfTraining(Method):
     min_gap: float = (
         5.7  # Of points that may be a negative pair inside a picture (ch. 6).
     )
-    background_pairs: int = 4  # Random cells each point is compared with, chapter 6.
+    background_pairs: int = (
+        4  # Random cells each point is compared with, chapter 6; ours.
+    )
     # Of the first labels: 'points' are only themselves until the network clusters them,
     # 'clusters' have labels that another run gave them (data.keypoints).
     start: str = 'points'
@@ -66,7 +69,7 @@ class SelfTraining(Method):
     # chapter's own and, once clusters have labels, points of all pictures of the batch.
     negatives: str = 'same_image'
     kmeans_iterations: int = 100
-    kmeans_restarts: int = 10
+    kmeans_restarts: int = 10  # Chapter 6; chapter 5 starts once.
     flip_train: bool = True  # Table 6.5.
     flip_test: bool = True
     landmark_loss: str = 'mse'  # Of stage 2's maps; or 'cross_entropy' (own choice).
@@ -239,8 +242,10 @@ class SelfTraining(Method):
     def predict(self, variables: Any, images: jax.Array) -> Prediction:
         """Landmarks of `[B, H, W, 3]` pictures in [0, 1]: keypoint k has label k.
 
-        With stage 2 trained, the highest cell of each channel; before, the detected
-        points that belong to the K clusters, missing ones not `valid`.
+        With stage 2 trained, where each channel is highest, read between cells; before,
+        the detected points that belong to the K clusters, missing ones not `valid` (all,
+        until a sweep has found clusters); of chapter 4 before its last phase points
+        without an order.
         """
         if 'landmarks' in variables:
             found = self._peaks(variables, images)
@@ -270,8 +275,9 @@ class SelfTraining(Method):
         unit = vectors.normalize(found)
         clusters = variables['clusters']
         if self.chapter == 6:
+            known = jnp.any(clusters['centroids'] != 0)
             return landmark_clusters.landmarks_from_points(
-                unit, points.xy, points.valid, clusters['centroids']
+                unit, points.xy, points.valid & known, clusters['centroids']
             )
         label = clustering.assign_within(
             unit, points.valid, clusters['centroids'], clusters['thresholds']

@@ -91,6 +91,11 @@ def scaled(cells: float, width: int) -> float:
     return cells * width / CELLS
 
 
+def apart(half: float, width: int) -> int:
+    """Cells of a map between points whose boxes of `half` (in `CELLS`) do not overlap."""
+    return max(2, round(scaled(2 * half, width)))
+
+
 def detect(
     scores: jax.Array, count: int, *, threshold: float, half: float
 ) -> Keypoints:
@@ -108,9 +113,8 @@ def detect(
     Source: released codes of [mallis2020] and [mallis2023] (boxes of half-size 1 and 2).
     """
     batch, h, w = scores.shape
-    scores = jnp.where(scores > threshold, scores, 0)
-    apart = max(2, round(scaled(2 * half, w)))
-    kept = suppression.suppress_greedily(scores, radius=apart - 1)
+    passed = jnp.where(scores > threshold, scores, 0)
+    kept = suppression.suppress_greedily(passed, radius=apart(half, w) - 1)
     score, flat = jax.lax.top_k(kept.reshape(batch, h * w), min(count, h * w))
     cells = jnp.stack([flat % w, flat // w], axis=-1).astype(jnp.float32)
     xy = toward_neighbor(scores, cells)

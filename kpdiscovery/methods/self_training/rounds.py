@@ -19,6 +19,7 @@ from kpdiscovery.methods.self_training.health import advise, advise_template, ol
 from kpdiscovery.ops import assignment, coordinates, heatmaps, parallel, warps
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops.point_sets import coherent_point_drift
+from kpdiscovery.ops.reductions import mean_where
 from kpdiscovery.types import Batch, State, Sweep, Tree
 
 _NETS = ('trunk', 'detector')
@@ -75,7 +76,12 @@ def aligning(method, every: int) -> Sweep:
 
 
 def align(
-    template: jax.Array, xy: jax.Array, valid: jax.Array, *, matched: float
+    template: jax.Array,
+    there: jax.Array,
+    xy: jax.Array,
+    valid: jax.Array,
+    *,
+    matched: float,
 ) -> tuple[jax.Array, jax.Array]:
     """The points of a picture in the order of a template.
 
@@ -84,7 +90,8 @@ def align(
     came to lie.
 
     Args:
-        template: `[K, 2]`.
+        template: `[K, 2]`, of which only those `there` (`[K]` bool) get points; the
+            others lie among them.
         xy: `[P, 2]` points of the picture, `valid` `[P]` bool.
         matched: share of the template that must have got a point.
 
@@ -96,10 +103,10 @@ def align(
     moved = coherent_point_drift(template, xy, valid).moved
     gaps = jnp.sum((moved[:, None] - xy[None]) ** 2, axis=-1)
     column = assignment.linear_assignment(
-        jnp.where(valid[None], jnp.sqrt(gaps), jnp.inf)
+        jnp.where(there[:, None] & valid[None], jnp.sqrt(gaps), jnp.inf)
     )
     found = jnp.where((column >= 0)[:, None], xy[jnp.maximum(column, 0)], moved)
-    return found, (column >= 0).mean() >= matched
+    return found, mean_where(column >= 0, there) >= matched
 
 
 def _with_teacher(state: State, before: State | None) -> State:
@@ -121,11 +128,13 @@ def _ask_teacher(
     points = method.detect(scores)
     before = old_labels(points.xy, labels['xy'], labels['label'])
     return {'xy': points.xy, 'score': points.score, 'valid': points.valid,
-            'before': before}  # fmt: skip
+            'before': before, 'taken': points.valid.mean(axis=1)}  # fmt: skip
 
 
 def _average(method, teacher, batch, images, scores):
     """Score maps averaged over random views, each brought back to the picture.
+
+    The same views in every round; every second one is mirrored, if any view may be.
 
     Source: data distillation, [mallis-thesis], chapter 4.
     """
@@ -133,8 +142,9 @@ def _average(method, teacher, batch, images, scores):
     keys = parallel.example_keys(jax.random.key(0), batch['index'])
     augmentation, total, counts = method.augmentation, scores, jnp.ones_like(scores)
     for number in range(method.distill_views):
-        moves = jax.vmap(lambda k, n=number: augmentation.maps(
-            jax.random.fold_in(k, n), size, jnp.asarray(n % 2 == 1)))(keys)  # fmt: skip
+        mirror = jnp.asarray(number % 2 == 1 and augmentation.flip > 0)
+        moves = jax.vmap(lambda k, n=number, mirror=mirror: augmentation.maps(
+            jax.random.fold_in(k, n), size, mirror))(keys)  # fmt: skip
         seen = network.scores(
             method.network, teacher, warps.warp_image(moves.back, images, mode='edge')
         )
@@ -180,29 +190,40 @@ def _align_or_keep(method, rows, clusters, step, key, *, axis_name):
     k, slots = method.num_keypoints, valid.shape[1]
 
     def first():
-        template = _template(rows, valid, k, axis_name)
-        lay = functools.partial(align, template, matched=method.min_matched)
+        template, there = _template(rows, valid, k, axis_name)
+        lay = functools.partial(align, template, there, matched=method.min_matched)
         xy, enough = jax.vmap(lay)(rows['xy'], valid)
         xy = jnp.pad(xy, [(0, 0), (0, slots - k), (0, 0)])
-        return xy, (enough & rows['row_valid'])[:, None] & (jnp.arange(slots) < k)[None]
+        counts = (enough & rows['row_valid'])[:, None] & jnp.pad(there, (0, slots - k))[
+            None
+        ]
+        return xy, counts, there.mean()
 
-    xy, counts = jax.lax.cond(step == 0, first, lambda: (rows['xy'], valid))
+    later = lambda: (rows['xy'], valid, jnp.ones(()))
+    xy, counts, whole = jax.lax.cond(step == 0, first, later)
     label = jnp.where(counts, jnp.arange(slots)[None], -1)
     table = {'xy': xy, 'score': rows['score'],
              **label_tables.without_labels(label.shape), 'landmark': label}  # fmt: skip
     pictures = parallel.total(rows['row_valid'].sum(), axis_name)
     aligned = parallel.total((label >= 0).any(axis=1).sum(), axis_name)
-    return table, {}, {'aligned': aligned / jnp.maximum(pictures, 1)}
+    return table, {}, {'aligned': aligned / jnp.maximum(pictures, 1), 'template': whole}
 
 
 def _template(rows, valid, k, axis_name):
-    """The k best points of the first picture whose number of points is closest to k."""
+    """The k best points of one picture, and which of them there are.
+
+    The first with the fewest points of those that have k, or else with the most. Points that
+    are missing lie in the middle of the others.
+    """
     count = valid.sum(axis=1)
     worth = jnp.where(count >= k, -1.0 * (count - k), -1e6 + count)
     best = worth.argmax()
     score = jnp.where(valid[best], rows['score'][best], -1)
-    points = rows['xy'][best][jax.lax.top_k(score, k)[1]]
+    score, order = jax.lax.top_k(score, k)
+    points, there = rows['xy'][best][order], score >= 0
+    middle = mean_where(points, there[:, None], axis=0)
+    points = jnp.where(there[:, None], points, middle)
     if axis_name is None:
-        return points
-    everyone = jax.lax.all_gather((worth[best], points), axis_name)
-    return everyone[1][everyone[0].argmax()]
+        return points, there
+    worth, *everyone = jax.lax.all_gather((worth[best], points, there), axis_name)
+    return tuple(one[worth.argmax()] for one in everyone)

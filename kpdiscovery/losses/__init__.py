@@ -14,8 +14,6 @@ from kpdiscovery.losses.pixels import equivariance, squared_error
 from kpdiscovery.losses.prototypes import (
     nearest_prototype,
     prototype_assignment,
-    prototype_imbalance,
-    swapped_assignment,
 )
 from kpdiscovery.losses.sliced_wasserstein import random_directions, sliced_wasserstein
 
@@ -31,11 +29,9 @@ __all__ = [
     'heatmap_mse',
     'nearest_prototype',
     'prototype_assignment',
-    'prototype_imbalance',
     'random_directions',
     'sliced_wasserstein',
     'squared_error',
-    'swapped_assignment',
     'triplet',
     'weight_map',
 ]

@@ -27,15 +27,32 @@ def landmarks(count: int) -> Advise:
     return advise
 
 
-def keypoints(scalars: Mapping[str, float], share: float) -> str:
-    """Of keypoints whose mean `confidence` decides what is drawn."""
-    if share < _YOUNG or scalars['confidence'] > 0.01:
+def prototypes(count: int) -> Advise:
+    """Of keypoints whose mean `confidence` decides what is drawn, the share of those wanted
+    that are `peaks`, and the `live` ones of `count` prototypes."""
+
+    def advise(scalars: Mapping[str, float], share: float) -> str:
+        if share < _YOUNG:
+            return ''
+        if scalars['confidence'] <= 0.01:
+            return (
+                f'the mean confidence of keypoints is {scalars["confidence"]:.2g}: nothing '
+                'is drawn and so nothing learnt; lower the learning rate, or raise '
+                'method.exploration'
+            )
+        if scalars['peaks'] < 0.5:
+            return (
+                f'maps have peaks for {scalars["peaks"]:.0%} of the keypoints: lower '
+                'method.num_keypoints or method.window, or raise method.resolution'
+            )
+        if scalars.get('live', count) < count / 4:
+            return (
+                f'keypoints are of {scalars["live"]:.0f} of {count} prototypes: the others '
+                'are dead; lower method.num_prototypes, or set method.cluster_start later'
+            )
         return ''
-    return (
-        f'the mean confidence of keypoints is {scalars["confidence"]:.2g}: nothing is '
-        'drawn and so nothing learnt; lower the learning rate, or raise '
-        'method.exploration'
-    )
+
+    return advise
 
 
 def classes(count: int) -> Advise:

@@ -39,17 +39,17 @@ def fit_mixture(
     descriptors: jax.Array,
     prototypes: jax.Array,
     *,
-    exploration: float = 0.01,
+    floor: float = 0.01,
     about: str = 'prototype',
 ) -> Mixture:
     """Mixing weights from hard assignment of `[N, D]` descriptors to `[M, D]` prototypes.
 
-    a_m = n_m + N (exploration + V), V the population variance over m of the members'
+    a_m = n_m + N (floor + V), V the population variance over m of the members'
     variances: the more uneven the clusters, the nearer to uniform the weights, so that
     no prototype dies.
 
     Args:
-        exploration: floor of every weight in units of N; 0 in the paper, 0.01 in code.
+        floor: of every weight, in units of N; 0 in the paper, 0.01 in code.
         about: 'prototype' (code) or 'mean' (paper): the centre of the members' variance.
     """
     squares = vectors.squared_distances(descriptors, prototypes)  # [N, M]
@@ -62,7 +62,7 @@ def fit_mixture(
         descriptors.shape[-1] * jnp.maximum(counts, 1)
     )
     variances = jnp.where(counts > 0, spread, 1.0)
-    share = counts + descriptors.shape[0] * (exploration + jnp.var(variances))
+    share = counts + descriptors.shape[0] * (floor + jnp.var(variances))
     return Mixture(share / share.sum(), counts, variances)
 
 

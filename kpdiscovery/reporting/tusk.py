@@ -61,8 +61,10 @@ def decode_layers(seen: Seen, count: int) -> Layers:
     @jax.jit
     def layers(variables, images):
         found = method.detect(variables, image_ops.as_float(images), k)
+        found = method.drawn(variables, found)
         colors, logits = method.layers(variables, found, size)
-        return colors, method.shares(found, logits) if method.alpha else None
+        shares = method.shares(found, logits, found.peak) if method.alpha else None
+        return colors, shares
 
     found = layers(seen.trained.variables, seen.images[:count])
     return Layers(*jax.device_get(found))
@@ -119,7 +121,9 @@ def _layers(seen):
     layers = decode_layers(seen, count)
     note = 'Each keypoint decoded alone'
     if layers.shares is None:
-        note += ': what it adds to the picture by itself.'
+        note += (
+            '. The picture is decoded from all of them together, not a sum of these.'
+        )
     else:
         note += (
             ', also where another object hides it, and below the share of each pixel '

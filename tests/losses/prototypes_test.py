@@ -76,38 +76,3 @@ def test_gradients_are_finite_on_a_prototype(form):
 def test_unknown_form_is_named():
     with pytest.raises(ValueError, match="got 'cosine'"):
         losses.prototype_assignment(jnp.ones((1, 2)), jnp.ones((1, 2)), form='cosine')
-
-
-@pytest.mark.parametrize('form', ['squared', 'distance'])
-def test_swapped_assignment_by_hand(form, rng):
-    d, other, p = units(rng, 2, 5, 8), units(rng, 2, 5, 8), units(rng, 4, 8)
-    got = losses.swapped_assignment(d, other, p, form=form)
-    for place in np.ndindex(2, 5):
-        gap = ((d[place] - p) ** 2).sum(-1)
-        energy = 20 * gap / 8 if form == 'squared' else np.sqrt(gap)
-        prob = np.exp(-energy) / np.exp(-energy).sum()
-        nearest = ((other[place] - p) ** 2).sum(-1).argmin()
-        assert got[place] == pytest.approx(-np.log(prob[nearest]), rel=1e-4)
-
-
-def test_a_partner_gets_no_gradient_and_oneself_is_the_plain_assignment(rng):
-    d, p = units(rng, 3, 8), units(rng, 4, 8)
-    loss = lambda a, b: losses.swapped_assignment(a, b, p).mean()
-    assert loss(d, d) == pytest.approx(float(losses.prototype_assignment(d, p)))
-    assert np.abs(jax.grad(loss, 0)(d, d[::-1])).max() > 0
-    assert not np.asarray(jax.grad(loss, 1)(d, d[::-1])).any()
-
-
-def test_imbalance_by_hand(rng):
-    p = np.eye(4, dtype=np.float32)
-    equal, one = np.repeat(p, 3, axis=0), np.repeat(p[:1], 12, axis=0)
-    assert losses.prototype_imbalance(equal, p) == pytest.approx(0, abs=1e-5)
-    share = np.array([1, *[np.exp(-10)] * 3])
-    share = share / share.sum()
-    want = np.log(4) + (share * np.log(share)).sum()
-    assert losses.prototype_imbalance(one, p) == pytest.approx(want, rel=1e-4)
-    d = units(rng, 2, 6, 4)
-    step = jax.grad(losses.prototype_imbalance)(d, p)
-    assert losses.prototype_imbalance(d - 0.1 * step, p) < losses.prototype_imbalance(
-        d, p
-    )

@@ -8,9 +8,12 @@ from tests.methods import tpu
 PARTS = {
     'foreground': 0.2, 'background': 0.5, 'partners': 9.0, 'determinant': 1.0, 'outside': 0.1,
 }  # fmt: skip
+DRAWN = {'confidence': 0.3, 'peaks': 1.0, 'live': 9}
 BAD = {
     'separation': (advice.landmarks(5), {'separation': 3.0}, {'separation': 1.0}),
-    'exploration': (advice.keypoints, {'confidence': 1e-3}, {'confidence': 0.3}),
+    'exploration': (advice.prototypes(10), {**DRAWN, 'confidence': 1e-3}, DRAWN),
+    'method.window': (advice.prototypes(10), {**DRAWN, 'peaks': 0.3}, DRAWN),
+    'method.cluster_start': (advice.prototypes(10), {**DRAWN, 'live': 2}, DRAWN),
     'guessing': (advice.classes(10), {'loss': 3.0}, {'loss': 2.4}),
     'lower method.regularizer': (advice.maps, {'area': 0.0}, {'area': 0.3}),
     'raise method.regularizer': (advice.maps, {'area': 1.0}, {'area': 0.3}),

@@ -44,6 +44,9 @@ def test_features_are_standardised_where_asked():
         features.var((1, 2), keepdims=True) + 1e-5
     )
     np.testing.assert_allclose(normalized, want, atol=1e-4)
+    scaled, _ = TINY.clone(normalize_features='picture').apply(variables, images)
+    square = (features**2).mean((1, 2, 3), keepdims=True)
+    np.testing.assert_allclose(scaled, features / jnp.sqrt(square + 1e-5), atol=1e-4)
 
 
 def test_located_points_are_peaks_refined_best_first():

@@ -9,6 +9,7 @@ import pytest
 from scipy import ndimage
 
 from kpdiscovery.data.generated.tetrominoes import tetrominoes
+from kpdiscovery.methods import views as views_lib
 from kpdiscovery.methods.tusk import Tusk, learning, method
 from kpdiscovery.methods.views import Views, to_first
 from kpdiscovery.ops import coordinates
@@ -62,7 +63,7 @@ def stepper(tusk):
 
 
 @pytest.mark.parametrize('options, same', [
-    ({}, True), ({'cluster_start': 0.5}, False), ({'balance_weight': 1.0}, False),
+    ({}, True), ({'cluster_start': 0.5}, False), ({'claim_weight': 1.0}, False),
 ])  # fmt: skip
 def test_its_step_knows_their_number_only_for_a_schedule(batch, options, same):
     tusk = dataclasses.replace(TINY, alpha=False, **options)
@@ -246,9 +247,8 @@ def test_only_the_code_preset_encodes_again(variables, batch):
         ({'clustering': 'kmeans'}, set()),
         ({'parity': 'paper', 'alpha': False}, {'no claim'}),
         ({'views': FULL.views, 'mask_equivariance': True},
-         {'heat_equivariance', 'feature_equivariance', 'views', 'swap', 'agreement'}),
+         {'heat_equivariance', 'feature_equivariance', 'views', 'agreement'}),
         ({'exploration': 0.5, 'normalize_features': 'channel', 'whiten': True}, set()),
-        ({'balance_weight': 1.0}, {'imbalance'}),
     ],
 )  # fmt: skip
 def test_every_switch_has_a_step(batch, changes, terms):
@@ -260,7 +260,9 @@ def test_every_switch_has_a_step(batch, changes, terms):
         lambda x: (x.shape, x.dtype), state
     )
     claim = {'claim'} if 'no claim' not in terms else set()
-    always = {'loss', 'reconstruction', 'cluster', 'confidence', 'prototypes', 'live'}
+    always = {
+        'loss', 'reconstruction', 'cluster', 'confidence', 'peaks', 'prototypes', 'live',
+    }  # fmt: skip
     assert set(scalars) == always | claim | (terms - {'no claim'})
 
 
@@ -334,6 +336,43 @@ def test_exploration_fades_and_prefers_unusual_pixels(images):
     assert late.lift == late.bonus.max() == 0
 
 
+@pytest.mark.parametrize('done', [0.1, 0.9])
+def test_every_weight_of_ours_has_its_term(variables, batch, done):
+    """The cluster loss waits until .5, claims until .6; views count from the start."""
+    weighed = dataclasses.replace(
+        FULL, levels=1, width=4, view_weight=0.3, claim_weight=0.7, cluster_weight=0.2,
+        reconstruction_weight=2.0, feature_weight=5.0, weigh_alphas=True,
+    )  # fmt: skip
+    keys = jax.random.split(jax.random.key(0), 8)
+    images, warp = learning.views(weighed, keys, batch)
+    total, (terms, _) = learning.loss(
+        weighed, images, warp, None, done, jax.random.key(1), variables
+    )
+    want = 2 * terms['reconstruction'] + 0.01 * terms['heat_equivariance']
+    want += 5 * terms['feature_equivariance'] + 0.3 * terms['views']
+    want += (done > 0.5) * (0.2 * terms['cluster'] + 0.7 * terms['claim'])
+    np.testing.assert_allclose(total, want, rtol=1e-5)
+    assert all(terms[name] > 0 for name in ('views', 'claim', 'cluster'))
+
+
+def test_what_fills_up_a_map_of_few_peaks_is_not_learnt(variables, images):
+    """A window as large as the picture leaves a peak or two for eight keypoints."""
+    few = dataclasses.replace(TINY, num_keypoints=8, window=15)
+    _, (terms, _) = learning.loss(
+        few, images, None, None, 0.0, jax.random.key(0), variables
+    )
+    assert terms['peaks'] < 0.5
+    found = few.find(*few.encode(variables, images), 8)
+    lone = learning._peaks_only(found)
+    off = ~np.asarray(found.peak)
+    assert off.any() and not np.asarray(lone.confidence)[off].any()
+    best = np.broadcast_to(found.descriptors[:, :1], found.descriptors.shape)
+    np.testing.assert_array_equal(np.asarray(lone.descriptors)[off], best[off])
+    np.testing.assert_allclose(
+        terms['confidence'], np.asarray(found.confidence)[~off].mean(), rtol=1e-5
+    )
+
+
 @pytest.mark.parametrize('mask', [False, True])
 def test_equivariance_compares_what_the_warp_brings_together(batch, mask):
     """Views as their own features: equal where one sees the other."""
@@ -348,6 +387,12 @@ def test_equivariance_compares_what_the_warp_brings_together(batch, mask):
     back = compare(tusk, views[..., 0], views.reshape(8, 2, 16, 16, 3)[:, ::-1].reshape(
         views.shape), warp)  # fmt: skip
     assert back['feature_equivariance'] > 2 * got['feature_equivariance']
+    moved, valid = views_lib.follow(warp, views[::2])
+    squares = np.asarray((moved - views[1::2]) ** 2)
+    valid = np.asarray(valid)
+    assert not valid.all()
+    want = squares[valid].mean() if mask else squares.mean()
+    np.testing.assert_allclose(got['feature_equivariance'], want, rtol=5e-3)
 
 
 # Steps.
@@ -447,10 +492,6 @@ def test_keypoints_of_two_views_are_partners_by_their_places(rng):
         tusk, xy, unit[label].reshape(4, 3, 4), unit, warp, size
     )
     assert found['agreement'] == pytest.approx(2 / 4)
-    # exp(-20 * 2 / 4) for each of the three others, none of them for oneself.
-    odds = 1 + 3 * np.exp(-10)
-    want = np.mean([np.log(odds), np.log(odds), 10 + np.log(odds), 10 + np.log(odds)])
-    assert found['swap'] == pytest.approx(want, rel=1e-4)
     assert found['views'] == pytest.approx((0 + 0 + 2 + 2) / 4)
 
 

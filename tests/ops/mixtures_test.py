@@ -11,7 +11,7 @@ AXES = np.eye(2, dtype=np.float32)
 EVEN = np.array([(1, 0), (0.8, 0.6), (0.6, 0.8), (0, 1)], np.float32)
 LONE = np.array([(1, 0), (0.8, 0.6), (0.96, 0.28), (0.96, -0.28)], np.float32)
 
-fit = jax.jit(mixtures.fit_mixture, static_argnames=('exploration', 'about'))
+fit = jax.jit(mixtures.fit_mixture, static_argnames=('floor', 'about'))
 systematic = jax.jit(mixtures.systematic_counts, static_argnames='n')
 sample = jax.jit(mixtures.sample_mixture, static_argnames=('n', 'std'))
 
@@ -70,7 +70,7 @@ def test_weights_of_a_lone_cluster():
     np.testing.assert_allclose(jnp.var(got.variances), 0.216225, atol=1e-6)
     np.testing.assert_allclose(got.weights, [0.844246, 0.155754], atol=1e-5)
     np.testing.assert_array_equal(mixtures.component_counts(got.weights, 4), [3, 1])
-    bare = fit(LONE, AXES, exploration=0.0)
+    bare = fit(LONE, AXES, floor=0.0)
     np.testing.assert_allclose(bare.weights, [0.849052, 0.150948], atol=1e-5)
 
 

@@ -16,7 +16,7 @@ from kpdiscovery import losses
 from kpdiscovery.methods import reconstruction
 from kpdiscovery.methods.learning import descend, parameters, start
 from kpdiscovery.methods.tusk import network
-from kpdiscovery.methods.tusk.prototypes import quantize, remember
+from kpdiscovery.methods.tusk.prototypes import remember
 from kpdiscovery.methods.views import follow, to_first
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops import parallel, vectors, whitening
@@ -92,7 +92,7 @@ def loss(tusk, images, warp, exploration, done, key, variables):
     `done` is the share of the phase that is behind.
     """
     scores, features = tusk.encode(variables, images)
-    found = _explored(tusk, scores, features, exploration)
+    found = _peaks_only(_explored(tusk, scores, features, exploration))
     moments = _moments(tusk, found.descriptors)
     found = network.on_sphere(found, moments)
     unit = vectors.normalize(variables['prototypes'])
@@ -100,35 +100,37 @@ def loss(tusk, images, warp, exploration, done, key, variables):
         tusk, variables, found.descriptors, unit, done, key
     )
     descriptors = found.descriptors  # Prototypes follow these, not what is decoded.
-    if tusk.clustering == 'vector_quantization':
-        found = found._replace(descriptors=quantize(descriptors, unit))
-    picture, alphas = tusk.decode(variables, found, images.shape[1:3])
+    found = tusk.drawn(variables, found)
+    picture, alphas = tusk.decode(variables, found, images.shape[1:3], found.peak)
     error = reconstruction.loss(tusk, variables, picture, images)
     terms['reconstruction'] = error.mean()
     strength['reconstruction'] = tusk.reconstruction_weight
     if tusk.alpha:
         terms['claim'] = jnp.sum(alphas**2, axis=1).mean()
         strength['claim'] = jnp.where(done >= tusk.claim_start, tusk.claim_weight, 0)
-    if tusk.balance_weight:
-        terms['imbalance'] = losses.prototype_imbalance(
-            descriptors, unit, form=tusk.assignment, axis_name=tusk.axis_name
-        )
-        strength['imbalance'] = jnp.where(
-            done >= tusk.swap_start, tusk.balance_weight, 0
-        )
     if warp is not None:
         terms |= _equivariance(tusk, scores, features, warp)
         terms |= _agreement(tusk, found.xy, descriptors, unit, warp, images.shape[1:3])
         strength |= {'heat_equivariance': tusk.heat_weight,
-                     'feature_equivariance': tusk.feature_weight,
-                     'views': tusk.view_weight,
-                     'swap': jnp.where(done >= tusk.swap_start, tusk.swap_weight, 0)}  # fmt: skip
+                     'feature_equivariance': tusk.feature_weight}  # fmt: skip
+        if tusk.view_weight:
+            strength['views'] = tusk.view_weight
     total = sum(weight * terms[name] for name, weight in strength.items())
-    terms |= {'loss': total, 'confidence': found.confidence.mean()}
+    terms |= {'loss': total, 'peaks': found.peak.mean()}
+    terms['confidence'] = mean_where(found.confidence, found.peak)
     fresh = {}
     if moments is not None:
         fresh['moments'] = _track(variables['moments'], moments._asdict())
     return total, ({**terms, 'descriptors': descriptors}, fresh)
+
+
+def _peaks_only(found):
+    """What fills up a map of fewer peaks than keypoints is not drawn, and its descriptor
+    is that of the picture's best point."""
+    confidence = jnp.where(found.peak, found.confidence, 0)
+    best = found.descriptors[:, :1]
+    descriptors = jnp.where(found.peak[..., None], found.descriptors, best)
+    return found._replace(confidence=confidence, descriptors=descriptors)
 
 
 def _moments(tusk, read):
@@ -172,7 +174,7 @@ def _clustering_terms(tusk, variables, descriptors, unit, done, key):
 
 def _agreement(tusk, xy, descriptors, unit, warp, size):
     """Keypoints `[B V, K]` of second views with the nearest ones of the first, of those
-    that are near: `views` and `swap`, losses, and `agreement`, the share of equal prototypes."""
+    that are near: `views`, a loss, and `agreement`, the share of equal prototypes."""
     pair = lambda leaf: leaf.reshape(-1, 2, *leaf.shape[1:])
     xy, descriptors = pair(jax.lax.stop_gradient(xy)), pair(descriptors)
     apart = jnp.linalg.norm(
@@ -182,14 +184,11 @@ def _agreement(tusk, xy, descriptors, unit, warp, size):
     partner = jnp.take_along_axis(
         descriptors[:, 0], apart.argmin(axis=1)[..., None], axis=1
     )
-    here, form = descriptors[:, 1], tusk.assignment
+    here = descriptors[:, 1]
     apart = jnp.sum((partner - here) ** 2, axis=-1)
-    error = losses.swapped_assignment(partner, here, unit, form=form)
-    error += losses.swapped_assignment(here, partner, unit, form=form)
     one, two = (vectors.squared_distances(d, unit).argmin(-1) for d in (partner, here))
     each = {
         'views': apart,
-        'swap': error / 2,
         'agreement': (one == two).astype(jnp.float32),
     }
     mean = functools.partial(mean_where, where=near, axis_name=tusk.axis_name)

@@ -27,7 +27,7 @@ class Parity(NamedTuple):
     sampling: str = 'bilinear'  # Of descriptors and confidence.
     assignment: str = 'squared'  # Form of the pseudo-probabilities.
     counts: str = 'systematic'
-    exploration: float = 0.01
+    floor: float = 0.01  # Of the mixing weights.
     about: str = 'prototype'
     summed: bool = False
     encode_again: bool = False  # Prototype steps on features of the updated network.
@@ -35,9 +35,7 @@ class Parity(NamedTuple):
 
 PARITY = {
     'recommended': Parity(),
-    'paper': Parity(
-        assignment='distance', counts='floor', exploration=0.0, about='mean'
-    ),
+    'paper': Parity(assignment='distance', counts='floor', floor=0.0, about='mean'),
     'code': Parity(sampling='floor', counts='floor', summed=True, encode_again=True),
 }
 
@@ -54,7 +52,8 @@ class Tusk(Method):
     num_prototypes: int
     window: int  # Side of suppression and soft-argmax squares, odd.
     alpha: bool = False  # Decode keypoints one by one and blend them.
-    # Pixels of the shorter side inside, whatever the pictures have; 0: as they are.
+    # Pixels of the shorter side inside, whatever the pictures have, in whole steps of the
+    # levels (of 4: 8 pixels); 0: as they are.
     resolution: int = 0
     channels: int = 32
     width: int = 32
@@ -79,13 +78,6 @@ class Tusk(Method):
     cluster_start: float = 0.0  # Share of the phase before the cluster loss sets in.
     view_weight: float = (
         0.0  # Of partners' descriptors in two views being apart (ours).
-    )
-    # Of descriptors with the prototypes of their partners in the other view (ours), and the
-    # share of the phase before it sets in.
-    swap_weight: float = 0.0
-    swap_start: float = 0.5
-    balance_weight: float = (
-        0.0  # Of unequal shares of prototypes (ours), after as long.
     )
     heat_weight: float = 0.01
     feature_weight: float = 100.0
@@ -159,11 +151,10 @@ class Tusk(Method):
         init = functools.partial(learning.init, self, update)
         # Without a share of the phase to wait for, a step knows nothing of their number,
         # and a run may get more of them.
-        waits = self.claim_weight or self.swap_weight or self.balance_weight
-        scheduled = self.exploration or self.cluster_start or waits
+        scheduled = self.exploration or self.cluster_start or self.claim_weight
         planned = section['steps'] if scheduled else 1
         step = functools.partial(learning.step, self, update, planned)
-        advise = advice.keypoints
+        advise = advice.prototypes(self.num_prototypes)
         return (Phase('train', section['steps'], init, step, advise=advise),)
 
     def predict(self, variables: Any, images: jax.Array) -> Prediction:
@@ -178,11 +169,8 @@ class Tusk(Method):
         )
         valid = found.peak & (found.confidence > self.min_confidence)
         found = found._replace(confidence=jnp.where(valid, found.confidence, 0))
-        decoded = found
-        if self.clustering == 'vector_quantization':
-            unit = vectors.normalize(variables['prototypes'])
-            decoded = found._replace(descriptors=quantize(found.descriptors, unit))
-        picture, alphas = self.decode(variables, decoded, inner, valid)
+        drawn = self.drawn(variables, found)
+        picture, alphas = self.decode(variables, drawn, inner, valid)
         prob = self.assign(found.descriptors, variables['prototypes'])
         xy = coordinates.resize_points(found.xy, inner, size)
         label = prob.argmax(-1).astype(jnp.int32)
@@ -207,6 +195,16 @@ class Tusk(Method):
         scores, features = self.encode(variables, self.fit(images))
         found, kept = self.find(scores, features, k), variables.get('moments')
         return network.on_sphere(found, kept and Moments(**kept))
+
+    def drawn(
+        self, variables: Any, found: network.SoftKeypoints
+    ) -> network.SoftKeypoints:
+        """With the descriptors that the decoder is given: prototypes where they stand for
+        them."""
+        if self.clustering != 'vector_quantization':
+            return found
+        unit = vectors.normalize(variables['prototypes'])
+        return found._replace(descriptors=quantize(found.descriptors, unit))
 
     def layers(
         self, variables: Any, found: network.SoftKeypoints, size: tuple[int, int]
@@ -241,7 +239,7 @@ class Tusk(Method):
             self.clustering,
             self.projections,
             parity.counts,
-            parity.exploration,
+            parity.floor,
             parity.about,
             parity.summed,
         )

@@ -21,14 +21,14 @@ class Clustering:
             'vector_quantization', which both pull each prototype to its members.
         projections: random directions of the sliced Wasserstein distance.
         counts: how samples are split among prototypes, 'systematic' or 'floor' (code).
-        exploration, about: see `ops.mixtures.fit_mixture`.
+        floor, about: see `ops.mixtures.fit_mixture`.
         summed: sum over ranks instead of their mean (code).
     """
 
     kind: str = 'sliced_wasserstein'
     projections: int = 100
     counts: str = 'systematic'
-    exploration: float = 0.01
+    floor: float = 0.01
     about: str = 'prototype'
     summed: bool = False
 
@@ -54,7 +54,7 @@ class Clustering:
 
     def _counts(self, key, unit, descriptors):
         mixture = mixtures.fit_mixture(
-            descriptors, unit, exploration=self.exploration, about=self.about
+            descriptors, unit, floor=self.floor, about=self.about
         )
         if self.counts == 'floor':
             return mixtures.component_counts(mixture.weights, descriptors.shape[0])

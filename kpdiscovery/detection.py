@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import json
 import logging
 import os
@@ -140,6 +141,7 @@ def _provenance(source, data, size) -> dict[str, Any]:
     name = str(data['keypoints'])
     options = {key: str(value) for key, value in dict(data.get('options', {})).items()}
     looked_at = side(data, size)
+    crops = np.asarray(getattr(source, 'crops', ()))
     return {
         'detector': name,
         'num': data.get('num_detected', 64),
@@ -147,8 +149,13 @@ def _provenance(source, data, size) -> dict[str, Any]:
         'fitted': [data.get('resize', ''), options],
         'pictures': list(identity.of(source)),
         'stamp': _stamp(name.removesuffix('+sift')),
-        # Not in the files of runs that looked at pictures as they are.
+        # Not in the files of runs that looked at pictures as they are, or cut none.
         **({'looked_at': looked_at} if looked_at else {}),
+        **(
+            {'crops': hashlib.sha256(crops.tobytes()).hexdigest()[:16]}
+            if len(crops)
+            else {}
+        ),
     }
 
 

@@ -4,7 +4,7 @@ With --data=NAME --root=DIR: what DIR has of a data set of the papers, as its ow
 distribute it, where it comes from, on which terms, and what is derived.
 
 One line a finding: ok, missing (exit code 2), or absent (only some need it). Nothing is
-downloaded and nothing written.
+downloaded, and nothing written but frames of videos and copies of buckets into the cache.
 """
 
 from __future__ import annotations

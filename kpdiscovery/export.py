@@ -138,6 +138,8 @@ def card(trained: inference.Trained, measured: dict[str, Any] | None) -> str:
         f'- Pictures: `{data.source}`, {side} x {side} px, resize `{data.resize}`; seed '
         f'{config.seed}; {meta.get("step", 0)} steps of phase {meta.get("phase", "-")}, '
         f'{meta.get("seconds", 0):.0f} s on {meta.get("device", "an unknown device")}.',
+        '- Pictures must be fitted like that before (bars black); xy are pixels of the '
+        'fitted picture.' + _BARS * ('pixels_valid' in trained.method.batch_fields),
         '- Intended for pictures like those it was trained on; whose they are and their '
         'licence is the business of who trained it.',
         '## Use', f'```python\n{_USE.format(model=MODEL, side=side)}```',
@@ -146,6 +148,7 @@ def card(trained: inference.Trained, measured: dict[str, Any] | None) -> str:
     return '\n\n'.join(lines) + '\n'
 
 
+_BARS = ' The program does not know what is a bar and what a dark picture.'
 _USE = """import jax, numpy as np
 model = jax.export.deserialize(bytearray(open('{model}', 'rb').read()))
 images = np.zeros((4, {side}, {side}, 3), np.float32)  # RGB in [0, 1], any number of them.

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import tqdm
 
-from kpdiscovery import inference
+from kpdiscovery import inference, paths
 from kpdiscovery.data import box_crops, formats, resize
 from kpdiscovery.data.files import folder
 from kpdiscovery.reporting import drawing
@@ -35,17 +35,22 @@ class Look(NamedTuple):
 def pictures(names: Sequence[str], data: Any) -> folder.Folder:
     """Every picture of files and folders, each once, fitted as in training.
 
-    To be cut to their boxes, pictures must come as one folder, with its annotations.
+    To be cut to their boxes, pictures must come as one folder, with its annotations or
+    those that training had (`data.options.annotations`). Those cut to what moves are all
+    looked at, annotated or not.
     """
     fitted = {'size': data.size, 'resize': data.resize, **reading(data, _READING)}
-    if box_crops.is_box(data.resize) and len(names) == 1:
-        there = formats.look(names[0], every=1)
-        return folder.Folder(there.path, annotations=there.table, **fitted)
+    moving, places = box_crops.is_moving(data.resize), [*map(paths.local, names)]
+    if box_crops.is_box(data.resize) and not moving and len(names) == 1:
+        there = formats.look(places[0], every=1)
+        table = there.table or data.options.get('annotations')
+        return folder.Folder(there.path, annotations=table, **fitted)
     found: dict[pathlib.Path, None] = {}
-    for name in names:
-        there = formats.look(name, every=1)
+    for place in places:
+        there = formats.look(place, every=1)
         root, files = folder.list_images(there.path)
-        files = files if there.table is None else there.table['files'].tolist()
+        if there.table is not None and not moving:
+            files = there.table['files'].tolist()
         found |= dict.fromkeys(root.resolve() / file for file in files)
     return folder.Folder(list(found), **fitted)
 
@@ -74,10 +79,10 @@ def by_shape(
         groups.setdefault(size, []).append(row)
     looks = []
     for size, rows in groups.items():
-        paths = [source.paths[row] for row in rows]
+        files = [source.paths[row] for row in rows]
         names = tuple(source.files[row] for row in rows)
         one = folder.Folder(
-            paths, size=size, resize='stretch', **reading(data, _READING)
+            files, size=size, resize='stretch', **reading(data, _READING)
         )
         many = keypoints or round(usual * max(size) / min(size))
         looks.append(Look(adjust(trained, keypoints=many), one, names, tuple(rows)))

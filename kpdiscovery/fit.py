@@ -7,6 +7,7 @@ pictures that were left out of the fit, in pixels of the originals.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -17,6 +18,8 @@ from kpdiscovery import cli, data, finding, inference, paths, wanted
 from kpdiscovery.data import resize, subset
 from kpdiscovery.metrics.landmarks.wanted import Fitted, fit_wanted
 from kpdiscovery.types import Row, UserError
+
+_OPTIONS = ('method', 'contrast', 'megapixels', 'every')  # How pictures are read.
 
 
 class Annotated(NamedTuple):
@@ -55,25 +58,39 @@ def main(argv: Sequence[str]) -> int:
         help='annotated pictures: a folder with annotations.npz, as for --data',
     )  # fmt: skip
     parser.add_argument(
-        '--split', default='train', help='of the annotated pictures (default: train)'
-    )
+        '--split', help='of the annotated pictures (default: all of a folder that names '
+        'no splits, if nothing is measured, else train)',
+    )  # fmt: skip
     parser.add_argument('--pictures', type=int, help='so many of them, at random')
     parser.add_argument('--seed', type=int, default=0, help='which (default: 0)')
     parser.add_argument(
         '--measure', metavar='SPLIT', help='also the error on this split, test say'
     )
     args, overrides = parser.parse(argv)
+    if args.pictures is not None and args.pictures < 1:
+        raise UserError(f'--pictures must be at least 1, got {args.pictures}')
     cli.check_writable(args.workdir)
     trained = inference.looking(inference.load(args.workdir, overrides))
     read = lambda split: pictures(trained.config.data, args.annotations, split)
-    source = read(args.split)
+    source = read(args.split or ('train' if args.measure else 'all'))
+    if not args.split and source.splits:
+        source = read('train')
     rows = subset.drawn(len(source), args.pictures, args.seed)
-    shown = annotated(trained, subset.Subset(source, rows))
-    fitted = _fit(shown)
-    wanted.save(args.workdir, fitted, shown.names)
+    source = subset.Subset(source, rows)
+    test = read(args.measure) if args.measure else None
+    if test and (both := set(source.files) & set(test.files)):
+        raise UserError(
+            f'{len(both)} pictures of split {args.measure} are among those to fit: give '
+            'ten pictures or more, or leave --measure away: errors are of pictures left out'
+        )
+    shown = annotated(trained, source)
+    there = _there(shown)
+    fitted = _fit(there)
+    wanted.save(args.workdir, fitted, there.names, of=wanted.model(trained))
     print(_told(fitted))
-    if args.measure:
-        print(f'split {args.measure}: {_measured(trained, fitted, read(args.measure))}')
+    if test:
+        kept = shown.visible.any(axis=0)
+        print(f'split {args.measure}: {_measured(trained, fitted, test, kept)}')
     print(f'written to {paths.folder(args.workdir) / wanted.FILE}')
     return 0
 
@@ -100,11 +117,30 @@ def pictures(settings: Any, path: str, split: str) -> Any:
         UserError: they have no points.
     """
     settings = settings.to_dict()
-    settings |= {'source': 'folder', 'path': path, 'keypoints': '', 'temporal_gap': 0}
+    kept = {n: v for n, v in settings.get('options', {}).items() if n in _OPTIONS}
+    settings |= {
+        'source': 'folder', 'path': path, 'keypoints': '', 'temporal_gap': 0, 'rows': 0,
+        'features': '', 'options': kept,
+    }  # fmt: skip
     source = data.build(settings, split=split)
     if 'keypoints' not in source.truth:
         raise UserError(f'{path} has no annotated points: add an annotations.npz')
+    if source[0]['keypoints'].ndim != 2:
+        raise UserError(f'{path} has several animals a picture: kpd fit wants one')
     return source
+
+
+def _there(shown: Annotated) -> Annotated:
+    """Without the points that are annotated in none of the pictures."""
+    kept = np.asarray(shown.visible.any(axis=0))
+    names = shown.names or tuple(f'point_{k}' for k in range(len(kept)))
+    if kept.all() or not kept.any():
+        return shown
+    left = [name for name, there in zip(names, kept, strict=True) if not there]
+    logging.warning('annotated in no picture, left out: %s', ', '.join(left))
+    names = tuple(name for name, there in zip(names, kept, strict=True) if there)
+    points, visible = shown.points[:, kept], shown.visible[:, kept]
+    return Annotated(shown.xy, shown.valid, points, visible, names)
 
 
 def _fit(shown: Annotated) -> Fitted:
@@ -124,11 +160,11 @@ def _told(fitted: Fitted) -> str:
     )
 
 
-def _measured(trained, fitted: Fitted, source) -> str:
+def _measured(trained, fitted: Fitted, source, kept) -> str:
     shown = annotated(trained, source)
     found, there = fitted.map(shown.xy, shown.valid)
-    errors = np.linalg.norm(found - shown.points, axis=-1)
-    errors = errors[shown.visible & there[:, None]]
+    errors = np.linalg.norm(found - shown.points[:, kept], axis=-1)
+    errors = errors[shown.visible[:, kept] & there[:, None]]
     return (
         f'mean {errors.mean():.2f} px, median {np.median(errors):.2f} px in '
         f'{int(there.sum())} of {len(there)} pictures'

@@ -3,7 +3,7 @@
 IMAGES are pictures, folders, patterns, videos (every frame) or annotations of other tools,
 whose pictures are taken. Writes keypoints.json (COCO keypoint format), keypoints.csv and
 overlays/NAME.jpg, and where the method finds objects boxes.csv and masks/NAME.png;
-with --deeplabcut also deeplabcut.csv, with --video VIDEO.mp4 of the overlays. NAME is that
+with --deeplabcut also deeplabcut.csv, with --video films/VIDEO.mp4 of the overlays. NAME is that
 of the picture below the directory all pictures share. After `kpd fit` also wanted.csv,
 wanted.json and wanted/NAME.jpg, with the landmarks that it has learnt. Overlays fit a
 screen: pictures below 256 px are enlarged by a whole factor, those above 1600 px shrunk.
@@ -14,6 +14,7 @@ overlays where keypoints come from.
 from __future__ import annotations
 
 import json
+import logging
 import pathlib
 import sys
 from collections.abc import Iterable, Sequence
@@ -51,6 +52,14 @@ def main(argv: Sequence[str]) -> int:
             f'--smooth: which keypoint of method {trained.config.method.name} is which '
             'from frame to frame is not known; leave it away'
         )
+    told = wanted.load(args.workdir) if args.workdir else None
+    if told and told.of not in ('', now := wanted.model(trained)):
+        logging.warning('kpd fit saw another model: %s, now %s', told.of, now)
+    if told and not trained.method.ordered and (args.keypoints or args.wide):
+        raise UserError(
+            'after kpd fit the wanted landmarks are told from as many keypoints a picture '
+            'as it saw: leave --keypoints and --wide away, or remove wanted.npz'
+        )
     out, source = (
         make_folder(args.out),
         finding.pictures(args.images, trained.config.data),
@@ -62,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
     )
     found = write(out, looks, overlays=args.overlays, smooth=args.smooth)
     drawn = {'overlays': found}
-    if args.workdir and (told := wanted.load(args.workdir)):
+    if told:
         drawn['wanted'] = write_wanted(out, looks, told, found, overlays=args.overlays)
     if args.deeplabcut:
         write_deeplabcut(out / 'deeplabcut.csv', found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -142,6 +143,8 @@ def _splits(config, path) -> dict[str, Source]:
             source = _source(config, path, name)
         except UserError as reason:
             reasons.append(reason)
+            if 'no pictures in split' not in str(reason):
+                logging.warning('split %s is not shown: %s', name, reason)
             continue
         files = set(getattr(source, 'files', None) or ())
         if files and files <= known:

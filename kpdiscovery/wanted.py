@@ -28,6 +28,7 @@ class Wanted(NamedTuple):
     error: np.ndarray  # [T] pixels, median of each point on pictures left out.
     pictures: int  # That it was fitted on.
     names: tuple[str, ...]  # Of the points; () unknown.
+    of: str = ''  # `model` whose landmarks they are told from; '' unknown.
 
     def name(self, point: int) -> str:
         return self.names[point] if self.names else f'point_{point}'
@@ -59,9 +60,17 @@ def landmarks(method: Any, found: Sequence[Found]) -> tuple[np.ndarray, np.ndarr
     return slots, seen
 
 
-def save(workdir: str, fitted: Fitted, names: Sequence[str]) -> None:
-    """Writes wanted.npz into a workdir."""
-    told = Wanted(fitted.map, by_point(fitted.errors), len(fitted.errors), tuple(names))
+def model(trained: Any) -> str:
+    """What of a run and its settings its landmarks depend on."""
+    data = trained.config.data
+    step = trained.meta.get('step', 0) if trained.meta else 0
+    return f'{trained.config.method.name} after {step} steps, {data.size} px, {data.resize}'
+
+
+def save(workdir: str, fitted: Fitted, names: Sequence[str], *, of: str = '') -> None:
+    """Writes wanted.npz into a workdir; `of`: the `model`."""
+    errors = fitted.errors
+    told = Wanted(fitted.map, by_point(errors), len(errors), tuple(names), of)
     values = {**told._asdict(), **fitted.map._asdict()}
     del values['map']
     content = io.BytesIO()
@@ -84,8 +93,8 @@ def load(workdir: str) -> Wanted | None:
         fields: dict[str, Any] = {name: found[name] for name in WantedMap._fields}
         fields |= {'kind': str(fields['kind']), 'penalty': float(fields['penalty'])}
         names = tuple(map(str, found['names']))
-        told = WantedMap(**fields)
-        return Wanted(told, found['error'], int(found['pictures']), names)
+        told, of = WantedMap(**fields), str(found.get('of', ''))
+        return Wanted(told, found['error'], int(found['pictures']), names, of)
     except (*npy.BROKEN, KeyError) as error:
         raise UserError(f'{path} is damaged ({error}): run kpd fit again') from None
 

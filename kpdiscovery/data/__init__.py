@@ -18,14 +18,14 @@ def build(data: Mapping[str, Any], *, split: str, together: bool = False) -> Sou
     with `data.features` rows have the dense features of that folder (`joined.features`).
 
     Args:
-        split: 'train', 'validation' or 'test'.
+        split: 'train', 'validation' or 'test'; of a folder 'all' too.
         together: all processes of JAX build it at the same time, and share the work.
     """
     if data['source'] not in SOURCES:
         raise UserError(
             f'data.source must be one of {sorted(SOURCES)}, got {data["source"]!r}'
         )
-    if split not in SPLITS:
+    if split not in (*SPLITS, 'all'):
         raise UserError(f'split must be one of {SPLITS}, got {split!r}')
     path = paths.local(data['path']) if data.get('path') else ''
     data = {**data, 'path': path, 'together': together}

@@ -24,7 +24,7 @@ def write(
     trail: int = 0,
     kind: str = 'overlays',
 ) -> list[pathlib.Path]:
-    """FOLDER.mp4 of ``KIND/FOLDER/*.jpg`` for each folder of pictures, in their order.
+    """films/FOLDER.mp4 of ``KIND/FOLDER/*.jpg`` for each folder of pictures, in time.
 
     All frames have the size of a folder's first. Of pictures in no folder it is KIND.mp4;
     of other kinds than overlays KIND_FOLDER.mp4.
@@ -51,7 +51,8 @@ def write(
         words = [folder.replace('/', '_')] if folder else []
         if not folder or kind != 'overlays':
             words = [kind, *words]
-        made.append(out / f'{"_".join(words)}.mp4')
+        made.append(out / 'films' / f'{"_".join(words)}.mp4')
+        made[-1].parent.mkdir(exist_ok=True)
         mine = [found[place] for place in places]
         _write(cv2, made[-1], out / kind, mine, fps, trail)
     return made

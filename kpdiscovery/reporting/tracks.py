@@ -7,21 +7,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kpdiscovery.data.files.pictures import by_value
 from kpdiscovery.reporting.annotations import Found
 
 
 def by_folder(found: Sequence[Found]) -> dict[str, list[int]]:
-    """Places in `found` of the pictures of each folder: the frames of one video."""
+    """Places in `found` of the pictures of each folder: the frames of one video, in the
+    order of the numbers in their names."""
     groups: dict[str, list[int]] = {}
     for place, one in enumerate(found):
         groups.setdefault(one.file.rpartition('/')[0], []).append(place)
-    return groups
+    in_time = lambda place: by_value(found[place].file)
+    return {name: sorted(places, key=in_time) for name, places in groups.items()}
 
 
 def smooth(found: Sequence[Found], frames: int) -> list[Found]:
     """Every landmark at the median of its places in `frames` frames around each frame.
 
-    The pictures of a folder, in the order given, are the frames of one video, and
+    The pictures of a folder, by the numbers in their names, are the frames of one video, and
     keypoint k is the same landmark in all of them. A landmark that does not count in a
     frame stays as it is there and has no part in the medians of others; near the ends of
     a video fewer frames are taken.

@@ -131,3 +131,86 @@ def test_what_cannot_be_fitted_is_told(run, monkeypatch):
     (workdir / 'wanted.npz').write_bytes(b'nothing')
     with pytest.raises(UserError, match='run kpd fit again'):
         wanted.load(str(workdir))
+
+
+def renew(folder, **changes):
+    """The folder's annotations with other arrays; None takes one away."""
+    with np.load(folder / 'annotations.npz') as old:
+        arrays = {**old, **changes}
+    arrays = {name: value for name, value in arrays.items() if value is not None}
+    np.savez(folder / 'annotations.npz', **arrays)
+    return arrays
+
+
+def test_all_pictures_are_fitted_where_no_splits_are_named(run, capsys):
+    workdir, folder = run
+    words = [f'--workdir={workdir}', f'--annotations={folder}']
+    fit.main(words)
+    assert 'of 5 pictures' in capsys.readouterr().out
+    renew(folder, split=None)
+    fit.main(words)
+    assert 'of 8 pictures' in capsys.readouterr().out
+    with pytest.raises(
+        UserError, match='8 pictures of split test are among those to fit'
+    ):
+        fit.main([*words, '--measure=test'])  # Fewer than ten are all in both.
+    with pytest.raises(UserError, match='--pictures must be at least 1, got 0'):
+        fit.main([*words, '--pictures=0'])
+
+
+def test_points_that_are_nowhere_annotated_are_left_out(run, caplog, capsys):
+    workdir, folder = run
+    with np.load(folder / 'annotations.npz') as old:
+        points = old['keypoints']
+    points[:5, 1] = np.nan
+    renew(folder, keypoints=points)
+    fit.main([f'--workdir={workdir}', f'--annotations={folder}', '--measure=test'])
+    assert 'annotated in no picture, left out: quarter' in caplog.text
+    assert '1 points from' in capsys.readouterr().out
+    assert wanted.load(str(workdir)).names == ('middle',)
+
+
+def test_one_animal_a_picture(run):
+    workdir, folder = run
+    with np.load(folder / 'annotations.npz') as old:
+        renew(folder, keypoints=np.stack([old['keypoints']] * 2, axis=1))
+    with pytest.raises(UserError, match='several animals a picture: kpd fit wants one'):
+        fit.main([f'--workdir={workdir}', f'--annotations={folder}'])
+
+
+def test_how_training_pictures_were_told_apart_does_not_matter(run, capsys):
+    """Options of other data, thinning and features: the annotated pictures have none."""
+    workdir, folder = run
+    data = inference.load(workdir).config.data
+    data.options = {'folder_labels': True, 'annotations': 'gone.npz', 'length': 9}
+    data.rows, data.features = 2, 'gone'
+    fit.main([f'--workdir={workdir}', f'--annotations={folder}'])
+    assert 'of 5 pictures' in capsys.readouterr().out
+
+
+def test_another_model_is_told(run, tmp_path, capsys):
+    workdir, folder = run
+    fit.main([f'--workdir={workdir}', f'--annotations={folder}'])
+    words = [f'--workdir={workdir}', str(folder), '--overlays=no']
+    assert cli.main(['predict', *words, f'--out={tmp_path / "a"}']) == 0
+    assert 'saw another model' not in capsys.readouterr().err
+    inference.load(workdir).config.data.resize = 'pad'
+    assert cli.main(['predict', *words, f'--out={tmp_path / "b"}']) == 0
+    assert 'corners after 0 steps, 48 px, stretch, now' in capsys.readouterr().err
+
+
+@dataclasses.dataclass(frozen=True)
+class Counted(Corners):
+    k: int = 4
+    ordered, num_labels, predict_options = False, 4, {'keypoints': 'k'}
+
+
+def test_other_numbers_of_keypoints_do_not_fit(run, tmp_path, monkeypatch, capsys):
+    """Landmarks of a method without order are ranks among as many keypoints."""
+    workdir, folder = run
+    fit.main([f'--workdir={workdir}', f'--annotations={folder}'])
+    other = inference.load(workdir)._replace(method=Counted())
+    monkeypatch.setattr(inference, 'load', lambda *args: other)
+    words = [f'--workdir={workdir}', str(folder), f'--out={tmp_path / "out"}']
+    assert cli.main(['predict', *words, '--keypoints=3']) == 2
+    assert 'leave --keypoints and --wide away' in capsys.readouterr().err

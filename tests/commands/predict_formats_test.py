@@ -27,7 +27,7 @@ def test_every_frame_of_a_video_and_a_video_of_the_overlays(tmp_path):
     notes, _ = read(out)
     names = [image['file_name'] for image in notes['images']]
     assert names == [f'{frame:06}.jpg' for frame in range(5)]
-    film = cv2.VideoCapture(str(out / 'overlays.mp4'))
+    film = cv2.VideoCapture(str(out / 'films' / 'overlays.mp4'))
     assert film.get(cv2.CAP_PROP_FRAME_COUNT) == 5 and film.get(cv2.CAP_PROP_FPS) == 10
 
 
@@ -96,7 +96,7 @@ def test_landmarks_of_a_video_are_smoothed_and_leave_a_trail(tmp_path, monkeypat
     _, rows = read(out)
     x = [float(row['x']) for row in rows if row['keypoint'] == '0']
     np.testing.assert_allclose(x, [19.5, 27.5, 59.5, 75.5, 67.5], atol=2)
-    film = cv2.VideoCapture(str(out / 'overlays.mp4'))
+    film = cv2.VideoCapture(str(out / 'films' / 'overlays.mp4'))
     last = [film.read()[1] for _ in range(5)][-1]
     assert last.shape == (64, 256, 3)  # Enlarged twice.
     assert last[23, 119].max() > 110 > last[23, 55].max()  # Third, not second.

@@ -372,3 +372,38 @@ def test_a_tilde_is_the_home_directory(fake, tmp_path, monkeypatch):
     assert run('~/a.png', '--out=~/out') == 0
     assert (tmp_path / 'out/keypoints.json').is_file()
     assert not (tmp_path / 'elsewhere/~').exists()
+
+
+def test_a_run_cut_to_what_moves_looks_at_all_frames(tmp_path):
+    """Of an annotated folder and of a list of pictures: the same crops, by all of them."""
+    film = tmp_path / 'film'
+    film.mkdir()
+    ground = np.random.default_rng(0).integers(60, 120, (40, 60, 3)).astype(np.uint8)
+    for number in range(8):
+        picture = ground.copy()
+        picture[10:20, 5 * number : 5 * number + 10] = 255
+        Image.fromarray(picture).save(film / f'{number}.png')
+    np.savez(film / 'annotations.npz', files=['1.png', '2.png'])
+    model = trained('moving')
+    by_folder = finding.pictures([str(film)], model.config.data)
+    by_files = finding.pictures(
+        [str(film / f'{i}.png') for i in range(8)], model.config.data
+    )
+    assert len(by_folder) == len(by_files) == 8
+    for one, other in zip(by_folder, by_files, strict=True):
+        np.testing.assert_array_equal(one['frame'], other['frame'])
+    found = list(finding.find(model, by_folder))
+    for number, one in enumerate(found):
+        x, y = one.keypoints.xy[0]
+        assert abs(x - (5 * number + 4.5)) < 3 and abs(y - 14.5) < 3
+
+
+def test_boxes_of_training_cut_pictures_without_their_own(tmp_path):
+    place = save(tmp_path / 'a.png')
+    np.savez(tmp_path / 'boxes.npz', files=['a.png'], boxes=[[[60, 12, 80, 32]]])
+    model = trained('box:0.5')
+    model.config.data.options = {'annotations': str(tmp_path / 'boxes.npz')}
+    source = finding.pictures([str(tmp_path)], model.config.data)
+    (found,) = finding.find(model, source)
+    np.testing.assert_allclose(found.keypoints.xy[0], [67.5, 19.5], atol=0.05)
+    assert place.is_file()

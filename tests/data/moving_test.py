@@ -1,10 +1,13 @@
 """What moves before a fixed camera, against where it was drawn."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from kpdiscovery.data import resize
+from kpdiscovery.data.annotations import npz
 from kpdiscovery.data.files import folder, moving
 from kpdiscovery.types import UserError
 
@@ -77,9 +80,70 @@ def test_a_still_picture_is_padded_whole(tmp_path, caplog):
     assert not source[8]['pixels_valid'].all()
 
 
-def test_too_few_frames_tell_no_ground(tmp_path):
-    with pytest.raises(UserError, match=r'the folder has 3 pictures .* at least 5'):
-        folder.Folder(film(tmp_path, places=PLACES[:3]), size=16, resize='moving')
+def test_too_few_frames_tell_no_ground(tmp_path, caplog):
+    with pytest.raises(UserError, match=r'no camera has 5 pictures .*resize=pad'):
+        folder.Folder(film(tmp_path / 'b', places=PLACES[:3]), size=16, resize='moving')
+    film(tmp_path / 'a')
+    source = folder.Folder(tmp_path, size=16, resize='moving')
+    assert '3 of 12 pictures are kept whole: fewer than 5' in caplog.text
+    sides = [(high - low).max() for low, high in edges(source)]
+    assert max(sides[:9]) < 20 and min(sides[9:]) == 80
+
+
+def test_pictures_of_another_size_and_broken_ones_do_no_harm(tmp_path, caplog):
+    root = film(tmp_path)
+    Image.new('RGB', (30, 90)).save(root / '6.png')
+    (root / '7.png').write_bytes(b'nothing')
+    source = folder.Folder(root, size=16, resize='moving')
+    assert len(source) == 8 and '1 of 9 pictures are kept whole' in caplog.text
+    assert 'nothing moves' not in caplog.text
+    x, y = PLACES[0]
+    np.testing.assert_allclose(sum(edges(source)[0]) / 2, (x + 6, y + 4), atol=1.5)
+
+
+def test_what_is_not_annotated_tells_the_ground_too(tmp_path):
+    root = film(tmp_path)
+    np.savez(root / 'annotations.npz', files=['2.png', '4.png'])
+    source = folder.Folder(root, size=16, resize='moving')
+    assert source.files == ('2.png', '4.png')
+    for (low, high), (x, y) in zip(edges(source), (PLACES[2], PLACES[4]), strict=True):
+        np.testing.assert_allclose((low + high) / 2, (x + 6, y + 4), atol=1.5)
+
+
+def clocked(root, radius):
+    """Twenty frames of a spot that wanders below a clock whose digits change."""
+    root.mkdir(exist_ok=True)
+    y, x = np.mgrid[:240, :320]
+    for number in range(20):
+        picture = np.full((240, 320), 110.0) + RNG.normal(0, 2, (240, 320))
+        digits = RNG.integers(0, 2, (3, 12)).repeat(8, 0).repeat(8, 1) * 140 + 110
+        picture[5:29, 5:101] = digits
+        middle = 30 + 13 * number, 90 + 6 * number
+        if radius:
+            near = (x - middle[0]) ** 2 + (y - middle[1]) ** 2 <= radius**2
+            picture[near] = 10
+        image = np.clip(picture, 0, 255).astype(np.uint8)[..., None].repeat(3, -1)
+        Image.fromarray(image).save(root / f'{number:02}.png')
+    return root
+
+
+def test_a_clock_is_no_animal(tmp_path, caplog):
+    source = folder.Folder(clocked(tmp_path / 'a', 8), size=16, resize='moving')
+    for number, (low, high) in enumerate(edges(source)):
+        middle = 30.5 + 13 * number, 90.5 + 6 * number
+        np.testing.assert_allclose((low + high) / 2, middle, atol=2)
+    assert 'clock' not in caplog.text
+    folder.Folder(clocked(tmp_path / 'b', 0), size=16, resize='moving')
+    assert 'what moves is always in one place' in caplog.text
+
+
+def test_each_video_and_each_side_of_a_mirror_is_a_camera():
+    notes = npz.Annotations(('a/1.png', 'a/2.png', 'b/1.png'), {})
+    assert moving.cameras(notes) == ['a', 'a', 'b']
+    films = dataclasses.replace(
+        notes, videos=np.array([3, 4, 4]), mirrored=np.array([True, False, True])
+    )
+    assert moving.cameras(films) == ['video 3 mirrored', 'video 4', 'video 4 mirrored']
 
 
 def test_the_largest_of_two_components_counts():
@@ -87,3 +151,9 @@ def test_the_largest_of_two_components_counts():
     difference[5:10, 5:9], difference[20:30, 15:35] = 90, 50
     np.testing.assert_array_equal(moving.largest(difference, 20), [15, 20, 35, 30])
     assert moving.largest(difference, 100) is None
+
+
+def test_what_enters_at_the_border_is_whole():
+    difference = np.zeros((240, 320))
+    difference[50:80, :20] = 90
+    np.testing.assert_array_equal(moving.largest(difference, 20), [0, 50, 20, 80])

@@ -34,6 +34,21 @@ def test_medians_are_those_of_scipy_but_at_the_ends():
     np.testing.assert_array_equal(places(tracks.smooth(frames(xy), 1)), xy)
 
 
+def test_frames_come_in_the_order_of_their_numbers():
+    """ffmpeg's %d: 1, 10, 11, 2 by letters."""
+    xy = np.arange(12.0).reshape(12, 1, 1).repeat(2, -1)
+    found = [
+        one._replace(file=f'film/frame_{i}.png') for i, one in enumerate(frames(xy))
+    ]
+    found = sorted(found, key=lambda one: one.file)
+    assert [found[i].file for i in tracks.by_folder(found)['film']][:3] == [
+        'film/frame_0.png', 'film/frame_1.png', 'film/frame_2.png',
+    ]  # fmt: skip
+    got, was = (places(one)[:, 0, 0] for one in (tracks.smooth(found, 3), found))
+    inner = (was > 0) & (was < 11)
+    np.testing.assert_array_equal(got[inner], was[inner])
+
+
 def test_what_does_not_count_stays_and_counts_in_no_median():
     xy = np.zeros((4, 1, 2)) + np.arange(4)[:, None, None]
     xy[1] = 900

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import functools
 import logging
 import os
 import unicodedata
@@ -133,7 +132,7 @@ class Folder:
             groups=self._notes.groups,
             holdout_validation=holdout_validation,
         )
-        self._moving = self._find_moving(rows.tolist())
+        self._moving = self._find_moving(rows.tolist(), found)
         channels = 3 if self._notes.masks is None else 5
         self._cache: dict[int, Fitted] = {}
         self._limit = cache_bytes // (channels * self.size[0] * self.size[1])
@@ -171,6 +170,21 @@ class Folder:
     @property
     def class_names(self) -> tuple[str, ...]:
         return self._notes.class_names
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Those that the annotation file names."""
+        texts = self._notes.split
+        return () if texts is None else tuple(np.unique(texts).tolist())
+
+    @property
+    def crops(self) -> np.ndarray:
+        """`[N, 4]` boxes that rows are cut to, NaN without one; empty if none is."""
+        if self._margin is None:
+            return np.zeros((0, 4))
+        found = [self._box(row) for row in self._rows]
+        return np.array([boxes[valid.argmax()] if valid.any() else [np.nan] * 4
+                         for boxes, valid in found])  # fmt: skip
 
     @property
     def keypoint_names(self) -> tuple[str, ...]:
@@ -220,11 +234,23 @@ class Folder:
             picture = picture._replace(image=ImageOps.mirror(picture.image))
         return picture
 
-    def _find_moving(self, rows) -> dict[int, np.ndarray]:
+    def _find_moving(self, rows, found) -> dict[int, np.ndarray]:
         if not box_crops.is_moving(self._how):
             return {}
-        read = functools.partial(self._picture, least=moving.SIDE)
-        return moving.boxes(read, moving.cameras(self._notes), rows)
+        cameras, more = moving.cameras(self._notes), list[str]()
+        if self._notes.videos is None:  # What is not annotated tells the ground too.
+            more = sorted(set(found) - {*self._notes.files, *(self._notes.masks or ())})
+        count = len(cameras)
+
+        def read(row):
+            if row < count:
+                return self._picture(row, least=moving.SIDE)
+            path = self._root / more[row - count]
+            return read_picture(path, **self._reading, least=moving.SIDE)
+
+        return moving.boxes(
+            read, [*cameras, *[os.path.dirname(name) for name in more]], rows
+        )
 
     def _box(self, row) -> tuple[np.ndarray, np.ndarray]:
         """Boxes `[N, 4]` of a row, and which of them are there."""

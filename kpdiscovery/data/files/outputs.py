@@ -7,7 +7,7 @@ from pathlib import Path
 
 POINTS = 'keypoints.csv'  # `kpd predict` begins with this file ...
 HEAD = ('file', 'keypoint', 'x', 'y', 'score', 'label', 'valid')
-PICTURES = ('overlays', 'masks', 'wanted')  # ... and draws into these beside it.
+PICTURES = ('overlays', 'masks', 'wanted', 'films')  # ... and draws into these.
 
 
 def own(folder: Path, folders: Collection[str], files: Collection[str]) -> set[str]:

@@ -13,6 +13,7 @@ import collections
 import logging
 import os
 import posixpath
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -63,6 +64,12 @@ def list_files(root: Path) -> Iterator[str]:
         for name in files:
             if not _hidden(name):
                 yield (Path(folder) / name).relative_to(root).as_posix()
+
+
+def by_value(name: str) -> list[int | str]:
+    """Sorts names of frames with their numbers as numbers; text and digits take turns."""
+    parts = re.split(r'(\d+)', name)
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)]
 
 
 def mask_name(name: str) -> str:

@@ -85,14 +85,15 @@ def _points(groups, categories) -> Table:
     ]
     if not given:
         return {}
+    groups = [[note for note in group if note.get('keypoints')] for group in groups]
     most, count = max(1, *map(len, groups)), max(given)
     values = np.zeros((len(groups), most, count, 3))
     for place, group in enumerate(groups):
         for animal, note in enumerate(group):
-            points = np.array(note.get('keypoints', ()), float).reshape(-1, 3)
+            points = np.array(note['keypoints'], float).reshape(-1, 3)
             values[place, animal, : len(points)] = points
     xy = np.where(values[..., 2:] > 0, values[..., :2], np.nan)
-    seen = values[..., 2] > 1
+    seen = values[..., 2] > (values[..., 2] > 1).any()  # Some tools know no 2.
     if most == 1:
         xy, seen = xy[:, 0], seen[:, 0]
     names = max(named, key=len, default=[])

@@ -115,8 +115,12 @@ def _rows(file) -> Iterator[tuple[str, Points]]:
 
 def _lines(file):
     try:
-        with open(file, newline='', encoding='utf-8', errors='replace') as text:
-            return [line for line in csv.reader(text) if any(line)]
+        # Tables that went through a spreadsheet have its mark, and perhaps semicolons.
+        with open(file, newline='', encoding='utf-8-sig', errors='replace') as text:
+            head = text.readline()
+            text.seek(0)
+            apart = ';' if head.count(';') > head.count(',') else ','
+            return [line for line in csv.reader(text, delimiter=apart) if any(line)]
     except (OSError, csv.Error) as error:
         raise UserError(f'{file}: cannot be read ({error})') from error
 

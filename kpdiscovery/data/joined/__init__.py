@@ -11,8 +11,8 @@ from kpdiscovery.data.generated import Generated
 from kpdiscovery.types import Row, Source
 
 # What a source may tell of its rows or of all of them; wrappers hand it on.
-OF_ROWS = ('files', 'labels', 'paths', 'videos')
-OF_ALL = ('class_names', 'keypoint_names', 'size')
+OF_ROWS = ('crops', 'files', 'labels', 'paths', 'videos')
+OF_ALL = ('class_names', 'keypoint_names', 'size', 'splits')
 
 
 class Lazy:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from kpdiscovery.data.files import pictures
 from kpdiscovery.data.joined.classical import opencv
 from kpdiscovery.types import Row, Source, UserError
 
@@ -82,7 +82,9 @@ def later_rows(files: Sequence[str], videos: np.ndarray | None, gap: int) -> np.
         videos: `[N]` which video each is of; None: its directory.
     """
     of = list(map(posixpath.dirname, files)) if videos is None else videos.tolist()
-    order = sorted(range(len(files)), key=lambda row: (of[row], _by_value(files[row])))
+    order = sorted(
+        range(len(files)), key=lambda row: (of[row], pictures.by_value(files[row]))
+    )
     later = np.arange(len(files))
     for here, there in zip(order, order[gap:], strict=False):
         if of[here] == of[there]:
@@ -111,9 +113,3 @@ def farneback(image: np.ndarray, later: np.ndarray) -> np.ndarray:
         poly_sigma=1.2,
         flags=0,
     )
-
-
-def _by_value(name):
-    """Sorts names with their numbers as numbers; text and digits take turns."""
-    parts = re.split(r'(\d+)', name)
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)]

@@ -59,6 +59,15 @@ def test_coco_keypoints_boxes_and_what_is_hidden(tmp_path):
     assert rows[1]['boxes'][0].tolist() == pytest.approx([1.1, 2.5, 9.1, 10.5])
 
 
+def test_coco_of_tools_that_know_no_visible_points(tmp_path):
+    """v is 1 of all that is labelled; a box without points makes no second animal."""
+    note = {'image_id': 10, 'category_id': 1, 'keypoints': [3, 4, 1, 0, 0, 0]}
+    box = {'image_id': 10, 'category_id': 1, 'bbox': [0, 0, 5, 5]}
+    _, table = formats.look(coco(tmp_path, [note, box]))
+    assert table['keypoints'].shape[1:] == (2, 2)
+    np.testing.assert_array_equal(table['visible'][0], [True, False])
+
+
 def test_coco_of_several_animals_and_classes(tmp_path):
     categories = [
         {'id': 4, 'name': 'rat', 'keypoints': ['a']},
@@ -153,6 +162,14 @@ def test_deeplabcut_is_read_as_it_is_written(tmp_path):
     root, table = formats.look(path)
     assert root == tmp_path and table['files'].tolist() == ['a.png', 'b.png']
     np.testing.assert_array_equal(table['keypoints'], points)
+
+
+def test_deeplabcut_from_a_spreadsheet(tmp_path):
+    path = project(tmp_path, [['labeled-data/vid/img0.png', '3', '4', '5', '6']])
+    text = path.read_text().replace(',', ';')
+    path.write_text(text, encoding='utf-8-sig')
+    _, table = formats.look(tmp_path)
+    np.testing.assert_allclose(table['keypoints'][0], [[3, 4], [5, 6]])
 
 
 def test_tables_of_pandas_are_not_read(tmp_path):

@@ -8,7 +8,7 @@ No annotation is needed. A pass takes about .1 s a picture of one CPU core, and 
 four (RESULTS.md). Best of crops to the object with little around it, seen from one
 side: one arrangement of landmarks is learnt, and laid on each picture by an affine map.
 Frames of a fixed camera are cut to what moves by `--config.data.resize=moving:0.1`, else the
-ground's landmarks win (a mouse: 5.7 instead of 59.6, RESULTS.md).
+ground's landmarks win (a mouse: 6.6 instead of 59.6, RESULTS.md).
 Pictures keep their shape between bars. `--config.phases.arrange.stride=S` and the same of
 `cluster` learn from every S-th picture, which is enough of a thousand.
 """

@@ -3,7 +3,8 @@
     kpd train --config=feature_alignment/critters:pretrained,cpu --workdir=DIR
 
 Crops with 12 true keypoints and boxes of five parts: mAP 62.6 at .1 of the picture,
-clustering 48.0, mean place 14.6 (RESULTS.md). Without `pretrained` features are SuperPoint's
+clustering 48.0, mean place 14.6, in pools of 5 and three times the steps (RESULTS.md); as it
+is not run. Without `pretrained` features are SuperPoint's
 at 128 px; those of an LMPNet run:
 
       --config.method.features.weights=LMPNET_WORKDIR

@@ -1,10 +1,10 @@
-"""Parts of faces, crops with 68 points: `:pretrained,cpu` 287 s on one CPU core.
+"""Parts of faces, crops with 68 points: `:pretrained,cpu` 244 s on one CPU core.
 
     kpd train --config=feature_alignment/faces:pretrained,cpu --data=FOLDER --workdir=DIR
 
 FOLDER holds crops of faces and an `annotations.npz` with 68 points and a split by identity.
-`:pretrained,cpu`: mAP 64.6 at .1 of the picture, clustering 58.3, mean place 58.9; error
-10.0 % of the eye distance (RESULTS.md). `:cpu` alone has SuperPoint's features, which know
+`:pretrained,cpu`: mAP 65.3 at .1 of the picture, clustering 58.3, mean place 58.9; error
+9.8 % of the eye distance (RESULTS.md). `:cpu` alone has SuperPoint's features, which know
 edges and no parts; the default is VGG-16, not run.
 """
 

@@ -1,4 +1,4 @@
-"""Parts of your own pictures of one kind, no annotation needed: `:cpu` 340 s on one core.
+"""Parts of your own pictures of one kind, no annotation needed: `:cpu` 5 minutes on one core.
 
     kpd train --config=feature_alignment/folder:cpu --data=FOLDER --workdir=DIR
 

@@ -141,7 +141,7 @@ def _provenance(source, data, size) -> dict[str, Any]:
     name = str(data['keypoints'])
     options = {key: str(value) for key, value in dict(data.get('options', {})).items()}
     looked_at = side(data, size)
-    crops = np.asarray(getattr(source, 'crops', ()))
+    crops = getattr(source, 'crops', None)
     return {
         'detector': name,
         'num': data.get('num_detected', 64),
@@ -151,12 +151,12 @@ def _provenance(source, data, size) -> dict[str, Any]:
         'stamp': _stamp(name.removesuffix('+sift')),
         # Not in the files of runs that looked at pictures as they are, or cut none.
         **({'looked_at': looked_at} if looked_at else {}),
-        **(
-            {'crops': hashlib.sha256(crops.tobytes()).hexdigest()[:16]}
-            if len(crops)
-            else {}
-        ),
+        **({} if crops is None else {'crops': _digest(crops)}),
     }
+
+
+def _digest(values: np.ndarray) -> str:
+    return hashlib.sha256(values.tobytes()).hexdigest()[:16]
 
 
 def _stamp(name: str) -> str:

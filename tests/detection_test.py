@@ -9,6 +9,7 @@ from PIL import Image
 from kpdiscovery import cli, config, data, detection, methods, preparation, transfer
 from kpdiscovery.data.files.folder import Folder
 from kpdiscovery.data.joined import Joined, detections
+from kpdiscovery.data.subset import Subset
 from kpdiscovery.models import weights, xfeat
 from kpdiscovery.training import checkpoints
 from kpdiscovery.types import State, UserError
@@ -266,3 +267,24 @@ def test_packaged_weights_find_corners():
     xy = found.xy[0][found.score[0] > 0]
     for corner in ([16, 20], [47, 20], [16, 43], [47, 43]):
         assert np.abs(xy - corner).max(axis=-1).min() <= 2, xy
+
+
+def test_other_boxes_are_looked_at_anew(tmp_path):
+    """The same files and settings, cut otherwise: `annotations.npz` was corrected."""
+    names = [f'{i}.png' for i in range(2)]
+    for i, name in enumerate(names):
+        noise = np.random.default_rng(i).integers(0, 255, (40, 40, 3)).astype(np.uint8)
+        Image.fromarray(noise).save(tmp_path / name)
+    section, told = {'keypoints': 'sift', 'num_detected': 4, 'resize': 'box'}, []
+    for right in (30, 30, 20):
+        np.savez(
+            tmp_path / 'annotations.npz', files=names, boxes=[[[2, 2, right, 30]]] * 2
+        )
+        source = Folder(tmp_path, size=32, resize='box')
+        told.append(detection._provenance(source, section, (32, 32)))
+        thin = detection._provenance(Subset(source, np.arange(1)), section, (32, 32))
+        assert thin['crops'] != told[-1]['crops']
+    assert told[0] == told[1] and told[0]['crops'] != told[2]['crops']
+    whole = Folder(tmp_path, size=32)
+    for source in (whole, Subset(whole, np.arange(1))):
+        assert 'crops' not in detection._provenance(source, section, (32, 32))

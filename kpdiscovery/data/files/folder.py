@@ -178,10 +178,10 @@ class Folder:
         return () if texts is None else tuple(np.unique(texts).tolist())
 
     @property
-    def crops(self) -> np.ndarray:
-        """`[N, 4]` boxes that rows are cut to, NaN without one; empty if none is."""
+    def crops(self) -> np.ndarray | None:
+        """`[N, 4]` boxes that rows are cut to, NaN without one; None if rows are not cut."""
         if self._margin is None:
-            return np.zeros((0, 4))
+            return None
         found = [self._box(row) for row in self._rows]
         return np.array([boxes[valid.argmax()] if valid.any() else [np.nan] * 4
                          for boxes, valid in found])  # fmt: skip

@@ -1,10 +1,9 @@
-"""Parts of critters, drawn animals: `:pretrained,cpu` some 14 minutes on one CPU core.
+"""Parts of critters, drawn animals: `:pretrained,cpu` 450 s on one CPU core.
 
     kpd train --config=feature_alignment/critters:pretrained,cpu --workdir=DIR
 
-Crops with 12 true keypoints and boxes of five parts: mAP 62.6 at .1 of the picture,
-clustering 48.0, mean place 14.6, in pools of 5 and three times the steps (RESULTS.md); as it
-is not run. Without `pretrained` features are SuperPoint's
+Crops with 12 true keypoints and boxes of five parts: mAP 64.4 at .1 of the picture,
+clustering 48.4, mean place 14.6 (RESULTS.md). Without `pretrained` features are SuperPoint's
 at 128 px; those of an LMPNet run:
 
       --config.method.features.weights=LMPNET_WORKDIR

@@ -143,8 +143,6 @@ def _splits(config, path) -> dict[str, Source]:
             source = _source(config, path, name)
         except UserError as reason:
             reasons.append(reason)
-            if 'no pictures in split' not in str(reason):
-                logging.warning('split %s is not shown: %s', name, reason)
             continue
         files = set(getattr(source, 'files', None) or ())
         if files and files <= known:
@@ -153,6 +151,9 @@ def _splits(config, path) -> dict[str, Source]:
         found[f'{name}{where}'] = source
     if not found:
         raise reasons[-1]
+    for reason in reasons:
+        if 'no pictures in split' not in str(reason):
+            logging.warning('a split is not shown: %s', reason)
     return found
 
 

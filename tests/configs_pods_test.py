@@ -69,7 +69,7 @@ def test_chapter_five_by_hand():
     assert first.optimizer.lr_min == pytest.approx(5e-6 * 8**0.5)
     assert (last.steps, last.round) == (40_000, 6_250)
     for group in last.optimizer.values():
-        assert (group.accumulate, group.drops) == (1, (25_000, 35_000))
+        assert (group.accumulate, group.drops) == (1, (25_000, 32_500))
         assert group.lr == pytest.approx(5e-4 * 2**0.5)
 
 

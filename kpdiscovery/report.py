@@ -151,9 +151,9 @@ def _splits(config, path) -> dict[str, Source]:
         found[f'{name}{where}'] = source
     if not found:
         raise reasons[-1]
-    for reason in reasons:
-        if 'no pictures in split' not in str(reason):
-            logging.warning('a split is not shown: %s', reason)
+    for why in reasons:
+        if 'no pictures in split' not in str(why):
+            logging.warning('a split is not shown: %s', why)
     return found
 
 

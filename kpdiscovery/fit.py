@@ -72,8 +72,9 @@ def main(argv: Sequence[str]) -> int:
     cli.check_writable(args.workdir)
     trained = inference.looking(inference.load(args.workdir, overrides))
     read = lambda split: pictures(trained.config.data, args.annotations, split)
-    source = read(args.split or ('train' if args.measure else 'all'))
-    if not args.split and source.splits:
+    split = args.split or ('train' if args.measure else 'all')
+    source = read(split)
+    if not args.split and split == 'all' and source.splits:
         source = read('train')
     rows = subset.drawn(len(source), args.pictures, args.seed)
     source = subset.Subset(source, rows)

@@ -120,7 +120,7 @@ def advise_start(scalars: Mapping[str, float]) -> str:
             'data.num_detected, lower method.outliers, or take another data.keypoints'
         )
     if scalars.get('idle', 0.0) > 0.5:
-        return _idle(scalars)
+        return _idle(scalars, 'raise data.num_detected')
     if scalars.get('alive', 1.0) < 0.5:
         return (
             f'only {scalars["alive"]:.0%} of the clusters have points: lower '
@@ -137,7 +137,7 @@ def advise(scalars: Mapping[str, float]) -> str:
             'before labelling (steps of the phase before), or lower method.threshold'
         )
     if scalars.get('idle', 0.0) > 0.5:
-        return _idle(scalars)
+        return _idle(scalars, 'lower method.threshold')
     if scalars.get('full', 0.0) > 0.9:
         return (
             f'{scalars["full"]:.0%} of the places for points are taken: the detector lets '
@@ -157,8 +157,8 @@ def advise(scalars: Mapping[str, float]) -> str:
     return ''
 
 
-def _idle(scalars):
+def _idle(scalars, mend):
     return (
         f'{scalars["idle"]:.0%} of the pictures have fewer than method.min_points labelled '
-        'points and teach nothing: lower it, or method.threshold'
+        f'points and teach nothing: lower it, or {mend}'
     )

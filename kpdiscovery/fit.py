@@ -166,6 +166,8 @@ def _measured(trained, fitted: Fitted, source, kept) -> str:
     found, there = fitted.map(shown.xy, shown.valid)
     errors = np.linalg.norm(found - shown.points[:, kept], axis=-1)
     errors = errors[shown.visible[:, kept] & there[:, None]]
+    if not errors.size:
+        return 'nothing: none of these points is visible where landmarks were found'
     return (
         f'mean {errors.mean():.2f} px, median {np.median(errors):.2f} px in '
         f'{int(there.sum())} of {len(there)} pictures'

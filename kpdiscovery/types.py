@@ -201,6 +201,8 @@ class Method:
     may_be_zero: ClassVar[tuple[str, ...]] = ()
     # Keypoint k is the same thing in every picture, and its label is k.
     ordered: ClassVar[bool] = False
+    # A label is one thing of a picture: more points of it are further guesses.
+    one_each: ClassVar[bool] = False
 
     phases: Callable[..., tuple[Phase, ...]]
     predict: Callable[..., Prediction]

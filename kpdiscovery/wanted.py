@@ -12,6 +12,7 @@ import numpy as np
 
 from kpdiscovery import paths
 from kpdiscovery.data.files import npy
+from kpdiscovery.metrics.landmarks.labelled import by_label
 from kpdiscovery.metrics.landmarks.slot_features import rank_in_label
 from kpdiscovery.metrics.landmarks.wanted import Fitted, WantedMap
 from kpdiscovery.reporting.annotations import Found
@@ -36,21 +37,28 @@ class Wanted(NamedTuple):
 
 def landmarks(method: Any, found: Sequence[Found]) -> tuple[np.ndarray, np.ndarray]:
     """Keypoints of N pictures as landmarks `[N, K, 2]` and which are there `[N, K]`: of a
-    method without an order one for every label and its rank from left to right.
+    method without an order one for every label, and where a picture may have several of a
+    label one for each rank from left to right.
 
     Raises:
         UserError: its keypoints have no labels that mean anything.
     """
-    xy, label, valid = (
+    points = Keypoints(*(
         np.stack([np.asarray(getattr(one.keypoints, name)) for one in found])
-        for name in ('xy', 'label', 'valid')
-    )
+        for name in ('xy', 'score', 'label', 'valid')
+    ))  # fmt: skip
     if method.ordered:
-        return xy, valid
-    labels, n = method.num_labels, len(xy)
-    if labels < 2:
+        return points.xy, points.valid
+    if method.num_labels < 2:
         raise UserError(f'kpd fit: keypoints of {type(method).__name__} have no kinds')
-    kind = np.where(valid & (label >= 0), label, labels)
+    if method.one_each:
+        return by_label(points, method.num_labels)
+    return _by_rank(points, method.num_labels)
+
+
+def _by_rank(points: Keypoints, labels: int) -> tuple[np.ndarray, np.ndarray]:
+    xy, n = points.xy, len(points.xy)
+    kind = np.where(points.valid & (points.label >= 0), points.label, labels)
     slot = kind * kind.shape[1] + rank_in_label(kind, xy[..., 1], xy[..., 0])
     slots, there = np.zeros((n, labels * kind.shape[1], 2)), kind < labels
     rows = np.nonzero(there)[0]

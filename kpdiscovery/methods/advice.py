@@ -99,12 +99,14 @@ def parts(scalars: Mapping[str, float], share: float) -> str:
     if scalars['background'] > 0.8:
         return (
             f'background takes over: it is the likeliest in {scalars["background"]:.0%} of '
-            'the cells; raise method.cap or method.num_keypoints, so that parts can label '
-            "more of them, and leave method.parity='recommended'"
+            'the cells; if method.cap times method.num_keypoints are fewer than the cells, '
+            "raise one; leave method.parity='recommended', or take other features"
         )
-    if not 0.01 < scalars['foreground'] < 0.95:
+    if not 0.01 < scalars['foreground'] < 0.99:
         return f'parts cover {scalars["foreground"]:.1%} of the pictures: ' + (
-            'raise method.kappa' if scalars['foreground'] < 0.5 else 'lower method.cap'
+            'raise method.kappa'
+            if scalars['foreground'] < 0.5
+            else 'lower method.num_keypoints (method.cap cells each) below the cells'
         )
     if scalars['determinant'] < 0.25 or scalars['outside'] > 0.5:
         return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -12,6 +13,7 @@ import jax
 import numpy as np
 
 STALLED = 60.0  # Seconds without a batch, after which a person is told.
+AHEAD = 3  # Steps dispatched and not done, at most: a stop waits for them.
 SLOW = 0.5  # Share of the time spent waiting for pictures that is worth a warning.
 _COMPILED = '/jax/core/compile/backend_compile_duration'
 
@@ -19,13 +21,16 @@ _COMPILED = '/jax/core/compile/backend_compile_duration'
 class Clock:
     """Of one run: steps are dispatched ahead, so a thread waits for each to be done.
 
+    Not further ahead than `AHEAD`: a stop, or the end of `--max_seconds`, comes after the
+    steps that are on their way, and a save after both.
+
     Args:
         say: tells a person a line.
     """
 
     def __init__(self, say: Callable[[str], None]):
         self._say, self._done = say, threading.Event()
-        self._steps: queue.SimpleQueue = queue.SimpleQueue()
+        self._steps: queue.Queue = queue.Queue(AHEAD - 1)  # Beside the one waited for.
         self._asked: float | None = None  # Since when a batch is waited for.
         self._compiled: list[float] = []
         self._waited, self._ended = 0.0, list[float]()
@@ -61,7 +66,7 @@ class Clock:
             yield batch
 
     def stepped(self, scalars: Any) -> None:
-        """A step was dispatched that gives these."""
+        """A step was dispatched that gives these; waits where too many are on their way."""
         self._steps.put(scalars)
 
     def lap(self) -> dict[str, float]:
@@ -87,7 +92,10 @@ class Clock:
 
     def _follow(self):
         while (scalars := self._steps.get()) is not None:
-            jax.block_until_ready(scalars)
+            with contextlib.suppress(
+                Exception
+            ):  # The loop meets it where it reads them.
+                jax.block_until_ready(scalars)
             self._ended.append(time.monotonic())
 
     def _watch(self):

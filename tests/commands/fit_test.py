@@ -12,7 +12,7 @@ from PIL import Image
 
 from kpdiscovery import cli, fit, inference, wanted
 from kpdiscovery.ops.keypoints import labelled
-from kpdiscovery.types import Method, Prediction, UserError
+from kpdiscovery.types import Keypoints, Method, Prediction, UserError
 
 SIDE = 48
 
@@ -131,6 +131,37 @@ def test_what_cannot_be_fitted_is_told(run, monkeypatch):
     (workdir / 'wanted.npz').write_bytes(b'nothing')
     with pytest.raises(UserError, match='run kpd fit again'):
         wanted.load(str(workdir))
+
+
+class Twice(Corners):
+    """Corners as parts, each with a weaker guess to the left of it."""
+
+    ordered, one_each = False, True
+
+    def predict(self, variables, images):
+        sure = super().predict(variables, images).keypoints
+        both = jnp.concatenate([sure.xy.at[..., 0].add(-9.0), sure.xy], axis=1)
+        score = jnp.repeat(jnp.array([0.6, 1.0]), 4)[None].repeat(len(both), 0)
+        label = jnp.tile(jnp.arange(4), 2)[None].repeat(len(both), 0)
+        return Prediction(Keypoints(both, score, label, score > 0))
+
+
+def test_of_a_part_the_surest_point_counts(run, monkeypatch):
+    workdir, folder = run
+    twice = inference.load(workdir)._replace(method=Twice())
+    source = fit.pictures(twice.config.data, str(folder), 'train')
+    shown = fit.annotated(twice, source)
+    wanted_xy = fit.annotated(inference.load(workdir), source).xy
+    assert shown.xy.shape == (5, 4, 2) and shown.valid.all()
+    np.testing.assert_allclose(shown.xy, wanted_xy, atol=1e-4)
+
+
+def test_nothing_to_measure_is_told(run, capsys):
+    workdir, folder = run
+    renew(folder, visible=np.arange(8)[:, None].repeat(2, 1) < 5)
+    words = [f'--workdir={workdir}', f'--annotations={folder}', '--measure=test']
+    assert fit.main(words) == 0
+    assert 'split test: nothing: none of these points' in capsys.readouterr().out
 
 
 def renew(folder, **changes):

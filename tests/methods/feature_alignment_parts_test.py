@@ -23,6 +23,7 @@ METHOD = FeatureAlignment(
 )  # fmt: skip
 GROUND = 4  # Of five channels.
 align = jax.jit(aligning.align, static_argnums=0)
+likeness = jax.jit(aligning._likeness)
 agree = jax.jit(aligning.agree, static_argnums=0)
 move = jax.jit(aligning.move)
 learn_dictionary = jax.jit(
@@ -214,6 +215,32 @@ def test_a_shifted_neighbour_comes_back(transform, parity):
     # What moved in from beyond the neighbour's border is background, and covers nothing.
     assert not got.covers[0, :, -1].any() and got.covers[0, 2:7, 2:7].all()
     np.testing.assert_allclose(got.maps[0, -1, -1], np.eye(5)[GROUND], atol=1e-6)
+
+
+def test_what_two_pictures_have_in_common_tells_no_cells_apart():
+    own, other = pictures(blobs()), pictures(blobs((1, 0)))
+    both = [p._replace(features=p.features + 3.0) for p in (other, own)]
+    np.testing.assert_allclose(likeness(*both), likeness(other, own), atol=1e-4)
+
+
+def test_cells_of_a_neighbour_by_the_border_are_like_none():
+    maps = jnp.full((12, 12, 5), 0.05).at[..., 0].set(0.8)
+    got = likeness(pictures(maps), pictures(maps)).reshape(12, 12, -1).max(axis=-1)
+    inner = np.zeros((12, 12), bool)
+    inner[2:-2, 2:-2] = True
+    np.testing.assert_array_equal(got > 0, inner)
+
+
+def test_like_cells_of_different_parts_are_less_alike():
+    """In maps that differ; features are the same."""
+    own = pictures(scene({0: (3, 3), 1: (5, 6)}))
+    same = own._replace(
+        maps=scene({0: (4, 4), 1: (2, 1)}), features=own.features[::-1, ::-1]
+    )
+    other = same._replace(maps=scene({1: (4, 4), 0: (2, 1)}))
+    cell = lambda x, y: 8 * y + x
+    found = [likeness(p, own)[cell(4, 4), cell(3, 3)] for p in (same, other)]
+    assert found[0] == pytest.approx(1, abs=1e-5) and found[1] < 0.5
 
 
 def test_without_a_transform_neighbours_stay():

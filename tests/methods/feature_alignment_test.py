@@ -10,9 +10,10 @@ import pytest
 
 from kpdiscovery import config, data, evaluate, inference, methods
 from kpdiscovery.data.joined import Joined
-from kpdiscovery.methods.feature_alignment import FeatureAlignment, Features
+from kpdiscovery.methods.feature_alignment import FeatureAlignment, Features, aligning
 from kpdiscovery.methods.feature_alignment.features import of_batch
 from kpdiscovery.models import backbones, superpoint, weights
+from kpdiscovery.ops import pseudo_truth
 from kpdiscovery.reporting import logs
 from kpdiscovery.training import loop
 from kpdiscovery.types import Method, UserError
@@ -156,6 +157,68 @@ def test_alignment_finds_the_object(tmp_path):
     )
     ground = given.argmax(axis=-1) == 2
     np.testing.assert_array_equal(np.asarray(maps).argmax(axis=-1) == 4, ground)
+
+
+@pytest.mark.parametrize('parity', ['recommended', 'paper'])
+@pytest.mark.parametrize('loss', ['averaged', 'each'])
+def test_the_loss_of_a_picture_and_its_pool(rng, parity, loss):
+    """Of two neighbours one is not there; a row of the other, and a column of the
+    picture, do not count."""
+    method = FeatureAlignment(
+        features=GIVEN,
+        num_keypoints=4,
+        cap=3,
+        parity=parity,
+        loss=loss,
+        transform='none',
+    )
+    maps = rng.dirichlet(np.ones(5), (3, 4, 4)).astype(np.float32)
+    valid = np.ones((3, 4, 4), bool)
+    valid[0, :, 3] = valid[1, 0] = False
+    maps[~valid] = np.eye(5)[4]
+    features = rng.normal(size=(3, 4, 4, 6)).astype(np.float32)
+    found, terms = jax.jit(method._loss)(
+        jax.random.key(0),
+        aligning.Pictures(*map(jnp.asarray, (maps, features, valid))),
+        jnp.array([True, False]),
+    )
+    votes = np.where(valid[0][..., None], maps[1], np.eye(5)[4])
+    votes[0] = votes[0] if parity == 'paper' else np.eye(5)[4]
+    labels = np.asarray(
+        pseudo_truth.greedy_labels(jnp.asarray(votes), background=-1, cap=3, radius=0)
+    )
+    pick = lambda m: np.take_along_axis(m, labels[..., None], -1)[..., 0]
+    own, other = np.maximum(pick(maps[0]), 1e-6), np.maximum(pick(maps[1]), 1e-6)
+    if loss == 'each':
+        cells = -np.where(valid[1], (np.log(own) + np.log(other)) / 2, np.log(own))
+    elif parity == 'paper':
+        cells = -np.log((own + other) / 2)
+    else:
+        cells = -np.log(np.where(valid[1], (own + other) / 2, own))
+    ground, there = labels == 4, valid[0]
+    share = there.astype(float)
+    if parity == 'recommended':
+        some = (there & ~ground).sum()
+        share[ground] *= min(1, some / (there & ground).sum())
+    total = (cells * share).sum() / share.sum()
+    assert float(found) == pytest.approx(total, rel=1e-4)
+    assert float(terms['outside']) == pytest.approx(1 / 4)
+    assert float(terms['foreground']) == pytest.approx((there & ~ground).sum() / 12)
+
+
+def test_cells_that_do_not_divide_the_picture_are_refused():
+    features = Features(backbone='resnet18', map='stage3', weights='random')
+
+    def look(side):
+        def see(image):
+            variables = {'features': features.init(jax.random.key(0), image)}
+            return of_batch(features, variables, {'image': image})[0]
+
+        return jax.eval_shape(see, jax.ShapeDtypeStruct((1, side, side, 3), 'float32'))
+
+    assert look(96).shape[1:3] == (6, 6)
+    with pytest.raises(ValueError, match=r'of 100 pixels are 7 cells: data\.size'):
+        look(100)
 
 
 def test_fewer_pictures_than_a_pool_has(tmp_path):

@@ -58,7 +58,7 @@ def start(**fields):
 
 
 def test_the_target_is_drawn_from_its_landmarks_alone():
-    method, state = start(equivariance=1.0)
+    method, state = start()
     source = jax.random.uniform(jax.random.key(1), (1, 16, 16, 3))
     right = warps.Affine(jnp.array([[[1.0, 0, 2], [0, 1, 0]]]))  # By two pixels.
 
@@ -80,7 +80,46 @@ def test_the_target_is_drawn_from_its_landmarks_alone():
     low, middle, high = (float(term['reconstruction']) for term in terms)
     assert middle == pytest.approx((low + high) / 2 - 0.25, abs=1e-6)
     assert float(terms[0]['equivariance']) == pytest.approx((2**2 + 0) / 2 / 16**2)
-    assert float(terms[0]['loss']) == pytest.approx(low + 2 / 16**2)
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Of a loss whose landmarks are given: `told(first, second)` are its terms."""
+    method, state = start(num_keypoints=2, equivariance=3.0, separation=5.0)
+    views = [jnp.full((1, 16, 16, 3), value) for value in (0.0, 1.0)]
+    right = warps.Affine(jnp.array([[[1.0, 0, 2], [0, 1, 0]]]))  # By two pixels.
+
+    def look(first, second):
+        given = jnp.array([first, second], jnp.float32)
+        detect = lambda self, variables, images: given[images[0, 0, 0, :1].astype(int)]
+        monkeypatch.setattr(type(method), '_detect', detect)
+        terms = method._loss(ViewPair(*views, right), state.variables)[1][0]
+        return {name: float(value) for name, value in terms.items()}
+
+    return look
+
+
+def test_landmarks_of_the_second_view_draw_it(told):
+    here, there, apart = [[3, 3], [12, 12]], [[8, 5], [4, 11]], [[1, 14], [14, 1]]
+    one = told(here, there)['reconstruction']
+    assert told(apart, there)['reconstruction'] == pytest.approx(one)
+    assert abs(told(here, apart)['reconstruction'] - one) > 1e-4
+
+
+def test_what_is_added_to_the_loss(told):
+    """Landmarks that follow the warp cost nothing, those of one place do."""
+    second = [[4, 4], [10, 12]]
+    follow = told([[6, 4], [12, 12]], second)
+    assert follow['equivariance'] == pytest.approx(0, abs=1e-9)
+    against = told([[2, 4], [8, 12]], second)
+    assert against['equivariance'] == pytest.approx(4**2 / 2 / 16**2)
+    crowd = told([[6, 4], [6, 4]], [[4, 4], [4, 4]])
+    assert crowd['separation'] > 0.5 > follow['separation']
+    for terms in (follow, against, crowd):
+        assert terms['loss'] == pytest.approx(
+            terms['reconstruction'] + 3 * terms['equivariance'] + 5 * terms['separation'],
+            rel=1e-5,
+        )
 
 
 def test_needs_weights_for_the_perceptual_loss():

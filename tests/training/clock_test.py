@@ -1,3 +1,4 @@
+import threading
 import time
 
 import jax
@@ -34,6 +35,40 @@ def test_what_is_waited_for_is_told_from_what_is_done(passes):
     lap = clock.lap()
     assert lap['waiting'] == pytest.approx(0.15 / 0.20)
     assert lap['seconds'] == pytest.approx(0.20)
+
+
+def test_steps_run_ahead_by_a_few_only():
+    """Else a stop would wait for all that are on their way, a minute of large ones."""
+    done, passed = threading.Event(), []
+
+    class Slow:
+        def block_until_ready(self):
+            done.wait(10)
+            return self
+
+    def dispatch(clock):
+        for number in range(3 * clocks.AHEAD):
+            clock.stepped(Slow())
+            passed.append(number)
+
+    with clocks.Clock(print) as clock:
+        loop = threading.Thread(target=dispatch, args=(clock,))
+        loop.start()
+        loop.join(0.3)
+        ahead = len(passed)
+        done.set()
+        loop.join(10)
+    assert 1 <= ahead <= clocks.AHEAD and len(passed) == 3 * clocks.AHEAD
+
+
+def test_a_step_that_failed_holds_nothing_up():
+    class Failed:
+        def block_until_ready(self):
+            raise RuntimeError('out of memory')
+
+    with clocks.Clock(print) as clock:
+        for _ in range(3 * clocks.AHEAD):
+            clock.stepped(Failed())
 
 
 def test_a_lap_knows_nothing_of_the_one_before(passes):

@@ -115,7 +115,7 @@ def of_batch(features: Features, variables: Any, batch: Batch):
 
     Raises:
         ValueError: features are to be given and the batch has none, or the other way
-            round.
+            round; or the network's cells do not divide the pictures.
     """
     if (features.backbone == GIVEN) != ('features' in batch):
         raise ValueError(
@@ -127,7 +127,19 @@ def of_batch(features: Features, variables: Any, batch: Batch):
         return vectors.normalize(found), valid
     images = image_ops.as_float(batch['image'])
     found = features.extract(variables['features'], images)
+    _check_divided(images.shape[1:3], found.shape[1:3])
     valid = batch.get('pixels_valid', jnp.ones(images.shape[:3], bool))
     return vectors.normalize(found), cells.inside(
         valid, (found.shape[1], found.shape[2])
     )
+
+
+def _check_divided(size, shape):
+    """Else the middles of cells would not be where sides / cells puts them."""
+    for side, count in zip(size, shape, strict=True):
+        stride = side // count
+        if side != stride * count or stride & (stride - 1):
+            raise ValueError(
+                f'the features of {side} pixels are {count} cells: data.size must be a '
+                "multiple of the map's stride"
+            )

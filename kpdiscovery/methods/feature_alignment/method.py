@@ -40,8 +40,8 @@ class FeatureAlignment(Method):
     clustering only"), `align` (training by what the aligned maps of similar pictures agree on).
 
     With `parity='paper'` transforms come from samples of matches, what lies outside of a
-    neighbour votes for background, so do all cells of background in the loss, and every
-    cell is an anchor of every part.
+    neighbour votes for background, so do all cells of background in the loss, and any
+    cell may be an anchor of a part: the surest `peaks` are.
     """
 
     features: Features = Features()
@@ -82,6 +82,7 @@ class FeatureAlignment(Method):
     predict_options: ClassVar = {'min_confidence': 'min_confidence'}
     may_be_zero = ('block', 'minimum', 'pool', 'radius')
     free = ('parts', 'peaks')
+    one_each = True
 
     def __post_init__(self):
         check_choices(
@@ -260,15 +261,16 @@ class FeatureAlignment(Method):
             each=self.loss == 'each', balanced=not paper,
         )  # fmt: skip
         share = functools.partial(reductions.mean_where, where=there)
+        on_own = functools.partial(reductions.mean_where, where=own.valid)
         ground = own.maps.argmax(axis=-1) == self.num_keypoints
         found = aligned.transforms
         terms = {
             'partners': share(found.partners.sum(axis=1)),
             'moved': share(found.moved.astype(jnp.float32)),
             'determinants': jnp.linalg.det(found.matrix),
-            'outside': share(1 - aligned.covers.mean(axis=(1, 2), dtype=jnp.float32)),
-            'foreground': (labels < self.num_keypoints).mean(),
-            'background': reductions.mean_where(ground, own.valid),
+            'outside': share(1 - jax.vmap(on_own)(aligned.covers)),
+            'foreground': on_own(labels < self.num_keypoints),
+            'background': on_own(ground),
         }
         return loss, terms
 

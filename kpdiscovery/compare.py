@@ -68,7 +68,8 @@ def protocol(result: Mapping[str, Any]) -> dict[str, str]:
     """What two evaluations must have in common for their figures to be compared.
 
     The pictures (source, path, options, split, how many, what of them is seen), the
-    annotated points, and how many pictures regressors were fitted on.
+    annotated points, how many pictures regressors were fitted on, and whether the rows are all or
+    spread over a split.
     """
     data, counts = result['config']['data'], result['config']['evaluation']
     of_data = {f'data.{name}': data.get(name, '') for name in _OF_DATA}
@@ -76,7 +77,8 @@ def protocol(result: Mapping[str, Any]) -> dict[str, str]:
         f'data.options.{k}': v for k, v in sorted(data.get('options', {}).items())
     }
     shared = {'split': result['split'], 'pictures': result['pictures'],
-              'evaluation.fit': counts['fit'], **of_data, **options}  # fmt: skip
+              'evaluation.fit': counts['fit'], 'rows': result.get('rows', 'all'),
+              **of_data, **options}  # fmt: skip
     return {name: str(value) for name, value in shared.items()}
 
 

@@ -24,6 +24,7 @@ from kpdiscovery import (
     version,
 )
 from kpdiscovery.data import class_labels
+from kpdiscovery.data.generated import Generated
 from kpdiscovery.reporting import table
 
 _BESIDE = ('untrained', 'baselines', 'generic')
@@ -85,8 +86,9 @@ def evaluate(
         compared: with the untrained model, baselines and the start; else these are empty.
     """
     start, settings = time.monotonic(), trained.config
-    fit, test = measuring.sources(settings, split)
-    inference.tell_other_pictures(trained, fit)
+    every = measuring.sources(settings, split)
+    inference.tell_other_pictures(trained, every[0])
+    fit, test = measuring.thinned(settings.evaluation, *every)
     metrics.check_landmarks(settings.data.get('landmarks', ''), test)
     once, looking = measuring.extracted(trained, fit, test), (trained, test)
     values, skipped, found, splits = measuring.measure(*once, looking=looking)
@@ -100,7 +102,8 @@ def evaluate(
         'truth': sorted(test.truth),
         'protocol': list(trained.method.metrics),
         'split': split,
-        'pictures': min(settings.evaluation.test, len(test)),
+        'pictures': len(test),
+        'rows': 'evenly spread' if _fewer(every, (fit, test)) else 'all',
         'keypoints': found,
         'seed': settings.seed,
         **trained.meta,
@@ -111,6 +114,14 @@ def evaluate(
         'config_hash': hashlib.sha256(text.encode()).hexdigest()[:12],
         'config': settings.to_dict(),
     }
+
+
+def _fewer(every, taken):
+    """Drawn pictures are like their neighbours, so that any will do."""
+    return any(
+        len(one) < len(whole) and not isinstance(whole, Generated)
+        for whole, one in zip(every, taken, strict=True)
+    )
 
 
 def _beside(once, splits, looking):

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from kpdiscovery import data, detection, inference, methods, metrics
-from kpdiscovery.data import class_labels
+from kpdiscovery.data import class_labels, subset
 from kpdiscovery.data.joined import Joined, detections
 from kpdiscovery.ops import landmark_clusters
 from kpdiscovery.ops.coordinates import in_boxes
@@ -28,12 +28,23 @@ _DESCRIBED = 200  # Pictures whose annotated points are described.
 
 
 def sources(settings, split: str) -> tuple[Source, Source]:
-    """The training split and the one to measure, with the classes of the run."""
+    """All of the training split and of the one to measure, with the classes of the run."""
     kind = methods.named(settings.method.name)
     build = lambda name: class_labels.as_trained(
         data.build(settings.data, split=name, together=True), settings, kind
     )
     return build('train'), build(split)
+
+
+def thinned(counts, fit: Source, test: Source) -> tuple[Source, Source]:
+    """Both splits as `config.evaluation` counts them, evenly spread over their rows:
+    folders are in the order of their classes, videos of time."""
+    return subset.thin(fit, counts.fit), subset.thin(test, counts.test)
+
+
+def splits(settings, split: str) -> tuple[Source, Source]:
+    """The pictures to fit on and those to measure."""
+    return thinned(settings.evaluation, *sources(settings, split))
 
 
 def extracted(trained, fit: Source, test: Source):
@@ -199,7 +210,7 @@ def with_hindsight(
     if metric not in result['metrics']:
         known = ', '.join(result['metrics'])
         raise UserError(f'--oracle={metric} is none of the figures: {known}')
-    fit, test = sources(trained.config, result['split'])
+    fit, test = splits(trained.config, result['split'])
     figures = {
         step: measure(trained._replace(variables=variables), fit, test)[0]
         for step, variables in runs.load_epochs(workdir)

@@ -48,7 +48,7 @@ def choose(
         load: gives a run's trained model; runs differ in seed and number of keypoints.
         split: whose pictures are measured.
     """
-    sources = measuring.sources(load(plan[0]).config, split)
+    sources = measuring.splits(load(plan[0]).config, split)
     seen = [_look(run, load(run), sources) for run in plan]
     rows = [_row(one, seen) for one in seen]
     names = dict.fromkeys(name for one in seen for name in one.labelled)

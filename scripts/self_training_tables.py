@@ -64,7 +64,7 @@ def words(variants: str, *settings: str) -> list[str]:
 def measure(workdir: pathlib.Path) -> Figures:
     """Of the end of stage 1 and of stage 2, and without mirroring in test."""
     trained = inference.load(workdir)
-    fit, test = measuring.sources(trained.config, 'validation')
+    fit, test = measuring.splits(trained.config, 'validation')
     phases = trained.config.phases
     first = phases.warm_up.steps + phases.correspond.steps
     look = lambda step, method: measuring.measure(

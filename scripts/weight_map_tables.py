@@ -59,7 +59,7 @@ def words(variants: str) -> list[str]:
 
 def measure(workdir: pathlib.Path) -> Figures:
     trained = inference.load(workdir)
-    fit, test = measuring.sources(trained.config, 'validation')
+    fit, test = measuring.splits(trained.config, 'validation')
     return {'end': measuring.measure(trained, fit, test)[0]}
 
 

@@ -70,15 +70,15 @@ VARIANTS = {
 
 def small(c):
     """64 parts from our own SuperPoint's trunk at 128 px, for two CPU cores; pretrained
-    features stay at 224 px.
+    features see the pictures at the config's size.
 
-    A pass, in pools of 15 as in the paper: better than three passes in pools of 5, in less
-    time (RESULTS.md). The paper's rate falls to a tenth in ninety steps, after which nothing
+    A pass over 2,000 pictures, in pools of 15 as in the paper: better than three passes in
+    pools of 5, in less time (RESULTS.md). The paper's rate falls to a tenth in ninety steps, after which nothing
     moves: slower here.
     """
     c.data.rows = 2_000
     epoch = c.data.rows // c.data.batch_size
-    c.method.update(num_keypoints=64, hypotheses=200)
+    c.method.num_keypoints = 64
     if c.method.features.backbone != LITE0['backbone']:
         c.data.size = 128
         c.method.features.update(SUPERPOINT)
@@ -97,8 +97,8 @@ def smoke(c):
     """Two steps of few parts: proves that the pieces fit."""
     c.data.update(size=64, batch_size=8)
     c.method.update(
-        num_keypoints=4, neighbours=2, hypotheses=8, matches=16, iterations=3,
-        peaks=2, block=8,
+        num_keypoints=4, neighbours=2, iterations=3, peaks=2, block=8,
+        hypotheses=8, matches=16,  # Of `:paper`.
     )  # fmt: skip
     if c.method.features.backbone != LITE0['backbone']:
         c.method.features.update(SUPERPOINT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
@@ -42,7 +43,23 @@ def prepare(source: Source, settings: Any, kind: type[Method]) -> None:
     method[field] = method[field] or len(names) or _count(labels)
     with settings.unlocked():
         settings.data.class_names = names
-    check(np.array([], int) if labels is None else labels, method[field])
+    labels = np.array([], int) if labels is None else np.asarray(labels)
+    check(labels, method[field])
+    _tell_held_out(labels, names, method.get('holdout', 0))
+
+
+def _tell_held_out(labels, names, holdout):
+    """Every `holdout`th row is not learnt from: of a class perhaps all there are."""
+    if not holdout:
+        return
+    learnt = labels[np.arange(len(labels)) % holdout != 0]
+    lost = [names[c] if names else str(c) for c in np.setdiff1d(labels, learnt)]
+    if lost:
+        logging.warning(
+            'no picture of %d classes is learnt from (%s): method.holdout=%d leaves every '
+            'such row out; set another, or 0',
+            len(lost), ', '.join(lost[:3]), holdout,
+        )  # fmt: skip
 
 
 def check(labels: np.ndarray, num_classes: int) -> None:

@@ -34,7 +34,7 @@ class Backbone(nn.Module):
     """`net` after the normalisation it was trained with, here and nowhere else.
 
     Variables are those of `net` under the name 'net'. The families place their cells
-    differently: see `ResNet`, `EfficientNet` and `Vgg16.strides`.
+    differently (`first`): see `ResNet`, `EfficientNet` and `Vgg16.strides`.
     """
 
     net: resnet.ResNet | vgg.Vgg16 | EfficientNet
@@ -43,6 +43,17 @@ class Backbone(nn.Module):
     def strides(self) -> dict[str, int]:
         """Pixels a cell, by map."""
         return self.net.strides
+
+    @property
+    def first(self) -> float | None:
+        """The pixel on which cell 0 of any map is centred; None: cells are tiles. For
+        `ops.coordinates.cell_to_pixel`."""
+        return 0.0 if isinstance(self.net, resnet.ResNet) else None
+
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        """The colour in [0, 1] that is 0 to the network."""
+        return self._normalization[0]
 
     @property
     def channels(self) -> dict[str, int]:
@@ -71,10 +82,13 @@ class Backbone(nn.Module):
         Raises:
             ValueError: images of another shape or type, or too small.
         """
-        mean, std = vgg.IMAGENET_MEAN, vgg.IMAGENET_STD
+        return self.net(vgg.normalize(images, *self._normalization), train=train)
+
+    @property
+    def _normalization(self):
         if isinstance(self.net, EfficientNet):
-            mean, std = efficientnet.MEAN, efficientnet.STD
-        return self.net(vgg.normalize(images, mean, std), train=train)
+            return efficientnet.MEAN, efficientnet.STD
+        return vgg.IMAGENET_MEAN, vgg.IMAGENET_STD
 
 
 def build(

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from kpdiscovery.models.backbones import Backbone
+from kpdiscovery.ops import coordinates, precision
 from kpdiscovery.ops import pooling as pooling_ops
-from kpdiscovery.ops import precision
 
 
 class Classified(NamedTuple):
@@ -33,6 +33,14 @@ class Classifier(nn.Module):
     def stride(self) -> int:
         """Pixels a cell of the features."""
         return self.backbone.strides[self.backbone.pyramid[-1]]
+
+    def to_pixels(self, cells: jax.Array) -> jax.Array:
+        """Centres of cells `[..., 2]` of the features."""
+        return coordinates.cell_to_pixel(cells, self.stride, self.backbone.first)
+
+    def to_cells(self, xy: jax.Array) -> jax.Array:
+        """Inverse of `to_pixels`; cells are not rounded."""
+        return coordinates.pixel_to_cell(xy, self.stride, self.backbone.first)
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> Classified:

@@ -22,13 +22,22 @@ def resize_points(xy, from_size: Size, to_size: Size):
     return (xy + 0.5) * _pair(w1 / w0, h1 / h0, like=xy) - 0.5
 
 
-def cell_to_pixel(cell, stride: float):
-    """Centre of stride-`stride` feature cells, `[..., 2]` cells to pixels."""
+def cell_to_pixel(cell, stride: float, first: float | None = None):
+    """Centre of stride-`stride` feature cells, `[..., 2]` cells to pixels.
+
+    Args:
+        first: the pixel on which cell 0 is centred, where cells are no tiles of the
+            picture (`models.backbones.Backbone.first`); None: they are.
+    """
+    if first is not None:
+        return cell * stride + first
     return (cell + 0.5) * stride - 0.5
 
 
-def pixel_to_cell(xy, stride: float):
+def pixel_to_cell(xy, stride: float, first: float | None = None):
     """Inverse of `cell_to_pixel`; cells are not rounded."""
+    if first is not None:
+        return (xy - first) / stride
     return (xy + 0.5) / stride - 0.5
 
 

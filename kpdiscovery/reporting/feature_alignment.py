@@ -161,11 +161,12 @@ def _aligned(method, pool, query):
     figures = [picture(image, 'query', width=_WIDTH),
                picture(tinted, 'labels', width=_WIDTH)]  # fmt: skip
     for j in range(min(_ALIGNED, len(others))):
-        figures += _pair(pool, query, others[j], j, found, size)
+        first = method.features.first
+        figures += _pair(pool, query, others[j], j, found, size, first)
     yield Row(figures)
 
 
-def _pair(pool, query, other, j, found, size) -> list[Figure]:
+def _pair(pool, query, other, j, found, size, first) -> list[Figure]:
     """Cells with partners in both pictures, and the moved maps over the query."""
     agreed = np.flatnonzero(np.asarray(found.transforms.partners[j]) > _PARTNERED)
     kept = np.array(spread(agreed.tolist(), 12), int)
@@ -177,7 +178,7 @@ def _pair(pool, query, other, j, found, size) -> list[Figure]:
         (there, pool.images[query], f'{len(agreed)} cells alike'),
         (cells, pool.images[other], 'neighbour'),
     ):
-        xy = np.asarray(coordinates.cell_to_pixel(place, stride))
+        xy = np.asarray(coordinates.cell_to_pixel(place, stride, first))
         numbers = np.arange(len(kept))
         points = Keypoints(xy, np.ones(len(kept)), numbers, np.ones(len(kept), bool))
         figures.append(picture(overlay(image, points), name, width=_WIDTH))

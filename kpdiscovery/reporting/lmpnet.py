@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpdiscovery.methods.lmpnet import LmpNet
-from kpdiscovery.ops import clustering, coordinates, pooling
+from kpdiscovery.ops import clustering, pooling
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.reporting import drawing
 from kpdiscovery.reporting.page import Row, Section, picture
@@ -146,7 +146,7 @@ def _pixels(seen, method, map_):
 
 def _from_cells(seen, method, xy):
     corner = method.crops.corner(*seen.images.shape[1:3])
-    return coordinates.cell_to_pixel(xy, method.classifier.stride) + np.array(corner)
+    return method.classifier.to_pixels(xy) + np.array(corner)
 
 
 def _fired(seen, method, maps) -> Keypoints:

@@ -14,6 +14,7 @@ _HEAD = ('protocol', 'what it is', 'not measured because')
 _FACTS = {
     'split': 'split measured',
     'pictures': 'pictures measured',
+    'rows': 'of the rows of the split',
     'evaluation_device': 'measured on',
     'evaluation_seconds': 'seconds of measuring',
     'config_hash': 'config',

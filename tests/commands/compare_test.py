@@ -8,12 +8,12 @@ from kpdiscovery import compare
 from kpdiscovery.types import UserError
 
 
-def run(folder, *, seed=0, split='test', fit=300, path='faces', **figures):
+def run(folder, *, seed=0, split='test', fit=300, path='faces', rows='all', **figures):
     """A workdir with nothing but its figures."""
     folder.mkdir()
     data = {'source': 'folder', 'path': path, 'landmarks': 'faces68', 'resize': 'crop',
             'options': {'split_by': 'person'}, 'size': 64}  # fmt: skip
-    result = {'metrics': figures, 'seed': seed, 'split': split, 'pictures': 500,
+    result = {'metrics': figures, 'seed': seed, 'split': split, 'pictures': 500, 'rows': rows,
               'config': {'data': data, 'evaluation': {'fit': fit}}}  # fmt: skip
     (folder / 'metrics.json').write_text(json.dumps(result))
     return str(folder)
@@ -32,7 +32,7 @@ def test_runs_of_one_protocol_share_a_table(tmp_path, capsys):
 
 @pytest.mark.parametrize('change, told', [
     ({'split': 'validation'}, 'split'), ({'fit': 3000}, 'evaluation.fit'),
-    ({'path': 'mtfl'}, 'data.path'),
+    ({'path': 'mtfl'}, 'data.path'), ({'rows': 'evenly spread'}, 'rows'),
 ])  # fmt: skip
 def test_other_protocols_are_kept_apart(tmp_path, capsys, change, told):
     one, two = run(tmp_path / 'a', nme=6.0), run(tmp_path / 'b', nme=7.0, **change)

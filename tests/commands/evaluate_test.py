@@ -109,6 +109,24 @@ def test_the_start_is_measured_too(monkeypatch):
     assert measuring.generic(trained, sources, splits) == {}
 
 
+def test_fewer_pictures_are_spread_over_the_split(monkeypatch):
+    """The first ones of a folder would be of its first classes."""
+    source = Squares(24)
+    monkeypatch.setattr(measuring.data, 'build', lambda *args, **options: source)
+    settings = config.load('lmpnet/critters:smoke', ['method.num_classes=3'])
+    settings.evaluation.update(test=6, fit=0)
+    seen = []
+    look = lambda trained, source, count, **_: seen.append(source) or _stop()
+    monkeypatch.setattr(measuring.inference, 'predict_rows', look)
+    with pytest.raises(StopIteration):
+        evaluate.evaluate(inference.untrained(settings, source))
+    assert [int(seen[0][i]['index']) for i in range(6)] == [0, 4, 8, 12, 16, 20]
+
+
+def _stop():
+    raise StopIteration
+
+
 def test_the_network_used_otherwise_is_measured_too(monkeypatch):
     """As its method names it; what is the same is not measured twice."""
     source = Squares(12)
@@ -125,6 +143,7 @@ def test_the_network_used_otherwise_is_measured_too(monkeypatch):
                     ['method.num_classes=3', 'method.fusion=first']), source
     )  # fmt: skip
     assert evaluate.evaluate(same)['baselines'] == {}
+    assert result['pictures'] == 12 and result['rows'] == 'all'
     alone = evaluate.evaluate(trained, compared=False)
     assert alone['metrics'] == result['metrics']
     assert alone['untrained'] == alone['baselines'] == alone['generic'] == {}

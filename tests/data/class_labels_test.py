@@ -1,3 +1,5 @@
+import re
+
 import ml_collections
 import numpy as np
 import pytest
@@ -29,6 +31,17 @@ def prepared(source, num_classes=0):
     class_labels.prepare(source, settings, LMPNET)
     assert settings.data.class_names == source.class_names
     return settings.method.num_classes
+
+
+@pytest.mark.parametrize('holdout, told', [
+    (3, r'no picture of 1 classes .*\(owl\): method.holdout=3'), (0, ''), (4, ''),
+])  # fmt: skip
+def test_a_class_of_held_out_rows_alone_is_told(caplog, holdout, told):
+    settings = config(name='weight_map', num_classes=0, holdout=holdout)
+    rows = Rows([2, 0, 1, 2, 1, 0], names=('cat', 'dog', 'owl'))
+    class_labels.prepare(rows, settings, methods.named('weight_map'))
+    assert bool(told) == bool(caplog.text)
+    assert re.search(told, caplog.text)
 
 
 def test_classes_are_counted_where_nobody_says_how_many():

@@ -117,7 +117,9 @@ def test_what_is_added_to_the_loss(told):
     assert crowd['separation'] > 0.5 > follow['separation']
     for terms in (follow, against, crowd):
         assert terms['loss'] == pytest.approx(
-            terms['reconstruction'] + 3 * terms['equivariance'] + 5 * terms['separation'],
+            terms['reconstruction']
+            + 3 * terms['equivariance']
+            + 5 * terms['separation'],
             rel=1e-5,
         )
 

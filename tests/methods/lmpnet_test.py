@@ -1,5 +1,7 @@
 """LMPNet: its keypoint branch by hand, and both its phases on coloured squares."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,7 @@ from kpdiscovery.methods.lmpnet import LmpNet, keypoints
 from kpdiscovery.models import backbones
 from kpdiscovery.models.classifier import Classifier
 from kpdiscovery.models.vgg import IMAGENET_MEAN
+from kpdiscovery.ops import coordinates
 from kpdiscovery.types import Keypoints, Method, State, UserError
 from tests.methods.weak_labels import Squares, Unlabelled, train
 
@@ -48,6 +51,7 @@ def test_is_a_method_and_checks_its_options():
         ({'replica': 'twin'}, "replica must be one of .*got 'twin'"),
         ({'mask_cells': 2}, 'mask_cells must be odd, got 2'),
         ({'filters': 64}, 'filters must be a share'),
+        ({'erase_threshold': 0.0}, 'erase_threshold must be above 0'),
     ]:
         with pytest.raises(ValueError, match=message):
             LmpNet(**options)
@@ -56,28 +60,64 @@ def test_is_a_method_and_checks_its_options():
 # From cells to pixels, masks and joined lists.
 
 
-def test_cells_of_the_paper_in_pixels():
-    got = keypoints.to_pixels(points([(10, 3), (0, 0)]), 32, (0, 0))
-    np.testing.assert_array_equal(got.xy[0], [(335.5, 111.5), (15.5, 15.5)])
-    moved = keypoints.to_pixels(points([(10, 3), (0, 0)], [True, False]), 32, (4, 8))
-    np.testing.assert_array_equal(moved.xy[0], [(339.5, 119.5), (0, 0)])
+def classifier(backbone='resnet18', **options):
+    return Classifier(backbones.build(backbone, **options), 3)
 
 
-@pytest.mark.parametrize('cells, side', [(1, 8), (3, 24)])
+@pytest.mark.parametrize('backbone, wanted', [
+    ('resnet18', [(320, 96), (0, 0)]), ('efficientnet_lite0', [(335.5, 111.5), (15.5, 15.5)]),
+])  # fmt: skip
+def test_cells_of_the_paper_in_pixels(backbone, wanted):
+    """A ResNet's cell is centred on a multiple of the stride, others' on a tile."""
+    net = classifier(backbone)
+    got = keypoints.to_pixels(points([(10, 3), (0, 0)]), net, (0, 0))
+    np.testing.assert_array_equal(got.xy[0], wanted)
+    np.testing.assert_allclose(net.to_cells(got.xy[0]), [(10, 3), (0, 0)], atol=1e-6)
+    moved = keypoints.to_pixels(points([(10, 3), (0, 0)], [True, False]), net, (4, 8))
+    np.testing.assert_array_equal(moved.xy[0], [np.add(wanted[0], (4, 8)), (0, 0)])
+
+
+def test_a_cell_sees_what_lies_around_its_pixel():
+    """The pixels that the middle cell of random ResNets looks at, on the average."""
+    net = backbones.build('resnet18', width=4, small_stem=True)
+    image = jax.random.uniform(jax.random.key(0), (1, 64, 64, 3))
+
+    @jax.jit
+    def middle(key):
+        variables = net.init(key, image)
+        see = lambda x: jnp.abs(net.apply(variables, x)['stage3'][0, 4, 4]).sum()
+        weight = jnp.abs(jax.grad(see)(image))[0].sum(axis=-1)
+        return weight.sum(axis=0) @ jnp.arange(64) / weight.sum()
+
+    found = np.mean([middle(key) for key in jax.random.split(jax.random.key(1), 6)])
+    wanted = coordinates.cell_to_pixel(4, net.strides['stage3'], net.first)
+    assert wanted == 32 and abs(found - wanted) < 1  # A tile's middle is 35.5.
+
+
+@pytest.mark.parametrize('cells, side', [(1, 9), (3, 25)])
 def test_a_square_about_the_first_keypoint_is_erased(cells, side):
     images = jax.random.uniform(jax.random.key(0), (1, 64, 64, 3))
-    got = keypoints.mask_out(images, points([(3, 4), (0, 0)]), stride=8, cells=cells)
+    net = classifier(small_stem=True, last_stride=1)
+    got = keypoints.mask_out(images, points([(3, 4), (0, 0)]), net, cells=cells)
     changed = np.asarray((got != images).any(axis=-1))[0]
-    low = np.array([4, 3]) * 8 - 8 * (cells // 2)  # Row, column.
+    low = np.array([4, 3]) * 8 - side // 2  # Row, column.
     assert changed[low[0] : low[0] + side, low[1] : low[1] + side].all()
     assert changed.sum() == side**2
     np.testing.assert_allclose(got[0][changed][0], IMAGENET_MEAN, rtol=1e-6)
+    other = keypoints.mask_out(
+        images, points([(0, 0)]), classifier('efficientnet_lite0'), cells=1
+    )
+    np.testing.assert_allclose(other[0, 0, 0], 127 / 255, rtol=1e-6)
 
 
 def test_without_a_keypoint_nothing_is_erased():
     images = jnp.ones((1, 16, 16, 3))
-    got = keypoints.mask_out(images, points([(0, 0)], [False]), stride=8, cells=3)
+    got = keypoints.mask_out(images, points([(0, 0)], [False]), classifier(), cells=3)
     np.testing.assert_array_equal(got, images)
+
+
+def test_so_many_filters_are_proposals():
+    assert [LmpNet().num_filters(np.zeros(c)) for c in (2048, 1280, 8)] == [64, 40, 1]
 
 
 def test_lists_are_joined_without_doubles():
@@ -159,6 +199,30 @@ def test_both_nets_have_a_say_in_the_keypoints(trained):
         one, other = found['first'], found[fusion]
         assert not np.array_equal(one.xy * one.valid[..., None],
                                   other.xy * other.valid[..., None])  # fmt: skip
+
+
+def test_the_second_net_sees_no_first_keypoint_in_prediction_either(trained):
+    _, workdir = trained
+    run = inference.load(workdir, ['method.fusion=lists'])
+    images = np.stack([Squares()[i]['image'] for i in range(6)])
+    net, method = run.method.classifier, run.method
+    seen, corner = method.crops.middle(jnp.asarray(images, jnp.float32) / 255)
+
+    def look(name, images):
+        maps = net.apply(run.variables[name], images).features
+        return keypoints.cluster(method, keypoints.proposals(maps, 1))
+
+    method = dataclasses.replace(method, filters=1e-6)
+    first = look('first', seen)
+    second = look('second', keypoints.mask_out(seen, first, net, cells=3))
+    both = keypoints.join(first, second, threshold=method.erase_threshold)
+    wanted = keypoints.to_pixels(both, net, corner)
+    got = inference.predict_images(run._replace(method=method), images).keypoints
+    np.testing.assert_array_equal(got.valid, wanted.valid)
+    np.testing.assert_allclose(got.xy, wanted.xy, atol=1e-4)
+    blind = look('second', seen)  # Of the whole picture it would say something else.
+    other = keypoints.join(first, blind, threshold=method.erase_threshold)
+    assert (other.xy != both.xy).any()
 
 
 @pytest.mark.parametrize('fusion', ['proposals', 'lists', 'first'])

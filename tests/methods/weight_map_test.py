@@ -3,14 +3,18 @@
 import dataclasses
 import functools
 import json
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from kpdiscovery import config, data, evaluate, inference, methods
 from kpdiscovery.methods.classification import Network
+from kpdiscovery.methods.crops import Crops
+from kpdiscovery.methods.learning import start as learning_start
 from kpdiscovery.methods.weight_map import WeightMapping, learning, stopping
 from kpdiscovery.models import backbones
 from kpdiscovery.models.vgg import IMAGENET_MEAN
@@ -18,6 +22,7 @@ from kpdiscovery.models.weight_map import WeightMap
 from kpdiscovery.types import Method, State, UserError
 from tests.methods.weak_labels import Squares, Unlabelled, train
 
+KEY = jax.random.key(1)
 LONELY = [2] + [0, 1] * 11 + [0]
 WHOLE = 'method2,smoke'  # It has all phases.
 METHODS = [pytest.param('smoke', marks=pytest.mark.slow), WHOLE]
@@ -192,13 +197,42 @@ def test_terms_of_method_two(options, wanted):
     np.testing.assert_allclose(got['loss'], wanted, rtol=1e-4)
 
 
+@pytest.mark.parametrize('target, of_classes, kept', [
+    ('soft', [0.5, 0.5], True), ('label', [0.0, 1.0], False),
+])  # fmt: skip
+def test_terms_of_method_one(target, of_classes, kept):
+    """Red is class 0, green 1; of a picture of both the map shows the red half."""
+    images = jnp.array([[[[1.0, 0, 0], [0, 1.0, 0]]]])
+    maps = jnp.array([[[1.0, 0.0]]])
+    judge = lambda images: 4 * images.mean(axis=(1, 2))[:, :2]
+    method = WeightMapping(num_classes=2, target=target, masking='raw', regularizer=3.0)
+    got = learning._keep_class(
+        method, judge, images, maps, jnp.array([1]), jnp.array([True])
+    )
+    shown = np.log(np.exp([2.0, 0.0]) / np.exp([2.0, 0.0]).sum())
+    assert float(got['loss']) == pytest.approx(-shown @ of_classes + 3 * 0.5, rel=1e-5)
+    assert bool(got['kept']) == kept
+
+
+def test_a_picture_is_not_its_own_positive():
+    """Of classes of one and two pictures, four places each, as `feeds.by_class` fills them."""
+    index = jnp.array([7, 7, 7, 7, 0, 1, 0, 1])
+    label = jnp.array([0] * 4 + [1] * 4)
+    for seed in range(10):
+        positive, _, usable = learning.pick_triplets(
+            jax.random.key(seed), label, index, jnp.ones(8, bool)
+        )
+        assert usable.tolist() == [False] * 4 + [True] * 4
+        assert (index[positive[4:]] != index[4:]).all()
+
+
 def test_triplets_of_a_batch():
-    label = jnp.array([0, 0, 0, 1, 1, 2, 0])
+    label, index = jnp.array([0, 0, 0, 1, 1, 2, 0]), jnp.arange(7)
     counts = jnp.array([True] * 6 + [False])
     seen = set()
     for seed in range(30):
         positive, negative, usable = learning.pick_triplets(
-            jax.random.key(seed), label, counts
+            jax.random.key(seed), label, index, counts
         )
         assert usable.tolist() == [True] * 5 + [False, False]  # One picture; left out.
         for i in range(5):
@@ -212,32 +246,33 @@ def test_triplets_of_a_batch():
 
 def test_a_batch_of_one_class_has_no_triplets():
     *_, usable = learning.pick_triplets(
-        jax.random.key(0), jnp.zeros(4, int), jnp.ones(4, bool)
+        jax.random.key(0), jnp.zeros(4, int), jnp.arange(4), jnp.ones(4, bool)
     )
     assert not usable.any()
 
 
-@pytest.mark.parametrize('variant', ['smoke', WHOLE])
-def test_held_out_rows_teach_nothing(trained, variant):
+@pytest.mark.parametrize('variant, phase', [
+    (WHOLE, 'classify'), (WHOLE, 'embed'), (WHOLE, 'localize'), ('label,smoke', 'localize'),
+])  # fmt: skip
+def test_the_class_of_a_held_out_row_teaches_nothing(trained, variant, phase):
     outcome, _ = trained(WHOLE)
-    method = methods.build(settings(variant).method)
-    phase = method.phases(settings(variant).to_dict())[-1]
+    settled = settings(variant)
+    phases = methods.build(settled.method).phases(settled.to_dict())
+    step = next(one.step for one in phases if one.name == phase)
     rows = [Squares()[i] for i in range(8)]
     batch = {
         n: jnp.stack([row[n] for row in rows]) for n in ('image', 'index', 'label')
     }
-    state = jax.eval_shape(phase.init, jax.random.key(0), batch, _state(outcome))
-    variables = {name: outcome.variables[name] for name in state.variables}
-    state = State(jnp.int32(1), variables,
-                  jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), state.opt))  # fmt: skip
-    step = jax.jit(phase.step)
+    net = {'classify': 'classifier', 'embed': 'embedding', 'localize': 'map'}[phase]
+    update = {net: optax.sgd(0.1)}
+    state = learning_start(outcome.variables, update)
+    # The loss alone: nothing of the step's gradient is compiled.
+    loss = jax.jit(
+        lambda b: step.func(step.args[0], update, state, b, {}, KEY)[1]['loss']
+    )
     change = lambda row: {**batch, 'label': batch['label'].at[row].set(2)}
-    results = [step(state, b, {}, jax.random.key(1))[1]['loss']
-               for b in (batch, change(0), change(4), change(1))]  # fmt: skip
-    np.testing.assert_array_equal(results[0], results[1])
-    np.testing.assert_array_equal(results[0], results[2])
-    if variant != 'smoke':  # Method I asks the classifier, not the label.
-        assert results[0] != results[3]
+    whole, first, fifth, second = (loss(b) for b in (batch, *map(change, (0, 4, 1))))
+    assert whole == first == fifth != second
 
 
 def _state(outcome):
@@ -344,6 +379,34 @@ def test_the_oracle_is_told_from_what_training_kept(trained, monkeypatch, capsys
     assert 'last epoch' in capsys.readouterr().out
     with pytest.raises(UserError, match='--oracle=iou is none of the figures: top1'):
         evaluate.main([f'--workdir={workdir}', '--oracle=iou'])
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """A method whose map is the reference's: a block of ones, a larger one of .6."""
+    maps = np.zeros((1, 8, 8), np.float32)
+    maps[0, 1:4, 1:4], maps[0, 5:7, 5:8], maps[0, 0, 7] = 1, 0.6, 0.05
+    mapper = SimpleNamespace(apply=lambda variables, images, **_: jnp.asarray(maps))
+    monkeypatch.setattr(WeightMapping, 'mapper', mapper)
+    return WeightMapping(crops=Crops(share=1.0))
+
+
+def test_the_stopping_score_of_the_reference(drawn):
+    batch = {'image': jnp.zeros((1, 8, 8, 3), jnp.uint8)}
+    state = State(jnp.int32(1), {'map': {}}, {})
+    got = stopping._describe(drawn, state, batch, {})
+    assert float(got['score'][0]) == pytest.approx(9 / (9 + 6 * 0.6))
+    assert float(got['area'][0]) == pytest.approx(9 / 64)
+    np.testing.assert_allclose(got['box'][0], np.array([1, 1, 4, 4]) / 8)
+
+
+def test_the_box_is_of_what_is_above_a_share_of_the_maximum(drawn):
+    look = lambda method: method.predict({'map': {}}, jnp.zeros((1, 8, 8, 3)))
+    np.testing.assert_array_equal(look(drawn).boxes[0, 0], [0.5, 0.5, 3.5, 3.5])
+    bent = jnp.asarray(look(drawn).mask).at[0, 2, 1:4].set(0.5)  # It falls apart above.
+    drawn.mapper.apply = lambda variables, images, **_: bent
+    high = look(dataclasses.replace(drawn, threshold=0.55)).boxes[0, 0]
+    np.testing.assert_array_equal(high, [4.5, 4.5, 7.5, 6.5])
 
 
 def test_before_there_is_a_map_all_of_the_picture_is_meant():

@@ -49,6 +49,12 @@ class Features:
         if self.map not in maps:
             raise ValueError(f'features.map must be one of {maps}, got {self.map!r}')
 
+    @property
+    def first(self) -> float | None:
+        """As `Backbone.first`; cells of a file and of SuperPoint are tiles."""
+        named = self.backbone in (GIVEN, 'superpoint')
+        return None if named else self._build().first
+
     def weight_files(self) -> tuple[WeightFile, ...]:
         """The network's, as config section `features`; none for given features."""
         if self.backbone == GIVEN or self.weights == 'random':

@@ -148,7 +148,7 @@ class FeatureAlignment(Method):
         )
         return Prediction(
             Keypoints(
-                coordinates.cell_to_pixel(flat(found.xy), stride),
+                coordinates.cell_to_pixel(flat(found.xy), stride, self.features.first),
                 flat(found.score),
                 flat(label),
                 flat(found.valid & (found.score >= self.min_confidence * surest)),

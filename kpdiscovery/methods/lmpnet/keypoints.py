@@ -7,7 +7,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.models.vgg import IMAGENET_MEAN
+from kpdiscovery.models.classifier import Classifier
 from kpdiscovery.ops import clustering, coordinates
 from kpdiscovery.types import Keypoints
 
@@ -48,36 +48,35 @@ def join(first: Keypoints, second: Keypoints, *, threshold: float) -> Keypoints:
     return dataclasses.replace(clear, label=first.label)
 
 
-def to_pixels(keypoints: Keypoints, stride: int, corner: tuple[int, int]) -> Keypoints:
+def to_pixels(
+    keypoints: Keypoints, classifier: Classifier, corner: tuple[int, int]
+) -> Keypoints:
     """From cells of a crop that begins at the pixel `corner` to pixels."""
-    xy = coordinates.cell_to_pixel(keypoints.xy, stride)
+    xy = classifier.to_pixels(keypoints.xy)
     xy += jnp.array(corner, xy.dtype).reshape(1, 1, 2)
     return dataclasses.replace(keypoints, xy=_where(keypoints.valid, xy))
 
 
 def mask_out(
-    images: jax.Array, keypoints: Keypoints, *, stride: int, cells: int
+    images: jax.Array, keypoints: Keypoints, classifier: Classifier, *, cells: int
 ) -> jax.Array:
     """Pictures with a square about the first keypoint erased.
 
     Args:
         images: `[B, H, W, 3]` in [0, 1].
-        keypoints: in cells of `stride` pixels; without any, nothing is erased.
+        keypoints: in cells of the classifier; without any, nothing is erased.
         cells: side of the square, odd.
 
     Returns:
-        `[B, H, W, 3]`, the square in ImageNet's mean colour, which is 0 to the network.
+        `[B, H, W, 3]`, the square in the colour that is 0 to the network.
     """
     h, w = images.shape[1:3]
     center = keypoints.xy[:, 0]
-    grid = coordinates.pixel_to_cell(coordinates.pixel_grid(h, w), stride)
+    grid = classifier.to_cells(coordinates.pixel_grid(h, w))
     gap = jnp.abs(grid[None] - center[:, None, None]).max(axis=-1)
     inside = (gap <= cells / 2) & keypoints.valid[:, 0, None, None]
-    return jnp.where(inside[..., None], _mean_color(images), images)
-
-
-def _mean_color(images):
-    return jnp.asarray(IMAGENET_MEAN, images.dtype).reshape(1, 1, 1, 3)
+    mean = jnp.asarray(classifier.backbone.mean, images.dtype).reshape(1, 1, 1, 3)
+    return jnp.where(inside[..., None], mean, images)
 
 
 def _where(valid, leaf):

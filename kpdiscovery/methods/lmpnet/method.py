@@ -70,6 +70,11 @@ class LmpNet(Method):
         )
         if not 0 < self.filters <= 1:
             raise ValueError(f'filters must be a share in (0, 1], got {self.filters}')
+        if self.erase_threshold <= 0:
+            raise ValueError(
+                f'erase_threshold must be above 0, got {self.erase_threshold}: with '
+                'nothing erased all keypoints are one'
+            )
         if self.mask_cells < 1 or self.mask_cells % 2 == 0:
             raise ValueError(f'mask_cells must be odd, got {self.mask_cells}')
 
@@ -98,7 +103,7 @@ class LmpNet(Method):
         seen, corner = self.crops.middle(images)
         out: Any = self.classifier.apply(variables['first'], seen)
         found = self._keypoints(variables, seen, self._proposals(out))
-        pixels = keypoint_ops.to_pixels(found, self.classifier.stride, corner)
+        pixels = keypoint_ops.to_pixels(found, self.classifier, corner)
         return Prediction(
             pixels,
             class_logits=out.logits,
@@ -142,7 +147,7 @@ class LmpNet(Method):
         """Pictures without what the first net sees first."""
         found = keypoint_ops.cluster(self, proposals)
         return keypoint_ops.mask_out(
-            images, found, stride=self.classifier.stride, cells=self.mask_cells
+            images, found, self.classifier, cells=self.mask_cells
         )
 
     def _keypoints(self, variables, images, own) -> Keypoints:

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from kpdiscovery import losses
 from kpdiscovery.methods.classification import check_labels, learn_classes
 from kpdiscovery.methods.learning import descend
-from kpdiscovery.models.vgg import IMAGENET_MEAN
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops.reductions import mean_where
 from kpdiscovery.types import Batch, State
@@ -29,8 +28,8 @@ def step_classify(method, update, state: State, batch: Batch, labels, key):
 def step_embed(method, update, state: State, batch: Batch, labels, key):
     """One step of the embedding, on triplets of the batch."""
     del labels
-    images, label = _view(method, batch, key)
-    chosen = pick_triplets(jax.random.fold_in(key, 1), label, _counts(method, batch))
+    images, _ = _view(method, batch, key)
+    chosen = _drawn(method, batch, key)
     train = not method.network.frozen_statistics
 
     def loss(variables):
@@ -58,7 +57,7 @@ def step_localize(method, update, state: State, batch: Batch, labels, key):
         if method.guide == 'classifier':
             terms = _keep_class(method, judge, images, maps, label, counts)
         else:
-            chosen = pick_triplets(jax.random.fold_in(key, 1), label, counts)
+            chosen = _drawn(method, batch, key)
             terms = _keep_apart(method, judge, images, maps, chosen, counts)
         return terms['loss'], ({**terms, 'area': maps.mean()}, {'map': fresh})
 
@@ -66,18 +65,22 @@ def step_localize(method, update, state: State, batch: Batch, labels, key):
 
 
 def cover(method, images: jax.Array, maps: jax.Array) -> jax.Array:
-    """Pictures `[B, H, W, 3]` times maps `[B, H, W]`, zero being the mean colour (or
-    black, with `masking='raw'`)."""
-    zero = IMAGENET_MEAN if method.masking == 'normalized' else (0.0, 0.0, 0.0)
+    """Pictures `[B, H, W, 3]` times maps `[B, H, W]`, zero being the colour that is 0 to
+    the judge (or black, with `masking='raw'`)."""
+    mean = method.network.build().mean
+    zero = mean if method.masking == 'normalized' else (0.0, 0.0, 0.0)
     ground = jnp.array(zero, images.dtype).reshape(1, 1, 1, 3)
     return ground + (images - ground) * maps[..., None]
 
 
-def pick_triplets(key: jax.Array, label: jax.Array, counts: jax.Array):
+def pick_triplets(
+    key: jax.Array, label: jax.Array, index: jax.Array, counts: jax.Array
+):
     """A positive and a negative row for each row of a batch.
 
     Args:
         label: `[B]`.
+        index: `[B]` which picture each is: one may fill a small class several times.
         counts: bool `[B]`, rows that may take part.
 
     Returns:
@@ -86,11 +89,17 @@ def pick_triplets(key: jax.Array, label: jax.Array, counts: jax.Array):
     """
     b = len(label)
     same = label[:, None] == label[None]
-    usable = counts[None] & ~jnp.eye(b, dtype=bool)
+    usable = counts[None] & (index[:, None] != index[None])
     luck = jax.random.uniform(key, (2, b, b))
     options = jnp.stack([same & usable, ~same & usable])
     rows = jnp.where(options, luck, -1).argmax(axis=-1)
     return rows[0], rows[1], options.any(axis=-1).all(axis=0) & counts
+
+
+def _drawn(method, batch, key):
+    """The triplets of a batch."""
+    key, label = jax.random.fold_in(key, 1), batch['label']
+    return pick_triplets(key, label, batch['index'], _counts(method, batch))
 
 
 def _keep_class(method, judge, images, maps, label, counts):

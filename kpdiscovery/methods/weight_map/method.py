@@ -61,7 +61,8 @@ class WeightMapping(Method):
     inner: bool = True  # Method II's losses, for table 6.
     outer: bool = True
     threshold: float = 0.1  # Of boxes, of the map's maximum.
-    holdout: int = 10  # Every so many rows are not learnt from, for the stopping score.
+    holdout: int = 10  # Every so many rows teach nothing, for the stopping score; the
+    # statistics of batch norm see them.
     largest_area: float = (
         0.9  # Boxes from this share on are no reason to stop training.
     )

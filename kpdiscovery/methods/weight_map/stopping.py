@@ -62,7 +62,8 @@ def _describe(method, state: State, batch: Batch, labels: Tree) -> Tree:
 
 def _score(method, rows, state: State, key) -> SweepResult:
     """Means over the rows; a box as large as the picture holds all of any map, hence
-    counts 0 (with `parity='paper'` 1, if not most are), as does all before the first epoch.
+    counts 0 (with `parity='paper'` 1). Before the first epoch, and where the mean box has
+    `largest_area`, the score is -inf.
     """
     del key
     mean = lambda values: reductions.mean_where(values, rows['row_valid'])

@@ -47,8 +47,8 @@ def ground_truth_known_localization(
     `fraction` of the maximum count.
 
     Args:
-        maps: `[N, h, w]` scores >= 0; nothing is found where one has a NaN or nothing
-            above 0.
+        maps: `[N, h, w]` scores >= 0; the first pixel is found where one has a NaN or
+            nothing above 0.
         boxes: `[N, M, 4]` true boxes, pixels of the pictures.
         valid: `[N, M]` bool; None for all. Pictures without a box do not count.
         fraction: of the map's maximum, in (0, 1].

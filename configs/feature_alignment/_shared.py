@@ -73,8 +73,8 @@ def small(c):
     features see the pictures at the config's size.
 
     A pass over 2,000 pictures, in pools of 15 as in the paper: better than three passes in
-    pools of 5, in less time (RESULTS.md). The paper's rate falls to a tenth in ninety steps, after which nothing
-    moves: slower here.
+    pools of 5, in less time (RESULTS.md). The paper's rate falls to a tenth in ninety
+    steps, after which nothing moves: slower here.
     """
     c.data.rows = 2_000
     epoch = c.data.rows // c.data.batch_size

@@ -25,7 +25,7 @@ def get_config(arg: str = ''):
 
 def cpu(c):
     _shared.small(c)
-    _shared.short(c, classify=2_000, localize=750, epoch=125)
+    _shared.short(c, classify=2_000, localize=250, epoch=25)
 
 
 def smoke(c):

@@ -7,7 +7,8 @@ between 0 and ln 2.
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -77,45 +78,101 @@ def most_similar(
     Source: [guo2020], section 3.2.1.
     """
     _check(maps, k, valid, cell_valid, block, pool)
-    pictures = _pictures(maps, valid, cell_valid, axis_name)
+    valid = jnp.ones(len(maps), bool) if valid is None else valid
+    cells = jnp.ones(maps.shape[:2], bool) if cell_valid is None else cell_valid
+    if in_pool(pool, len(maps), axis_name):
+        return similar_in_pool(
+            lambda maps, cells: maps, maps, k, pool=pool, valid=valid, cell_valid=cells,
+            chunk=len(maps), block=block, exclude_self=exclude_self, axis_name=axis_name,
+        )  # fmt: skip
+    pictures = _pictures(maps, cells, valid, _numbers(len(maps), axis_name))
     visit = functools.partial(
         _visit_by_platform, pictures, block=block, exclude_self=exclude_self
     )
-    varying = 0 * pictures.number[:, None]  # Over devices, as the pictures do.
-    none = Similar(jnp.full((1, k), jnp.inf) + varying, jnp.full((1, k), -1) + varying)
-    devices = 1 if axis_name is None else jax.lax.axis_size(axis_name)
-    if 0 < pool < devices * len(maps):
-        guests = _pool(pictures, pool, axis_name)
-        rows = jnp.zeros(len(guests.number), int)
-        found = visit(guests, none, jax.tree.map(lambda x: x[rows], none), same=False)
-        distances, indices = found[0]
-        return Similar(distances, jnp.where(jnp.isfinite(distances), indices, -1))
+    none = _none(pictures.number, k)
     mine, theirs = visit(pictures, none, none, same=True)
     if axis_name is not None:
         mine, theirs = _half_way_round(visit, pictures, mine, theirs, axis_name)
-    distances, indices = _nearest(mine, theirs)
-    return Similar(distances, jnp.where(jnp.isfinite(distances), indices, -1))
+    return _told(_nearest(mine, theirs))
 
 
-def _pictures(maps, valid, cell_valid, axis_name):
-    cells = jnp.ones(maps.shape[:2], bool) if cell_valid is None else cell_valid
+def in_pool(pool: int, rows: int, axis_name: str | None) -> bool:
+    """Whether neighbours are sought among fewer than all pictures, `rows` a device."""
+    devices = 1 if axis_name is None else jax.lax.axis_size(axis_name)
+    return 0 < pool < devices * rows
+
+
+def similar_in_pool(
+    describe: Callable[[Any, jax.Array], jax.Array],
+    table: Any,
+    k: int,
+    *,
+    pool: int,
+    valid: jax.Array,
+    cell_valid: jax.Array,
+    chunk: int = 2_048,
+    block: int | None = None,
+    exclude_self: bool = True,
+    axis_name: str | None = None,
+) -> Similar:
+    """`most_similar` in a pool of pictures, whose maps are made a `chunk` at a time.
+
+    Args:
+        describe: makes maps `[n, P, C]` of rows of the table and of `cell_valid`.
+        table: arrays `[N, ...]`.
+        valid, cell_valid: `[N]` and `[N, P]`, as of `most_similar`.
+        chunk: pictures whose maps there are at a time, beside those of the pool.
+    """
+    chunk = min(chunk, len(valid))
+    rows = table, cell_valid, valid, _numbers(len(valid), axis_name)
+    look = lambda row: _pictures(describe(*row[:2]), *row[1:])
+    guests = look(
+        jax.tree.map(lambda leaf: leaf[_spread(pool, len(valid), axis_name)], rows)
+    )
+    if axis_name is not None:
+        guests = jax.lax.all_gather(guests, axis_name, tiled=True)
+
+    def of_chunk(i, best):
+        row, start, _ = blocks.cut(rows, i, chunk)
+        hosts = look(row)
+        found, _ = _visit_by_platform(
+            hosts, guests, _none(hosts.number, k), nobody, block=block,
+            exclude_self=exclude_self, same=False,
+        )  # fmt: skip
+        return blocks.put(best, found, start)
+
+    many, best = blocks.count(len(valid), chunk), _none(rows[-1], k)
+    nobody = jax.tree.map(lambda x: x[jnp.zeros(len(guests.number), int)], best)
+    return _told(jax.lax.fori_loop(0, many, of_chunk, best))
+
+
+def _none(number, k):
+    varying = 0 * number[:, None]  # Over devices, as the pictures do.
+    return Similar(jnp.full((1, k), jnp.inf) + varying, jnp.full((1, k), -1) + varying)
+
+
+def _told(found):
+    known = jnp.isfinite(found.distances)
+    return Similar(found.distances, jnp.where(known, found.indices, -1))
+
+
+def _numbers(n, axis_name):
+    """Of the rows of this device over all."""
+    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * n
+    return first + jnp.arange(n, dtype=jnp.int32)
+
+
+def _pictures(maps, cells, valid, number):
     own = jnp.where(cells, _own(_positive(maps)), 0.0)
-    counts = jnp.isfinite(own).all(axis=-1)
-    counts = counts if valid is None else counts & valid
-    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * len(maps)
-    number = first + jnp.arange(len(maps), dtype=jnp.int32)
+    counts = jnp.isfinite(own).all(axis=-1) & valid
     return _Pictures(maps, own, cells & counts[:, None], number)
 
 
-def _pool(pictures, count, axis_name):
-    """So many pictures, evenly spread, of all devices."""
+def _spread(pool, n, axis_name):
+    """Rows of this device that are of the pool."""
     devices = 1 if axis_name is None else jax.lax.axis_size(axis_name)
-    n, count = len(pictures.number), -(-count // devices)
-    rows = jnp.arange(count) * n // count
-    some = jax.tree.map(lambda leaf: leaf[rows], pictures)
-    if axis_name is None:
-        return some
-    return jax.lax.all_gather(some, axis_name, tiled=True)
+    count = -(-pool // devices)
+    return jnp.arange(count) * n // count
 
 
 def _half_way_round(visit, pictures, mine, theirs, axis_name):

@@ -17,8 +17,8 @@ from kpdiscovery import (
 )
 from kpdiscovery.data.joined import detections
 from kpdiscovery.methods.constellation import locate
-from kpdiscovery.methods.constellation.dense import Descriptors, standard
-from kpdiscovery.methods.constellation.method import advise
+from kpdiscovery.methods.constellation.dense import Described, Descriptors, standard
+from kpdiscovery.methods.constellation.method import Constellations, advise
 from kpdiscovery.ops.constellations import Constellation
 from kpdiscovery.types import UserError
 
@@ -129,6 +129,26 @@ def test_through_the_commands(run, capsys):
     kept = np.asarray(trained.variables['clusters']['kept'])
     assert np.isfinite(spread).all()
     assert kept[0] == spread.argmin() and len(set(kept)) == 4
+
+
+def test_landmarks_are_the_kept_clusters_in_their_order(monkeypatch):
+    """And a point's descriptor is that of the cell it lies in. No network: maps are given."""
+    places = [(2, 3), (12, 5), (7, 13), (9, 1)]
+    seen = Described(jnp.asarray(picture(places, range(4))), None)
+    monkeypatch.setattr(Descriptors, 'describe', lambda *args: seen)
+    monkeypatch.setattr(Descriptors, 'standardize', lambda self, found, by: found)
+    descriptors = Descriptors(cells=CELLS)
+    method = Constellations(num_keypoints=3, num_clusters=4, descriptors=descriptors)
+    clusters = {
+        'centroids': jnp.eye(8)[:4], 'kept': jnp.array([3, 0, 2]),
+        'standard': {'mean': 0, 'deviation': 1}, **nothing_known(4)._asdict(),
+    }  # fmt: skip
+    images = jnp.zeros((1, 64, 64, 3))
+    found = method.predict({'clusters': clusters}, images).keypoints
+    wanted = 4 * np.float32([places[3], places[0], places[2]]) + 1.5
+    np.testing.assert_allclose(found.xy[0], wanted, atol=0.1)
+    told = method.describe({'clusters': clusters}, images, jnp.asarray(wanted)[None])
+    np.testing.assert_allclose(told[0], np.eye(8)[[3, 0, 2]], atol=1e-5)
 
 
 def words(run, workdir):

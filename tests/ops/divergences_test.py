@@ -161,6 +161,26 @@ def test_neighbours_from_a_pool(pool, devices):
         np.testing.assert_array_equal(everyone.indices, search(maps, 6, valid=valid)[1])
 
 
+def test_maps_of_a_pool_are_made_as_they_are_needed():
+    """17 of 48 pictures at a time, the last ones again with some before."""
+    maps, valid = softmax_maps(n=48), np.arange(48) != 12
+    cells = np.random.default_rng(1).random((48, 6)) < 0.8
+    sizes = []
+
+    def describe(rows, cells):
+        sizes.append((len(rows), len(cells)))
+        return rows / 2
+
+    got = divergences.similar_in_pool(
+        describe, jnp.asarray(2 * maps), 6, pool=9, valid=jnp.asarray(valid),
+        cell_valid=jnp.asarray(cells), chunk=17, block=4,
+    )  # fmt: skip
+    want = most_similar(maps, 6, valid=valid, cell_valid=cells, pool=9, block=4)
+    np.testing.assert_allclose(got.distances, want.distances, atol=1e-6)
+    np.testing.assert_array_equal(got.indices, want.indices)
+    assert set(sizes) == {(9, 9), (17, 17)}
+
+
 def test_a_tpu_finds_the_same(monkeypatch):
     maps = softmax_maps()
     cells = np.random.default_rng(1).random((13, 6)) < 0.6

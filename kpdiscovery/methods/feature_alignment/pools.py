@@ -91,18 +91,25 @@ def _nearest(method, rows, directions, *, axis_name):
     """The pictures of least Jensen-Shannon divergence to each."""
     n, h, w, d = rows['features'].shape
     features = rows['features'].reshape(n, h * w, d)
-    cells = rows['valid'].reshape(n, h * w)
-    maps = parts.part_maps(directions, features, cells, kappa=method.kappa)
-    found = divergences.most_similar(
-        maps, method.neighbours, valid=rows['row_valid'], cell_valid=cells,
-        pool=method.pool, block=method.block or None, axis_name=axis_name,
-    )  # fmt: skip
+    cells, valid = rows['valid'].reshape(n, h * w), rows['row_valid']
+    look = lambda features, cells: parts.part_maps(
+        directions, features, cells, kappa=method.kappa
+    )
+    options = {
+        'valid': valid, 'cell_valid': cells, 'pool': method.pool,
+        'block': method.block or None, 'axis_name': axis_name,
+    }  # fmt: skip
+    if divergences.in_pool(method.pool, n, axis_name):  # All maps may be too many.
+        found = divergences.similar_in_pool(
+            look, features, method.neighbours, **options
+        )
+    else:
+        maps = look(features, cells)
+        found = divergences.most_similar(maps, method.neighbours, **options)
     mean = functools.partial(reductions.mean_where, axis_name=axis_name)
     there = found.indices >= 0
-    ground = maps.argmax(axis=-1) == maps.shape[-1] - 1
     scalars = {
         'divergence': mean(found.distances, there),
-        'neighbours': mean(there.sum(axis=1), rows['row_valid']),
-        'background': mean(ground, cells & rows['row_valid'][:, None]),
+        'neighbours': mean(there.sum(axis=1), valid),
     }
     return {'neighbours': found.indices, 'divergences': found.distances}, scalars

@@ -1,12 +1,12 @@
-"""The weight map on critters: `:cpu` 1,580 s on one busy core, the default not run.
+"""The weight map on critters: `:cpu` 23 minutes on one busy core, the default not run.
 
     kpd train --config=weight_map/critters:cpu --workdir=DIR            (method I)
     kpd train --config=weight_map/critters:method2,cpu --workdir=DIR
 
-20 classes of drawn animals with true boxes and masks. `:cpu` is 64 px, 19 minutes on two
-cores (JAX_NUM_CPU_DEVICES=2): GT-known 82.2, MaxBoxAccV2 73.4; method II 16.6, 69.8; CAM of
-the same classifier 75.4, 85.7 (RESULTS.md). Figures are of maps with a batch norm before
-their sigmoid, today's `:paper`. The default is 224 px from random weights.
+20 classes of drawn animals with true boxes and masks. `:cpu` is 64 px: GT-known 86.0,
+MaxBoxAccV2 76.9; CAM of the same classifier 76.5, 86.8 (RESULTS.md). Method II was measured
+with a batch norm before the sigmoid only (`:paper`): 16.6, 69.8. The default is 224 px from
+random weights.
 """
 
 from kpdiscovery.configs import variants

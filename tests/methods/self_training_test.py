@@ -10,9 +10,14 @@ import pytest
 from kpdiscovery import config, methods
 from kpdiscovery.data import feeds
 from kpdiscovery.data.joined import Joined
-from kpdiscovery.methods.self_training import SelfTraining, label_tables, network
+from kpdiscovery.methods.self_training import (
+    SelfTraining,
+    label_tables,
+    landmarks,
+    network,
+)
 from kpdiscovery.methods.self_training.health import advise_start
-from kpdiscovery.ops import heatmaps
+from kpdiscovery.ops import coordinates, heatmaps
 from kpdiscovery.training import loop, sharding
 from kpdiscovery.training.sweeps import Sweeper
 from kpdiscovery.types import State, UserError
@@ -82,6 +87,34 @@ def stop_after(monkeypatch, steps):
         lambda self: '' if next(countdown, None) is not None else 'time is up'
     )
     monkeypatch.setattr(loop.Stop, 'reason', reason)
+
+
+def test_stage_two_alone_learns_what_another_run_gave(source, tmp_path):
+    """Landmarks 0 and 1 change places in the mirror; the stray points have no label."""
+    n = len(source)
+    label = np.tile(np.int32([0, 1, 2, 3, -1, -1]), (n, 1))
+    mirror = np.tile(np.int32([1, 0, 2, 3, -1, -1]), (n, 1))
+    given = Joined(source, {'detected_label': label, 'detected_mirror': mirror})
+    chosen = settings('distilled')
+    (phase,) = methods.build(chosen.method).phases(chosen.to_dict())
+    assert phase.name == 'landmarks' and phase.sweep.every == phase.steps
+    outcome = train(chosen, given, tmp_path)
+    assert set(outcome.variables) == {'trunk', 'landmarks', 'clusters'}
+    assert outcome.variables['clusters']['flip'].tolist() == [1, 0, 2, 3]
+    method = methods.build(chosen.method)
+    state = jax.jit(phase.init)(jax.random.key(0), stack(given), None)
+    rows = phase.sweep.extract(state, stack(given), {})
+    rows = {**rows, 'row_valid': jnp.ones(n, bool)}
+    table = phase.sweep.reduce(rows, state, jax.random.key(0)).labels
+    xy, there = landmarks.by_channel(
+        table['xy'], table['landmark'], table['score'], method.num_labels
+    )
+    assert there.all()
+    cells = coordinates.pixel_to_cell(source.source.xy, network.STRIDE)
+    np.testing.assert_allclose(xy, cells, atol=1e-5)
+    chosen.method.start = 'points'
+    with pytest.raises(ValueError, match='in chapter 6, from another run'):
+        methods.build(chosen.method).phases(chosen.to_dict())
 
 
 @pytest.mark.slow

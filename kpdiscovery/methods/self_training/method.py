@@ -136,6 +136,8 @@ class SelfTraining(Method):
 
     def phases(self, config) -> tuple[Phase, ...]:
         sections = config['phases']
+        if list(sections) == ['landmarks']:
+            return (self._distilling(sections['landmarks']),)
         if self.chapter == 4:
             return self._chapter_four(sections)
         first, then = self._rules()
@@ -147,6 +149,16 @@ class SelfTraining(Method):
                             label_tables.from_network(self, main['round'])),
             self._stage_two(sections['landmarks'], self._mirrors),
         )  # fmt: skip
+
+    def _distilling(self, section) -> Phase:
+        """Stage 2 without a stage 1: fresh networks learn what another run gave."""
+        if self.chapter != 6 or self.start != 'clusters':
+            raise ValueError(
+                'landmarks alone are learnt in chapter 6, from another run '
+                "(method.start='clusters'): else other phases come before"
+            )
+        sweep = label_tables.from_generic(self, section['steps'])
+        return dataclasses.replace(self._stage_two(section, self._mirrors), sweep=sweep)
 
     @property
     def _mirrors(self) -> bool:

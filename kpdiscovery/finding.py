@@ -77,10 +77,10 @@ def by_shape(
     for row in range(len(source)):
         size = _canvas(source[row]['frame'][4:], data.size)
         groups.setdefault(size, []).append(row)
-    looks = []
+    looks, every, called = [], source.paths, source.files
     for size, rows in groups.items():
-        files = [source.paths[row] for row in rows]
-        names = tuple(source.files[row] for row in rows)
+        files = [every[row] for row in rows]
+        names = tuple(called[row] for row in rows)
         one = folder.Folder(
             files, size=size, resize='stretch', **reading(data, _READING)
         )
@@ -95,22 +95,28 @@ def find(
     names: Sequence[str] = (),
     *,
     most: int | None = None,
+    filed: bool = True,
 ) -> Iterator[Found]:
     """Predictions of every picture, in order, mapped back to original pixels.
 
     Args:
+        filed: of the files as they are; else of pictures that the annotations have
+            mirrored, as their points are.
         names: of the pictures; the source's own if not given.
         most: instances are given on a `canvas` of so many pixels (0: not at all).
     """
     size = min(trained.config.evaluation.batch_size, len(source))
+    called = names or source.files
+    mirrored = source.mirrored if filed else np.zeros(len(source), bool)
     starts = range(0, len(source), size)
     for start in tqdm.tqdm(starts, desc='predicting', unit='batch', disable=None):
         rows = [source[i] for i in range(start, min(start + size, len(source)))]
         batch = {name: _stack(rows, name, size) for name in _READ if name in rows[0]}
         prediction = inference.predict_images(trained, batch['image'], batch)
         for place, row in enumerate(rows):
-            file = (names or source.files)[start + place]
-            yield _original(prediction, place, row['frame'], file, most)
+            file = called[start + place]
+            found = _original(prediction, place, row['frame'], file, most)
+            yield _turned(found) if mirrored[start + place] else found
 
 
 def adjust(trained: inference.Trained, **options: Any) -> inference.Trained:
@@ -170,6 +176,22 @@ def _original(prediction, place, vector, file, most):
         return found._replace(instances=instances)
     sure = _spread(drawing.certainty(prediction.alphas[place]), frame, size)
     return found._replace(instances=instances, certainty=sure)
+
+
+def _turned(found: Found) -> Found:
+    """As it lies in the picture that was mirrored when it was read."""
+    last = np.array([found.size[1] - 1, 0], np.float32)
+    sign = np.array([-1, 1], np.float32)
+    keypoints = found.keypoints.replace(xy=last + sign * found.keypoints.xy)
+    maps = {
+        name: None if value is None else value[:, ::-1]
+        for name, value in found._asdict().items()
+        if name in ('instances', 'certainty', 'mask')
+    }
+    boxes = found.boxes
+    if boxes is not None:
+        boxes = np.tile(last, 2) + np.tile(sign, 2) * boxes[:, [2, 1, 0, 3]]
+    return found._replace(keypoints=keypoints, boxes=boxes, **maps)
 
 
 def _objects(found, prediction, place, frame):

@@ -99,7 +99,7 @@ def main(argv: Sequence[str]) -> int:
 def annotated(trained, source) -> Annotated:
     """What a run finds in the pictures of a source beside their annotated points."""
     noted: Any = _Noted(source)
-    found = list(finding.find(trained, noted, most=0))
+    found = list(finding.find(trained, noted, most=0, filed=False))
     frames = map(resize.Frame.from_vector, noted.given['frame'])
     points = [
         resize.to_original(frame, xy)

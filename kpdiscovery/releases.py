@@ -48,7 +48,8 @@ def conclusion(name: str, root: str, complete: bool) -> str:
         )
     configs = [c for c in config.names() if config.load(c).data.get('release') == name]
     said = ' or '.join(configs) or f'a config with --config.data.release={name}'
-    return f'ready: --data={root} with --config={said}'
+    more = f' --config.data.resize={release.resize}' if release.resize else ''
+    return f'ready: --data={root} with --config={said}{more}'
 
 
 def _part(release: Release, part: Part, root: pathlib.Path) -> Finding:

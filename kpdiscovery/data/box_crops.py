@@ -13,6 +13,7 @@ from PIL import Image
 from kpdiscovery.data import resize
 
 _NAMES = _BOX, _MOVING = 'box', 'moving'
+_VAST = 16  # Times a picture's area.
 
 
 def is_box(how: str) -> bool:
@@ -44,12 +45,13 @@ def region(
 
     Args:
         boxes: `[N, 4]` (x0, y0, x1, y1) as batches have them, edges at halves.
-        valid: `[N]` bool; the first of these is the object.
+        valid: `[N]` bool; the first of these that has an area is the object.
         size: (H, W) of the canvas, whose shape the region has to half a pixel.
 
     Returns:
         None if there is no box.
     """
+    valid = valid & (boxes[:, 2:] > boxes[:, :2]).all(axis=-1)
     if not valid.any():
         return None
     box = boxes[valid.argmax()].astype(np.float64) + 0.5  # Pixel edges.
@@ -82,6 +84,12 @@ def fit_region(
     whole = np.array(original[::-1], np.float64)
     frame = resize.Frame(scale, (0.5 - corner) * scale - 0.5, whole)
     shrunk = np.tile(np.array(image.size) / whole, 2)
+    if sides.prod() > _VAST * whole.prod():  # Most of it is black: not made in full.
+        small = np.maximum(np.round(whole * scale), 1).astype(int)
+        small = image.resize(tuple(small.tolist()), resize.METHODS[method])
+        canvas = Image.new('RGB', size[::-1])
+        canvas.paste(small, tuple(np.round(-corner * scale).astype(int).tolist()))
+        return np.array(canvas), frame
     kept = image.crop(tuple(np.round(np.array(edges) * shrunk).astype(int).tolist()))
     fitted = kept.resize(size[::-1], resize.METHODS[method], reducing_gap=3.0)
     return np.array(fitted), frame

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kpdiscovery import cli, fit, inference, wanted
+from kpdiscovery import cli, finding, fit, inference, wanted
 from kpdiscovery.ops.keypoints import labelled
 from kpdiscovery.types import Keypoints, Method, Prediction, UserError
 
@@ -171,6 +171,26 @@ def renew(folder, **changes):
     arrays = {name: value for name, value in arrays.items() if value is not None}
     np.savez(folder / 'annotations.npz', **arrays)
     return arrays
+
+
+def test_rows_that_are_mirrored_are_told_as_they_lie_in_their_files(run):
+    """But to `fit`, whose points are those of the mirrored pictures."""
+    workdir, folder = run
+    trained = inference.load(workdir)
+    look = lambda **options: np.stack([
+        one.keypoints.xy for one in finding.find(
+            trained, fit.pictures(trained.config.data, str(folder), 'train'), **options
+        )
+    ])  # fmt: skip
+    plain = look()
+    renew(folder, mirrored=np.ones(8, bool))
+    np.testing.assert_allclose(look(), plain[:, [1, 0, 3, 2]], atol=1e-4)
+    turned = look(filed=False)
+    np.testing.assert_allclose(turned[..., 0], 2 * SIDE - 1 - look()[..., 0], atol=1e-4)
+    shown = fit.annotated(
+        trained, fit.pictures(trained.config.data, str(folder), 'train')
+    )
+    np.testing.assert_allclose(shown.xy, turned, atol=1e-4)
 
 
 def test_all_pictures_are_fitted_where_no_splits_are_named(run, capsys):

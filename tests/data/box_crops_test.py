@@ -81,6 +81,31 @@ def test_a_picture_without_a_box_is_padded(pictures):
         np.testing.assert_array_equal(cut[name], padded[name], err_msg=name)
 
 
+def test_a_box_without_area_is_none():
+    boxes, there = (
+        np.array([[4.5, 4.5, 4.5, 9.5], [1.5, 1.5, 5.5, 5.5]]),
+        np.ones(2, bool),
+    )
+    assert box_crops.region(boxes[:1], there[:1], (8, 8), 0.1) is None
+    assert box_crops.region(boxes, there, (8, 8), 0) == (2, 2, 6, 6)
+
+
+def test_a_box_far_beyond_its_picture_is_not_made_in_full():
+    """4,000 times the picture's sides, which the memory could not hold; seen small."""
+    image = Image.new('RGB', (80, 60), (255, 0, 0))
+    make = lambda edges: box_crops.fit_region(
+        image, edges, (32, 32), method='bilinear', original=(60, 80)
+    )
+    assert make((0, 0, 320_000, 320_000))[0].shape == (32, 32, 3)
+    small, frame = make((-80, -160, 320, 240))
+    x, y = resize.to_fitted(frame, [40.0, 30.0])
+    assert small[round(y), round(x)].tolist() == [255, 0, 0]
+    near = np.asarray(box_crops.fit_region(
+        image, (-80, -100, 200, 180), (32, 32), method='bilinear', original=(60, 80)
+    )[0])  # fmt: skip
+    assert 0.9 < (near[..., 0] > 127).sum() / (32 * 32 * 80 * 60 / 280**2) < 1.1
+
+
 def test_no_boxes_at_all_is_a_user_error(tmp_path):
     Image.new('RGB', (8, 8)).save(tmp_path / 'a.png')
     with pytest.raises(UserError, match='boxes'):

@@ -187,6 +187,11 @@ class Folder:
                          for boxes, valid in found])  # fmt: skip
 
     @property
+    def mirrored(self) -> np.ndarray:
+        """`[N]` bool, rows that are mirrored when they are read."""
+        return np.array([bool(self._is_mirrored(row)) for row in self._rows])
+
+    @property
     def keypoint_names(self) -> tuple[str, ...]:
         return self._notes.keypoint_names
 

@@ -94,8 +94,11 @@ def boxes(
 def ground_of(read: Read, rows: Sequence[int]) -> Ground | None:
     """Of one camera's pictures, those of the most frequent size; None of too few."""
     places = np.linspace(0, len(rows) - 1, min(len(rows), _MOST)).round().astype(int)
-    found = in_threads(lambda row: _attempt(read, row), [rows[i] for i in places])
-    seen = [_shrunk(one) for one in found if one is not None]
+    small = lambda one: None if one is None else _shrunk(one)  # Large ones at once: no.
+    found = in_threads(
+        lambda row: small(_attempt(read, row)), [rows[i] for i in places]
+    )
+    seen = [one for one in found if one is not None]
     shapes = [one.shape for one in seen]
     shape = max(shapes, key=shapes.count, default=None)
     seen = [one for one in seen if one.shape == shape]

@@ -7,6 +7,7 @@ pixel. A bbox is (x, y, width, height) from the picture's edge.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Mapping
@@ -50,12 +51,22 @@ def read(path: Path) -> tuple[Path, Table]:
 
 
 def _where(path, names):
-    """The folder below which the first picture is."""
+    """The folder below which the pictures are: of several the one called as the file is."""
     for root in (path.parent, path.resolve().parent.parent):
         inner = sorted(one for one in root.iterdir() if one.is_dir())
-        for place in (root, *inner):
-            if os.path.isfile(place / names[0]):
-                return place
+        found = [one for one in (root, *inner) if os.path.isfile(one / names[0])]
+        if len(found) > 1:
+            here = lambda place: all(os.path.isfile(place / name) for name in names)
+            found = [one for one in found if here(one)] or found
+        if len(found) > 1:
+            found = [one for one in found if one.name in path.stem]
+            if len(found) != 1:
+                raise UserError(
+                    f'{path}: {names[0]} is in several folders beside it: name the file as '
+                    'the folder of its pictures, or put it there'
+                )
+        if found:
+            return found[0]
     raise UserError(
         f'{path}: {names[0]} is in none of the folders beside it: put the file next to '
         'the folder of its pictures'
@@ -76,7 +87,7 @@ def _table(images, notes, categories) -> Table:
 
 
 def _points(groups, categories) -> Table:
-    named = [list(one.get('keypoints', ())) for one in categories]
+    places, names = _columns(categories)
     given = [
         len(n['keypoints']) // 3
         for group in groups
@@ -86,19 +97,29 @@ def _points(groups, categories) -> Table:
     if not given:
         return {}
     groups = [[note for note in group if note.get('keypoints')] for group in groups]
-    most, count = max(1, *map(len, groups)), max(given)
+    most, count = max(1, *map(len, groups)), max(len(names), *given)
     values = np.zeros((len(groups), most, count, 3))
     for place, group in enumerate(groups):
         for animal, note in enumerate(group):
             points = np.array(note['keypoints'], float).reshape(-1, 3)
-            values[place, animal, : len(points)] = points
+            at = places.get(note.get('category_id'), ())
+            at = at if len(at) == len(points) else range(len(points))
+            values[place, animal, list(at)] = points
     xy = np.where(values[..., 2:] > 0, values[..., :2], np.nan)
     seen = values[..., 2] > (values[..., 2] > 1).any()  # Some tools know no 2.
     if most == 1:
         xy, seen = xy[:, 0], seen[:, 0]
-    names = max(named, key=len, default=[])
     called = {'keypoint_names': np.array(names)} if len(names) == count else {}
     return {'keypoints': xy, 'visible': seen, **called}
+
+
+def _columns(categories):
+    """The columns of the points of each category, and the names of all: what is called alike
+    in two is one."""
+    named = {one['id']: list(map(str, one.get('keypoints', ()))) for one in categories}
+    every = dict.fromkeys(itertools.chain.from_iterable(named.values()))
+    column = {name: i for i, name in enumerate(every)}
+    return {kind: [column[n] for n in ns] for kind, ns in named.items()}, list(column)
 
 
 def _boxes(groups) -> Table:

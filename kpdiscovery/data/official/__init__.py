@@ -96,14 +96,13 @@ def with_truth(table: Table, path: str | os.PathLike) -> Table:
 
     The .npz has `files` and `keypoints` (and `visible`), of a face-alignment network or a
     pose detector say, or `part_boxes`, `part_label` and `part_image`. Pictures it does not
-    name have none.
+    name have none. Where the data set has several rows a picture it has their `object` too.
 
     Raises:
         UserError: not such a file, or of none of the pictures.
     """
     arrays = load(path)
-    rows = {normal_name(str(name)): i for i, name in enumerate(arrays['files'])}
-    where = np.array([rows.get(normal_name(str(n)), -1) for n in table['files']])
+    where = _rows_of(path, arrays, table)
     if (where < 0).all():
         raise UserError(f"{path}: its 'files' names none of the data set's pictures")
     kept = {name: v for name, v in table.items() if name not in _POINTS}
@@ -116,6 +115,36 @@ def with_truth(table: Table, path: str | os.PathLike) -> Table:
     points[where < 0] = np.nan
     seen = {'visible': arrays['visible'][where]} if 'visible' in arrays else {}
     return {**kept, 'keypoints': points, **seen}
+
+
+def _rows_of(path, arrays, table):
+    """The row of the file for each of the table, -1 without."""
+    own, given = _names(table), _names(arrays)
+    lengths = {
+        len(arrays[n]) for n in ('keypoints', 'visible', 'object') if n in arrays
+    }
+    if lengths - {len(given)} or len({*given}) < len(given):
+        raise UserError(
+            f"{path}: wanted a row of 'keypoints' for each of 'files', every picture (and "
+            "'object') once"
+        )
+    if 'object' in table and 'object' not in arrays:
+        raise UserError(
+            f"{path}: pictures of the data set show several, so it needs their 'object'"
+        )
+    alone = 'object' not in table
+    rows = {(name if alone else (name, one)): i for i, (name, one) in enumerate(given)}
+    return np.array([rows.get(name if alone else (name, one), -1) for name, one in own])
+
+
+def _names(table):
+    """Picture and object of each row."""
+    count = len(table['files'])
+    objects = np.asarray(table.get('object', np.zeros(count, int))).tolist()
+    return [
+        (normal_name(str(n)), one)
+        for n, one in zip(table['files'], objects, strict=True)
+    ]
 
 
 def _parts(path, arrays, where):

@@ -90,10 +90,11 @@ RELEASES = (
         ),
         derived=(
             'faces without one of the five points are left out',
-            'pictures are cut to the boxes of FaceRect',
+            'boxes: those of FaceRect, a row a face',
             'test: pictures that MTFL/testing.txt names, put beside data/; without it '
             "every tenth picture (the papers' lists of 10,112 and 2,991 are in no file)",
         ),
         table=table,
+        resize='box:0.1',
     ),
 )

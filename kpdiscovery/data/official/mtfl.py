@@ -59,6 +59,7 @@ RELEASES = (
         ),
         derived=('boxes: three times the extent of the five points (own choice)',),
         table=table,
+        resize='box',
         folder=_FOLDER,
         counts={'train': 10_000, 'test': 2_995},
     ),

@@ -52,6 +52,9 @@ class Release(NamedTuple):
     folder: str = ''  # What the archive unpacks to: the root may be its parent.
     counts: Mapping[str, int] = {}  # Pictures of a split by the paper; {}: not stated.
     clips: Callable[[Path], list[Clip]] | None = None  # Of sets of videos.
+    resize: str = (
+        ''  # `data.resize` for the official files, where configs have another.
+    )
 
 
 def find(root: Path, name: str, folder: str = '') -> str:

@@ -84,6 +84,33 @@ def test_coco_of_several_animals_and_classes(tmp_path):
     assert table['class_names'].tolist() == ['rat', 'cat']
 
 
+def test_coco_categories_with_points_of_their_own(tmp_path):
+    """A tail is no wing, though both are the second point; a nose is one in both."""
+    categories = [
+        {'id': 1, 'name': 'bird', 'keypoints': ['nose', 'wing']},
+        {'id': 2, 'name': 'cat', 'keypoints': ['tail', 'nose']},
+    ]
+    notes = [{'image_id': 10, 'category_id': 1, 'keypoints': [1, 1, 2, 2, 2, 2]},
+             {'image_id': 11, 'category_id': 2, 'keypoints': [3, 3, 2, 4, 4, 2]}]  # fmt: skip
+    _, table = formats.look(coco(tmp_path, notes, categories=categories))
+    assert table['keypoint_names'].tolist() == ['nose', 'wing', 'tail']
+    np.testing.assert_array_equal(table['keypoints'][0, :, 0], [1, 2, np.nan])
+    np.testing.assert_array_equal(table['keypoints'][1, :, 0], [4, np.nan, 3])
+
+
+def test_coco_beside_several_folders_of_such_names(tmp_path):
+    """The one that has all the pictures, then the one that is called as the file."""
+    path = coco(tmp_path, [])
+    for number in (0, 1):
+        save(tmp_path / 'a_train' / f'{number}.jpg')
+    assert formats.look(path)[0] == tmp_path / 'val2017'
+    save(tmp_path / 'a_train' / '2.jpg')
+    with pytest.raises(UserError, match='in several folders beside it'):
+        formats.look(path)
+    other = path.rename(path.with_name('person_keypoints_val2017.json'))
+    assert formats.look(other)[0] == tmp_path / 'val2017'
+
+
 @pytest.mark.parametrize(
     'text', ['[]', 'no json', '{"images": [{"id": 1}]}', '[' * 9999]
 )

@@ -90,6 +90,26 @@ def test_truth_of_a_detector_joins_by_name(tmp_path):
         official.read('deepfashion', tmp_path, truth=tmp_path / 'truth.npz')
 
 
+def test_truth_of_several_objects_of_a_picture(tmp_path):
+    table = {
+        'files': np.array(['a.jpg', 'a.jpg', 'b.jpg']),
+        'object': np.array([1, 2, 1]),
+    }
+    points = np.arange(4.0).reshape(2, 1, 2)
+    path = tmp_path / 'truth.npz'
+    np.savez(path, files=['a.jpg', 'a.jpg'], object=[2, 1], keypoints=points)
+    found = official.with_truth(table, path)['keypoints'][:, 0]
+    np.testing.assert_array_equal(found, [[2, 3], [0, 1], [np.nan, np.nan]])
+    for wrong, told in (
+        ({'files': ['a.jpg'], 'keypoints': points[:1]}, "needs their 'object'"),
+        ({'files': ['a.jpg', 'b.jpg'], 'keypoints': points[:1]}, 'a row of'),
+        ({'files': ['a.jpg', 'a.jpg'], 'keypoints': points}, 'once'),
+    ):
+        np.savez(path, **wrong)
+        with pytest.raises(UserError, match=told):
+            official.with_truth(table, path)
+
+
 def test_truth_may_be_boxes_of_parts(tmp_path):
     MAKE['pascal3d_car'](tmp_path)
     files = official.read('pascal3d_car', tmp_path)['files']

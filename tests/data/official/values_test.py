@@ -171,6 +171,19 @@ def test_h36m_takes_every_50th_frame_of_six_activities(tmp_path):
     np.testing.assert_allclose(table['boxes'][0, 0], [-10, -12, 38, 44])
 
 
+def test_h36m_changes_sides_but_in_the_protocol_on_white(tmp_path, monkeypatch):
+    pytest.importorskip('cdflib', reason="pip install 'kpdiscovery[formats]'")
+    read('h36m', tmp_path)
+    turned = np.tile(np.arange(32.0)[::-1, None], (400, 1, 2))
+    monkeypatch.setattr(h36m, '_joints', lambda path: turned)
+    usual, white = (
+        h36m.table(tmp_path, white=w)['keypoints'][0] for w in (False, True)
+    )
+    np.testing.assert_array_equal(white, turned[0])
+    np.testing.assert_array_equal(usual, h36m.sided(turned[:1])[0])
+    assert usual[1].tolist() == white[6].tolist() != white[1].tolist()
+
+
 def test_h36m_changes_sides_where_a_person_is_turned():
     """Joint j of person 1 is at x = j: right hip and knee are left of the left ones."""
     xy = np.tile(np.arange(32.0)[:, None], (3, 1, 2))

@@ -6,8 +6,8 @@ FOLDER has a sub-directory a class. Boxes in an `annotations.npz` are for measur
 and none are needed. A folder of a few hundred pictures wants a pretrained start: where
 EfficientNet-Lite0 is on the machine (`kpd weights efficientnet_lite0`) it is taken;
 `:scratch` declines. Birds: GT-known at the paper's tenth of the maximum 82.7, MaxBoxAcc 85.2,
-V2 76.6 (best centred box 57.2, 55.6); `:method2` IICONF
-(RESULTS.md). From random weights `:cpu` learns at 64 px. The default was not run.
+V2 76.6 (best centred box 57.2, 55.6); `:method2`, with half the regularizer, 73.6, 78.1,
+71.7 (RESULTS.md). From random weights `:cpu` learns at 64 px. The default was not run.
 """
 
 from kpdiscovery.configs import variants

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import importlib
 import logging
 import os
@@ -36,12 +35,6 @@ COMMANDS = {
     'convert': "read a data set's official files into the library's own form",
     'doctor': 'say what the machine, a config or its data lack',
 }
-
-# Of the disk, not of the program: no permission, full, a file where a folder is wanted.
-_OUTSIDE = (
-    errno.EACCES, errno.EDQUOT, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOSPC,
-    errno.ENOTDIR, errno.EPERM, errno.EROFS,
-)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,7 +72,7 @@ def run(
         print(f'kpd: {error}', file=sys.stderr)
         return 2
     except OSError as error:
-        if error.errno not in _OUTSIDE:
+        if error.errno not in paths.OUTSIDE:
             raise
         print(f'kpd: {error.filename}: {error.strerror}', file=sys.stderr)
         return 2

@@ -18,6 +18,11 @@ from etils import epath
 
 Path = epath.Path
 
+# Of the disk, not of the program: no permission, full, a file where a folder is wanted.
+OUTSIDE = (
+    errno.EACCES, errno.EDQUOT, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOSPC,
+    errno.ENOTDIR, errno.EPERM, errno.EROFS,
+)  # fmt: skip
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 

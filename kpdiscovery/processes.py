@@ -23,6 +23,7 @@ import numpy as np
 from jax._src import distributed, xla_bridge  # The store of keys has no public name.
 from jax.experimental import multihost_utils
 
+from kpdiscovery import paths
 from kpdiscovery.types import UserError
 
 _TOLD_IN_ONE_LINE = (UserError, OSError, KeyboardInterrupt)
@@ -186,16 +187,23 @@ def _watch(done: threading.Event) -> None:
 
 def _fail(error: BaseException) -> None:
     """Tells the others, and ends; the line of the first that failed is everybody's."""
-    code = 2 if isinstance(error, _TOLD_IN_ONE_LINE) else 1
+    code = 2 if _is_persons(error) else 1
     line = str(error).strip() or type(error).__name__
     mine = json.dumps([jax.process_index(), code, line.splitlines()[0]])
     with contextlib.suppress(Exception):  # Another was first, or process 0 is gone.
         _store().key_value_set(_FAILED, mine)
     number, code, line = json.loads(_get(_FAILED) or mine)
-    if number == jax.process_index() and code == 1:
+    if number == jax.process_index() and not isinstance(error, _TOLD_IN_ONE_LINE):
         sys.excepthook(type(error), error, error.__traceback__)
     print(f'kpd: process {number}: {line}', file=sys.stderr)
     _leave(code)
+
+
+def _is_persons(error: BaseException) -> bool:
+    """Whether a person must do something: else the same command may well go on."""
+    if isinstance(error, OSError):
+        return error.errno in paths.OUTSIDE
+    return isinstance(error, UserError | KeyboardInterrupt)
 
 
 def _leave(code: int) -> None:

@@ -28,7 +28,7 @@ compile --topology=v5e:2x2,v5e:4x4 --config=self_training/mafl
 # Compiled for
 
 What the compiler of TPUs says of methods at their papers' sizes, without any TPU
-(`kpd compile`): nothing here was run. Made by `launch/compiled_table.sh`; what has no row was not
+(`kpd compile`): nothing here was run. Made by `launch/compiled_table.sh`, some rows by earlier forms of it; what has no row was not
 compiled yet.
 
 - GB a chip: the most that a program holds at a time, its code and what training keeps beside

@@ -22,7 +22,7 @@ BELOW = {  # Room -> rooms it may import, itself included.
     'models': {'models', 'ops', 'paths', 'types'},
     'methods': {'methods', 'losses', 'models', 'ops', 'types'},
     'paths': {'paths', 'types'},
-    'processes': {'processes', 'types'},
+    'processes': {'paths', 'processes', 'types'},
     'data': {'data', 'ops', 'paths', 'processes', 'types'},
     'metrics': {'metrics', 'ops', 'types'},
     'training': {

@@ -130,5 +130,5 @@ def largest_batch(first: Row, second: Row, sizes: tuple[int, int], chips: int) -
     slope = (second['needed'] - first['needed']) / (sizes[1] - sizes[0])
     left = first['memory'] - first['needed']
     if slope <= 0:
-        return max(sizes)
+        return max(sizes) if left >= 0 else 0
     return max(0, int(sizes[0] + left / slope) // chips * chips)

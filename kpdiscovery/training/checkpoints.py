@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
+import logging
 import os
 import secrets
 from collections.abc import Collection, Iterable
@@ -89,11 +91,14 @@ class Checkpoints:
                 folder.rmdir()
 
     def save(self, step: int, snapshot: Snapshot, meta: dict) -> None:
-        """Begin to write checkpoint `step` unless it is there already, and whole."""
-        if step in self._unfit:
-            self._manager.delete(step)
-            processes.by_first(lambda: runs.unmark(self.workdir, step))
-            self._unfit.discard(step)
+        """Begin to write checkpoint `step` unless it is there already, and whole.
+
+        Later ones, which could not be read, go: with them there this one would be thrown away.
+        """
+        for old in sorted(one for one in self._unfit if one >= step):
+            self._manager.delete(old)
+            processes.by_first(functools.partial(runs.unmark, self.workdir, old))
+            self._unfit.discard(old)
         if step in self._manager.all_steps():
             return
         if not self._told:
@@ -121,7 +126,8 @@ class Checkpoints:
                 `jax.ShapeDtypeStruct` leaves, with shardings, that it must hold.
 
         Raises:
-            UserError: none can be read, or, with several processes, the newest cannot.
+            UserError: none can be read.
+        OSError: several processes cannot read the newest.
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step in steps:
@@ -155,7 +161,7 @@ class Checkpoints:
         self._unfit.add(step)
         if jax.process_count() > 1:
             runs.mark(self.workdir, step)
-            raise UserError(
+            raise OSError(  # No mistake in the command: launchers try again.
                 f'checkpoint {step} of {self.workdir} cannot be read: the same command '
                 'goes on from the one before it'
             )
@@ -256,11 +262,16 @@ def _lock(workdir):
     with open(workdir / _lock_name(), 'w') as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise UserError(
                 f'{workdir} is being written by another process: stop it or use a new '
                 '--workdir'
             ) from None
+        except OSError as error:
+            logging.warning(
+                '%s has no locks (%s): see to it that one run alone writes there',
+                workdir, error.strerror,
+            )  # fmt: skip
         yield
 
 

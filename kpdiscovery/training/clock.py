@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 STALLED = 60.0  # Seconds without a batch, after which a person is told.
-AHEAD = 3  # Steps dispatched and not done, at most: a stop waits for them.
+AHEAD = 3  # Steps dispatched behind the one that is computed: a stop waits for them.
 SLOW = 0.5  # Share of the time spent waiting for pictures that is worth a warning.
 _COMPILED = '/jax/core/compile/backend_compile_duration'
 

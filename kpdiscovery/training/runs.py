@@ -118,7 +118,16 @@ def load_config(workdir: str | os.PathLike) -> dict:
 def manager(workdir: epath.Path, keep: int | None) -> Any:
     """Orbax's, that writes while training goes on."""
     options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
-    return ocp.CheckpointManager(workdir / 'checkpoints', options=options)
+    return _Manager(workdir / 'checkpoints', options=options)
+
+
+class _Manager(ocp.CheckpointManager):
+    """Orbax's, which would itself ask jax whether to stop, by the number of the step: the
+    answers to `processes.asked_to_stop`, which counts calls, would get lost."""
+
+    def reached_preemption(self, step: int) -> bool:
+        del step
+        return False
 
 
 def meta_of(kept: Any, step: int) -> dict:

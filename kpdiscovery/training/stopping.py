@@ -42,7 +42,7 @@ class Stop:
         if number == signal.SIGINT:
             if before:  # Asked twice: at once.
                 raise KeyboardInterrupt
-            os.write(2, b'\nstopping after this step; Ctrl-C again ends at once\n')
+            os.write(2, b'\nstopping after this step; Ctrl-C again saves nothing\n')
 
     @property
     def reason(self) -> str:

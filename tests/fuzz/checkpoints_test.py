@@ -1,5 +1,6 @@
 """Checkpoints of which a file is damaged, gone or another's."""
 
+import errno
 import gc
 import shutil
 import sys
@@ -9,8 +10,9 @@ import jax.numpy as jnp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jax.experimental import multihost_utils
 
-from kpdiscovery.training import runs
+from kpdiscovery.training import checkpoints, runs
 from kpdiscovery.training.checkpoints import Checkpoints, Snapshot
 from kpdiscovery.types import State
 from tests.fuzz import mutations
@@ -73,6 +75,44 @@ def test_checkpoints(whole, place, number, way, text):
     survives(lambda: runs.last_meta(root), place)
     survives(lambda: _resume(root), place)
     sys.excepthook = tell
+
+
+def test_what_is_saved_after_falling_back_comes_next(whole, tmp_path):
+    """A damaged checkpoint of a later step had those before it thrown away."""
+    root = shutil.copytree(whole, tmp_path / 'run')
+    for name in files(root / 'checkpoints' / '6'):
+        (root / 'checkpoints' / '6' / name).write_bytes(b'')
+    look = lambda kept: kept.latest(lambda meta: jax.eval_shape(snapshot))[1]['step']
+    with Checkpoints(root, CONFIG) as kept:
+        assert look(kept) == 3
+        kept.save(5, snapshot(), {**META, 'step': 5})
+    with Checkpoints(root, CONFIG) as kept:
+        assert look(kept) == 5
+    assert sorted(
+        p.name for p in (root / 'checkpoints').iterdir() if p.name.isdigit()
+    ) == ['3', '5']
+
+
+def test_saving_asks_nobody_whether_to_stop(tmp_path, monkeypatch):
+    """Jax answers by numbers of calls: those of steps would make it miss a request."""
+    asked = []
+    monkeypatch.setattr(
+        multihost_utils, 'reached_preemption_sync_point', lambda n: asked.append(n)
+    )
+    with Checkpoints(tmp_path, CONFIG) as kept:
+        kept.save(3, snapshot(), META)
+        assert not kept._manager.reached_preemption(3)
+    assert asked == []
+
+
+def test_a_disk_without_locks_is_told_and_used(tmp_path, monkeypatch, caplog):
+    def refuse(*args):
+        raise OSError(errno.ENOSYS, 'Function not implemented')
+
+    monkeypatch.setattr(checkpoints.fcntl, 'flock', refuse)
+    with Checkpoints(tmp_path, CONFIG) as kept:
+        kept.save(3, snapshot(), META)
+    assert 'has no locks (Function not implemented)' in caplog.text
 
 
 def _resume(root):

@@ -144,7 +144,7 @@ def test_a_second_interrupt_ends_at_once(capfd):
     with loop.Stop(None) as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.reason == 'stopped by SIGINT'
-        assert 'Ctrl-C again ends at once' in capfd.readouterr().err
+        assert 'Ctrl-C again saves nothing' in capfd.readouterr().err
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
 

@@ -89,7 +89,7 @@ def test_other_devices_go_on_where_two_processes_stood(
 
 def test_what_one_process_cannot_read_ends_both_with_one_line(two_processes):
     for code, said in two_processes['end']:
-        assert code == 2
+        assert code == 1  # Of a disk that may be back when a launcher tries again.
         told = [line for line in said.splitlines() if line.startswith('kpd: ')]
         assert len(told) == 1 and 'Traceback' not in said
         assert told[0].startswith('kpd: process 1: ')

@@ -1,9 +1,9 @@
 """Time the training steps of all methods, against the same networks in PyTorch.
 
-A step is a phase's own, without the memory used again that `kpd train` adds, of a config's `--variant` (`cpu` by default; ''
-is the paper's size) on drawn pictures; where labels come from a sweep over the data set,
-random ones stand in for it. The peer does forward, loss, backward and the optimiser's step
-of networks as large; `peer_leaves_out` says what it does not.
+A step is a phase's own, without the memory used again that `kpd train` adds, of a config's
+`--variant` (`cpu` by default; '' is the paper's size) on drawn pictures; where labels come from
+a sweep over the data set, random ones stand in for it. The peer does forward, loss, backward
+and the optimiser's step of networks as large; `peer_leaves_out` says what it does not.
 """
 
 from __future__ import annotations

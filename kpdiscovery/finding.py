@@ -182,8 +182,9 @@ def _turned(found: Found) -> Found:
     """As it lies in the picture that was mirrored when it was read."""
     last = np.array([found.size[1] - 1, 0], np.float32)
     sign = np.array([-1, 1], np.float32)
-    keypoints = found.keypoints.replace(xy=last + sign * found.keypoints.xy)
-    maps = {
+    xy = last + sign * found.keypoints.xy
+    keypoints = dataclasses.replace(found.keypoints, xy=xy)
+    maps: dict[str, Any] = {
         name: None if value is None else value[:, ::-1]
         for name, value in found._asdict().items()
         if name in ('instances', 'certainty', 'mask')

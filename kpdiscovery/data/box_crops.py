@@ -85,10 +85,10 @@ def fit_region(
     frame = resize.Frame(scale, (0.5 - corner) * scale - 0.5, whole)
     shrunk = np.tile(np.array(image.size) / whole, 2)
     if sides.prod() > _VAST * whole.prod():  # Most of it is black: not made in full.
-        small = np.maximum(np.round(whole * scale), 1).astype(int)
-        small = image.resize(tuple(small.tolist()), resize.METHODS[method])
+        wide, high = np.maximum(np.round(whole * scale), 1).astype(int).tolist()
+        left, top = np.round(-corner * scale).astype(int).tolist()
         canvas = Image.new('RGB', size[::-1])
-        canvas.paste(small, tuple(np.round(-corner * scale).astype(int).tolist()))
+        canvas.paste(image.resize((wide, high), resize.METHODS[method]), (left, top))
         return np.array(canvas), frame
     kept = image.crop(tuple(np.round(np.array(edges) * shrunk).astype(int).tolist()))
     fitted = kept.resize(size[::-1], resize.METHODS[method], reducing_gap=3.0)

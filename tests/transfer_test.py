@@ -34,7 +34,7 @@ def classifier(tmp_path_factory):
 
 def settings(*overrides):
     return config.load('feature_alignment/critters:smoke', [
-        'data.size=36', 'method.features.backbone=resnet18',
+        'data.size=32', 'method.features.backbone=resnet18',
         'method.features.map=stage4', *overrides,
     ])  # fmt: skip
 

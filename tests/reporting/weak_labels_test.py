@@ -74,7 +74,7 @@ def test_proposals_lie_where_the_filters_fire(filters):
     points = lmpnet._fired(filters, method, maps)
     stride, corner = method.classifier.stride, np.array(method.crops.corner(36, 36))
     found = points.xy[points.valid]
-    want = [(3.5 * stride - 0.5), (3.5 * stride - 0.5)] + corner
+    want = [3 * stride, 3 * stride] + corner  # A ResNet's cells.
     assert points.valid.sum() == 2 and (points.label == -1).all()
     np.testing.assert_allclose(found[0], want)
 

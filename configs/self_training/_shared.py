@@ -191,9 +191,7 @@ def _small(c, *, side: int, warm_up: int, correspond: int, landmarks: int):
             'landmarks': {'steps': landmarks, 'round': landmarks // 3, 'optimizer': both},
         }  # fmt: skip
         return
-    if (
-        'correspond' not in c.phases
-    ):  # Longer it fits the labels' mistakes (RESULTS.md).
+    if 'correspond' not in c.phases:  # More steps were no better forward (RESULTS.md).
         c.phases = {'landmarks': {'steps': landmarks // 3, 'optimizer': both}}
         return
     c.phases = {

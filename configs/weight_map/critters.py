@@ -1,4 +1,4 @@
-"""The weight map on critters: `:cpu` 23 minutes on one busy core, the default not run.
+"""The weight map on critters: `:cpu` some 27 minutes of one core, by estimate.
 
     kpd train --config=weight_map/critters:cpu --workdir=DIR            (method I)
     kpd train --config=weight_map/critters:method2,cpu --workdir=DIR
@@ -6,7 +6,7 @@
 20 classes of drawn animals with true boxes and masks. `:cpu` is 64 px: GT-known 86.0,
 MaxBoxAccV2 76.9; CAM of the same classifier 76.5, 86.8 (RESULTS.md). Method II was measured
 with a batch norm before the sigmoid only (`:paper`): 16.6, 69.8. The default is 224 px from
-random weights.
+random weights, and not run.
 """
 
 from kpdiscovery.configs import variants

@@ -1,4 +1,4 @@
-"""The weight map on your own classes: `:cpu` 25 minutes on one core (50 kinds, 128 px).
+"""The weight map on your own classes: `:cpu` some 25 minutes of one core (50 kinds).
 
     kpd train --config=weight_map/folder:cpu --data=FOLDER --workdir=DIR
 

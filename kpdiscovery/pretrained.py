@@ -62,7 +62,7 @@ def save(path: str | os.PathLike, trained: inference.Trained) -> None:
         'meta': json.dumps(trained.meta),
     }
     values = {name: np.ascontiguousarray(value) for name, value in flat.items()}
-    safetensors.numpy.save_file(values, os.fspath(path), metadata=told)
+    pathlib.Path(path).write_bytes(safetensors.numpy.save(values, metadata=told))
 
 
 def load(path: str | os.PathLike) -> inference.Trained:

@@ -16,7 +16,6 @@ def coherence(
     counts: jax.Array,
     valid: jax.Array,
     *,
-    each: bool = False,
     balanced: bool = False,
 ) -> jax.Array:
     """Negative log-likelihood of labels under the mean of aligned part maps.
@@ -30,7 +29,6 @@ def coherence(
         counts: `[..., k]` bool, maps that there are; or `[..., k, h, w]`, which of them
             cover a cell. Cells that none covers do not count.
         valid: `[..., h, w]` bool, cells that count.
-        each: the mean of every map's own negative log-likelihood instead.
         balanced: cells labelled with the last channel, the background, weigh together
             no more than those of all others. Else maps that are all background label all
             background, and stay so.
@@ -51,9 +49,8 @@ def coherence(
     counts = jnp.broadcast_to(counts, maps.shape[:-1])
     weight = counts / jnp.maximum(counts.sum(axis=-3, keepdims=True), 1)
     chosen = jnp.take_along_axis(maps, labels[..., None, :, :, None], axis=-1)[..., 0]
-    mean = lambda x: jnp.einsum('...khw,...khw->...hw', x, weight)
-    log = lambda p: -jnp.log(jnp.maximum(p, _LEAST))
-    loss = mean(log(chosen)) if each else log(mean(chosen))
+    mean = jnp.einsum('...khw,...khw->...hw', chosen, weight)
+    loss = -jnp.log(jnp.maximum(mean, _LEAST))
     counted = valid & counts.any(axis=-3)
     if not balanced:
         return reductions.mean_where(loss, counted, axis=(-2, -1))

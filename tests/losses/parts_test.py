@@ -14,14 +14,12 @@ def random_maps(rng, *shape):
 
 
 def test_by_hand():
-    """Two maps of one cell say .9 and .5 of the label: -log .7; each by itself .4."""
+    """Two maps of one cell say .9 and .5 of the label: -log .7."""
     maps = jnp.array([[[[0.9, 0.1]]], [[[0.5, 0.5]]]])
     labels, counts = jnp.zeros((1, 1), int), jnp.ones(2, bool)
     valid = jnp.ones((1, 1), bool)
     got = losses.coherence(maps, labels, counts, valid)
     assert float(got) == pytest.approx(-np.log(0.7), rel=1e-6)
-    each = losses.coherence(maps, labels, counts, valid, each=True)
-    assert float(each) == pytest.approx(-(np.log(0.9) + np.log(0.5)) / 2, rel=1e-6)
 
 
 def test_of_uniform_maps():
@@ -32,18 +30,16 @@ def test_of_uniform_maps():
     assert float(got) == pytest.approx(6.240276, abs=1e-5)
 
 
-@pytest.mark.parametrize('each', [False, True])
-def test_against_numpy_with_maps_and_cells_left_out(rng, each):
+def test_against_numpy_with_maps_and_cells_left_out(rng):
     maps = random_maps(rng, 2, 4, 3, 5, 6)
     labels = rng.integers(0, 6, (2, 3, 5))
     counts, valid = rng.random((2, 4)) < 0.6, rng.random((2, 3, 5)) < 0.7
     counts[:, 0] = True
-    got = losses.coherence(maps, labels, counts, valid, each=each)
+    got = losses.coherence(maps, labels, counts, valid)
     want = []
     for m, y, c, v in zip(maps.astype(np.float64), labels, counts, valid, strict=True):
         p = np.take_along_axis(m[c], y[None, ..., None], -1)[..., 0]
-        loss = -np.log(p).mean(0) if each else -np.log(p.mean(0))
-        want.append(loss[v].mean())
+        want.append(-np.log(p.mean(0))[v].mean())
     np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
@@ -59,8 +55,7 @@ def test_nothing_that_counts_is_no_loss_and_has_no_gradient(rng):
     assert jnp.isfinite(zero).all()
 
 
-@pytest.mark.parametrize('each', [False, True])
-def test_a_map_counts_where_it_covers(rng, each):
+def test_a_map_counts_where_it_covers(rng):
     """Outside of a map it is as if it were not there: no constant, no gradient."""
     maps = (
         jnp.asarray(random_maps(rng, 2, 1, 2, 3))
@@ -69,10 +64,10 @@ def test_a_map_counts_where_it_covers(rng, each):
     )
     labels, valid = jnp.zeros((1, 2), int), jnp.ones((1, 2), bool)
     covers = jnp.ones((2, 1, 2), bool).at[1, 0, 1].set(False)
-    loss = lambda maps: losses.coherence(maps, labels, covers, valid, each=each)
+    loss = lambda maps: losses.coherence(maps, labels, covers, valid)
     got, slope = jax.value_and_grad(loss)(maps)
     p = np.asarray(maps, np.float64)[..., 0]
-    both = -np.log(p[:, 0, 0]).mean() if each else -np.log(p[:, 0, 0].mean())
+    both = -np.log(p[:, 0, 0].mean())
     np.testing.assert_allclose(got, (both - np.log(p[0, 0, 1])) / 2, rtol=1e-5)
     assert not slope[1, 0, 1].any()
     outside = losses.coherence(maps, labels, covers & False, valid)

@@ -107,11 +107,9 @@ def table_of(rng, pictures=16, kinds=4):
     return table, centres
 
 
-@pytest.mark.parametrize('clustering', ['vmf', 'kmeans'])
-def test_the_dictionary_finds_what_features_are_made_of(rng, clustering):
+def test_the_dictionary_finds_what_features_are_made_of(rng):
     table, centres = table_of(rng)
-    method = dataclasses.replace(METHOD, clustering=clustering)
-    directions, scalars = learn_dictionary(method, table, jax.random.key(0))
+    directions, scalars = learn_dictionary(METHOD, table, jax.random.key(0))
     cosines = np.asarray(directions[:GROUND]) @ centres.T
     np.testing.assert_allclose(cosines.max(axis=0), 1, atol=0.01)
     ground = unit(table['features'].sum(axis=(0, 1, 2)))
@@ -140,17 +138,15 @@ def test_fewer_kinds_of_features_than_parts(rng):
     np.testing.assert_allclose(cosines.max(axis=0), 1, atol=0.01)
 
 
-@pytest.mark.parametrize('clustering', ['vmf', 'kmeans'])
-def test_the_dictionary_does_not_depend_on_the_number_of_devices(rng, clustering):
+def test_the_dictionary_does_not_depend_on_the_number_of_devices(rng):
     table, _ = table_of(rng)
-    method = dataclasses.replace(METHOD, clustering=clustering)
 
     def learn(devices):
         mesh = Mesh(jax.devices()[:devices], ('data',), axis_types=(AxisType.Auto,))
         with jax.set_mesh(mesh):
             rows = jax.device_put(table, NamedSharding(mesh, PartitionSpec('data')))
             fit = lambda rows, key, axis_name: (
-                {}, parts.learn_dictionary(method, rows, key, axis_name=axis_name)
+                {}, parts.learn_dictionary(METHOD, rows, key, axis_name=axis_name)
             )  # fmt: skip
             over = functools.partial(parallel.over_rows, fit)
             return jax.jit(over)(rows, jax.random.key(0))[1]

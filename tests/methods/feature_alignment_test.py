@@ -84,8 +84,6 @@ def test_is_a_method_and_checks_its_options():
     assert isinstance(FeatureAlignment(), Method)
     for options, message in [
         ({'transform': 'rigid'}, "transform must be one of .*got 'rigid'"),
-        ({'clustering': 'em'}, "clustering must be one of .*got 'em'"),
-        ({'loss': 'sum'}, "loss must be one of .*got 'sum'"),
         ({'parts': 'all'}, "parts must be one of .*got 'all'"),
         ({'neighbours': 0}, 'neighbours must be at least 1'),
     ]:
@@ -160,8 +158,7 @@ def test_alignment_finds_the_object(tmp_path):
 
 
 @pytest.mark.parametrize('parity', ['recommended', 'paper'])
-@pytest.mark.parametrize('loss', ['averaged', 'each'])
-def test_the_loss_of_a_picture_and_its_pool(rng, parity, loss):
+def test_the_loss_of_a_picture_and_its_pool(rng, parity):
     """Of two neighbours one is not there; a row of the other, and a column of the
     picture, do not count."""
     method = FeatureAlignment(
@@ -169,7 +166,6 @@ def test_the_loss_of_a_picture_and_its_pool(rng, parity, loss):
         num_keypoints=4,
         cap=1,
         parity=parity,
-        loss=loss,
         transform='none',
     )
     maps = rng.dirichlet(np.ones(5), (3, 4, 4)).astype(np.float32)
@@ -189,9 +185,7 @@ def test_the_loss_of_a_picture_and_its_pool(rng, parity, loss):
     )
     pick = lambda m: np.take_along_axis(m, labels[..., None], -1)[..., 0]
     own, other = np.maximum(pick(maps[0]), 1e-6), np.maximum(pick(maps[1]), 1e-6)
-    if loss == 'each':
-        cells = -np.where(valid[1], (np.log(own) + np.log(other)) / 2, np.log(own))
-    elif parity == 'paper':
+    if parity == 'paper':
         cells = -np.log((own + other) / 2)
     else:
         cells = -np.log(np.where(valid[1], (own + other) / 2, own))

@@ -36,7 +36,7 @@ class FeatureAlignment(Method):
 
     Attributes are the fields of `config.method`; those that the paper leaves open have
     the defaults of our recommendation. Phases: `dictionary` (features of all pictures
-    clustered, by default as a mixture of von Mises-Fisher distributions: the parts "by
+    clustered as a mixture of von Mises-Fisher distributions: the parts "by
     clustering only"), `align` (training by what the aligned maps of similar pictures agree on).
 
     With `parity='paper'` transforms come from samples of matches, what lies outside of a
@@ -49,7 +49,6 @@ class FeatureAlignment(Method):
     kappa: float = 30.0  # Concentration of the parts; 1 / temperature of the softmax.
     per_image: int = 20  # Features a picture that the dictionary is learnt from.
     border: float = 0.072  # Of the sides: cells there it is not learnt from, 1 of 14.
-    clustering: str = 'vmf'  # 'kmeans': spherical, whatever kappa is.
     iterations: int = 150  # Of the clustering.
     neighbours: int = 15
     pool: int = 2_000  # Pictures that they are among; 0: all.
@@ -63,7 +62,6 @@ class FeatureAlignment(Method):
     minimum: int = 6  # Matches of a transform that is more than a translation.
     cap: int = 3  # Cells a part may label in a picture.
     radius: int = 0  # Cells around a part's own that it may not label.
-    loss: str = 'averaged'  # 'each': of every map by itself.
     parts: str = 'trained'  # To predict with: 'dictionary' is clustering only.
     peaks: int = 5  # Points a part at most, in a prediction.
     min_confidence: float = 0.5  # Of valid points, in shares of the part's surest.
@@ -88,8 +86,6 @@ class FeatureAlignment(Method):
         check_choices(
             self,
             transform=MODELS,
-            clustering=('vmf', 'kmeans'),
-            loss=('averaged', 'each'),
             parity=('recommended', 'paper'),
             parts=('trained', 'dictionary'),
         )
@@ -254,11 +250,11 @@ class FeatureAlignment(Method):
         labels = aligning.agree(self, aligned.maps, aligned.covers, there, own.valid)
         covers = jnp.concatenate([own.valid[None], aligned.covers])
         # Outside of a map its own likelihood is a constant; of the mean it is a share.
-        covers |= paper and self.loss != 'each'
+        covers |= paper
         counts = covers & jnp.concatenate([jnp.ones(1, bool), there])[:, None, None]
         loss = losses.coherence(
             jnp.concatenate([own.maps[None], aligned.maps]), labels, counts, own.valid,
-            each=self.loss == 'each', balanced=not paper,
+            balanced=not paper,
         )  # fmt: skip
         share = functools.partial(reductions.mean_where, where=there)
         on_own = functools.partial(reductions.mean_where, where=own.valid)

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kpdiscovery.ops import kmeans, parallel, precision, vectors, vmf
+from kpdiscovery.ops import parallel, precision, vectors, vmf
 
 
 def part_maps(
@@ -46,7 +46,7 @@ def learn_dictionary(method, table: Any, key: jax.Array, *, axis_name: str | Non
     """Directions of the parts, from cells of all pictures.
 
     Args:
-        method: `num_keypoints`, `clustering`, `kappa`, `iterations`, `per_image`, `border`.
+        method: `num_keypoints`, `kappa`, `iterations`, `per_image`, `border`.
         table: this device's rows: `features` `[N, h, w, D]`, `valid` `[N, h, w]` and
             `row_valid` `[N]`.
 
@@ -63,39 +63,19 @@ def learn_dictionary(method, table: Any, key: jax.Array, *, axis_name: str | Non
         of_rows, table['features'], inner(valid, method.border), method.per_image,
         axis_name=axis_name,
     )  # fmt: skip
-    find = _CLUSTERING[method.clustering]
-    directions, shares, scalars = find(method, of_fit, rows, counts, axis_name, total)
+    found = vmf.fit_vmf(
+        of_fit, rows, method.num_keypoints, kappa=method.kappa, weights=counts,
+        iterations=method.iterations, axis_name=axis_name,
+    )  # fmt: skip
     ground = total(jnp.einsum(
         'nhwd,nhw->d', precision.full(table['features']), valid.astype(jnp.float32)
     ))  # fmt: skip
-    rare = (shares < 0.1 / method.num_keypoints).sum()
-    scalars = {**scalars, 'features': total(counts.sum()), 'rare_parts': rare}
-    return jnp.concatenate([directions, vectors.normalize(ground)[None]]), scalars
-
-
-def _mixture(method, key, rows, counts, axis_name, total):
-    """Expectation and maximisation of von Mises-Fisher distributions."""
-    del total
-    found = vmf.fit_vmf(
-        key, rows, method.num_keypoints, kappa=method.kappa, weights=counts,
-        iterations=method.iterations, axis_name=axis_name,
-    )  # fmt: skip
-    scalars = {'likelihood': found.log_likelihood, 'iterations': found.iterations}
-    return found.directions, found.mixture, scalars
-
-
-def _spherical(method, key, rows, counts, axis_name, total):
-    """k-means of directions."""
-    found = kmeans.kmeans(
-        key, precision.full(rows), method.num_keypoints, weights=counts,
-        iterations=method.iterations, spherical=True, axis_name=axis_name,
-    )  # fmt: skip
-    many = total(jnp.zeros(method.num_keypoints).at[found.labels].add(counts))
-    all_rows = jnp.maximum(many.sum(), 1)
-    return found.centroids, many / all_rows, {'inertia': found.inertia / all_rows}
-
-
-_CLUSTERING = {'vmf': _mixture, 'kmeans': _spherical}
+    rare = (found.mixture < 0.1 / method.num_keypoints).sum()
+    scalars = {
+        'likelihood': found.log_likelihood, 'iterations': found.iterations,
+        'features': total(counts.sum()), 'rare_parts': rare,
+    }  # fmt: skip
+    return jnp.concatenate([found.directions, vectors.normalize(ground)[None]]), scalars
 
 
 def inner(valid: jax.Array, border: float) -> jax.Array:

@@ -37,7 +37,7 @@ class _Noted:
 
     def __init__(self, source: Any):
         self.source, self.files = source, source.files
-        self.given: dict[str, list] = {'frame': [], 'keypoints': [], 'visible': []}
+        self.given: dict[str, list] = {'frame': [], 'keypoints': []}
 
     def __len__(self) -> int:
         return len(self.source)
@@ -97,18 +97,16 @@ def main(argv: Sequence[str]) -> int:
 
 
 def annotated(trained, source) -> Annotated:
-    """What a run finds in the pictures of a source beside their annotated points."""
+    """What a run finds in the pictures of a source beside their annotated points, those
+    too that `data.resize` cuts off: the animal is there, though the run did not see it."""
     noted: Any = _Noted(source)
     found = list(finding.find(trained, noted, most=0, filed=False))
     frames = map(resize.Frame.from_vector, noted.given['frame'])
-    points = [
-        resize.to_original(frame, xy)
-        for frame, xy in zip(frames, noted.given['keypoints'], strict=True)
-    ]
+    pairs = zip(frames, noted.given['keypoints'], strict=True)
+    points = np.stack([resize.to_original(frame, xy) for frame, xy in pairs])
     names = tuple(getattr(source, 'keypoint_names', ()))
     xy, valid = wanted.landmarks(trained.method, found)
-    visible = np.stack(noted.given['visible'])
-    return Annotated(xy, valid, np.stack(points), visible, names)
+    return Annotated(xy, valid, points, source.annotated, names)
 
 
 def pictures(settings: Any, path: str, split: str) -> Any:

@@ -265,3 +265,19 @@ def test_other_numbers_of_keypoints_do_not_fit(run, tmp_path, monkeypatch, capsy
     words = [f'--workdir={workdir}', str(folder), f'--out={tmp_path / "out"}']
     assert cli.main(['predict', *words, '--keypoints=3']) == 2
     assert 'leave --keypoints and --wide away' in capsys.readouterr().err
+
+
+def test_points_that_a_crop_cuts_off_count(run):
+    """The animal is in the picture, whatever the run saw of it."""
+    workdir, folder = run
+    files = dict(np.load(folder / 'annotations.npz'))
+    files['boxes'] = np.tile([[0.0, 0, 20, 20]], (8, 1, 1))
+    files['keypoints'][2, 1] = 90, 90
+    np.savez(folder / 'annotations.npz', **files)
+    trained = inference.load(str(workdir))
+    settings = ml_collections.ConfigDict({**trained.config.data, 'resize': 'box'})
+    source = fit.pictures(settings, str(folder), 'all')
+    assert not source[2]['visible'].all()
+    shown = fit.annotated(trained, source)
+    assert shown.visible.all()
+    np.testing.assert_allclose(shown.points, files['keypoints'], atol=1e-3)

@@ -187,6 +187,14 @@ class Folder:
                          for boxes, valid in found])  # fmt: skip
 
     @property
+    def annotated(self) -> np.ndarray | None:
+        """`[N, T]` bool, points whose place is known, those too that a crop cuts off."""
+        if 'keypoints' not in self._notes.fields:
+            return None
+        xy, seen = (self._notes.fields[name] for name in ('keypoints', 'visible'))
+        return (np.asarray(seen, bool) & np.isfinite(xy).all(axis=-1))[self._rows]
+
+    @property
     def mirrored(self) -> np.ndarray:
         """`[N]` bool, rows that are mirrored when they are read."""
         return np.array([bool(self._is_mirrored(row)) for row in self._rows])

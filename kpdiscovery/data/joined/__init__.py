@@ -11,7 +11,7 @@ from kpdiscovery.data.generated import Generated
 from kpdiscovery.types import Row, Source
 
 # What a source may tell of its rows or of all of them; wrappers hand it on.
-OF_ROWS = ('crops', 'files', 'labels', 'paths', 'videos')
+OF_ROWS = ('annotated', 'crops', 'files', 'labels', 'paths', 'videos')
 OF_ALL = ('class_names', 'keypoint_names', 'size', 'splits')
 
 

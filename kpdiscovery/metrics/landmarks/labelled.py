@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from kpdiscovery.metrics.landmarks.named_sets import (
 )
 from kpdiscovery.metrics.landmarks.points import Landmarks
 from kpdiscovery.types import Array, Keypoints, Split, Unmeasurable
+
+_log = logging.getLogger(__name__)
 
 
 class Comparison(NamedTuple):
@@ -65,10 +68,13 @@ def side(split: Split) -> float:
 def comparisons(fit: Split, test: Split) -> Iterator[Comparison]:
     """Landmarks by label beside each subset of the annotated points, all points first.
 
+    Points that no fit picture shows are not visible on `test` either: nothing could tell
+    where they are.
+
     Raises:
         ValueError: no such set, its number of points is another, or labels do not fit.
-        Unmeasurable: in one of the splits no point is visible, or there are no boxes
-            and the set wants them.
+        Unmeasurable: in one of the splits no point is visible, no point is in both, or
+            there are no boxes and the set wants them.
     """
     known = landmark_set(test.landmarks)
     found = [by_label(s.prediction.keypoints, s.num_labels) for s in (fit, test)]
@@ -78,8 +84,22 @@ def comparisons(fit: Split, test: Split) -> Iterator[Comparison]:
             Landmarks(xy, t['keypoints'], valid, t['visible'])
             for (xy, valid), t in zip(found, truths, strict=True)
         )
+        two = two._replace(visible=_shown(one.visible, two.visible, name))
         length, usable = subset.normalizer(truths[1])
         yield Comparison(name, one, two, length, usable, truths[1], subset)
+
+
+def _shown(fit: Array, test: Array, name: str) -> Array:
+    """Points `[L, T]` of `test` that count: those of some fit picture."""
+    known = fit.any(axis=0)
+    if not (test & known).any():
+        raise Unmeasurable('no annotated point is visible in pictures of both splits')
+    if test[:, ~known].any():
+        _log.warning(
+            '%d of %s annotated points are visible in no fit picture: not measured',
+            (~known).sum(), name,
+        )  # fmt: skip
+    return test & known
 
 
 def at(points, truth: Truth, known: LandmarkSet) -> Truth:

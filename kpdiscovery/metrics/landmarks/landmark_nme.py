@@ -34,9 +34,9 @@ def landmark_nme(fit: Split, test: Split) -> dict[str, float]:
         For each subset of the named set, such as the 68 and the 5 points of faces68:
         `forward_nme_68` and `backward_nme_68` (ridge with bias),
         `forward_nme_no_bias_68` and `backward_nme_no_bias_68`, and
-        `forward_nme_mean_shape_68`, the fit split's mean; and `landmarks_used`, how
-        many landmarks are in more than four fifths of the fit pictures: the others are
-        left out. Where none is, the forward error is that of the mean shape (without
+        `forward_nme_mean_shape_68`, the fit split's mean; and `landmarks_used`, the
+        share of landmarks that are in more than four fifths of the fit pictures: the others are
+        left out, in %. Where none is, the forward error is that of the mean shape (without
         bias, of the picture's middle), there is no backward one, and a warning says so.
 
     Errors and source as in `landmark_errors`.
@@ -128,14 +128,21 @@ def _draws(comparison: Comparison, side: float, hidden: bool) -> list[dict[str, 
 
 
 def _forward(fit: Landmarks, test: Landmarks, length, ridge) -> dict[str, Array]:
-    """`[L, T]` in all settings, from landmarks without gaps."""
-    tables = {}
-    for name, options in _SETTINGS.items():
-        nme = forward_nme(fit, test, length, **ridge, **options)
-        tables[f'forward_nme{name}'] = nme.errors
+    """`[L, T]` in all settings, from landmarks without gaps; NaN for points that none of
+    the fit pictures shows."""
+    test = test._replace(visible=test.visible & fit.visible.any(axis=0))
+    measure = lambda fit, test, **options: (
+        forward_nme(fit, test, length, **ridge, **options).errors
+        if test.visible.any()
+        else np.full(test.visible.shape, np.nan)
+    )
+    tables = {
+        f'forward_nme{name}': measure(fit, test, **options)
+        for name, options in _SETTINGS.items()
+    }
     side = ridge['scale']
-    mean = forward_nme(blind(fit, side), blind(test, side), length, **ridge)
-    return {**tables, 'forward_nme_mean_shape': mean.errors}
+    mean = measure(blind(fit, side), blind(test, side))
+    return {**tables, 'forward_nme_mean_shape': mean}
 
 
 def _backward(fit: Landmarks, test: Landmarks, kept, length, ridge) -> dict[str, Array]:

@@ -76,7 +76,8 @@ def fit_wanted(xy: Array, valid: Array, wanted: Array, visible: Array) -> Fitted
     tables, errors = (xy, valid, wanted, visible), np.full(visible.shape, np.nan)
     for part, others in _parts(len(xy)):
         told = _choose(*(table[others] for table in tables))
-        errors[part] = _errors(told, *(table[part] for table in tables))
+        measured = _errors(told, *(table[part] for table in tables))
+        errors[part] = np.where(visible[others].any(axis=0), measured, np.nan)
     return Fitted(_choose(*tables), errors)
 
 
@@ -84,17 +85,19 @@ def _choose(xy, valid, wanted, visible) -> WantedMap:
     """The kind and penalty with the least error on pictures left out, told in sizes of
     their arrangements."""
     tables: Any = (xy, valid, wanted, visible)
-    found = []
-    for kind, penalty in itertools.product(KINDS, _PENALTIES):
+    trials, found = list(itertools.product(KINDS, _PENALTIES)), []
+    for kind, penalty in trials:
         errors = []
         for part, others in _parts(len(xy), _INNER):
             a, b, c, d = (table[others] for table in tables)
             told = _fit(a, b, c, d, kind, penalty)
-            errors.append(
-                _errors(told, *(table[part] for table in tables), scaled=True)
-            )
-        found.append((float(np.nanmean(np.concatenate(errors))), kind, penalty))
-    _, kind, penalty = min(found)
+            left_out = _errors(told, *(table[part] for table in tables), scaled=True)
+            errors.append(np.where(d.any(axis=0), left_out, np.nan))
+        found.append(np.concatenate(errors))
+    # Of points that all kinds could tell: an affine map needs a landmark more.
+    alike = ~np.isnan(found).any(axis=0)
+    means = [each[alike].mean() if alike.any() else 0.0 for each in found]
+    kind, penalty = trials[int(np.argmin(means))]
     return _fit(xy, valid, wanted, visible, kind, penalty)
 
 

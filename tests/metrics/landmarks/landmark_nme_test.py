@@ -213,3 +213,29 @@ def test_little_was_annotated(split, hide):
     got, skipped = metrics.evaluate(names, fit, test)
     why = 'no annotated point is visible in 30 pictures'
     assert not got and skipped == dict.fromkeys(names, why)
+
+
+@pytest.mark.parametrize('shown', [0, 1])
+def test_points_that_the_fit_hardly_shows_cost_nothing(split, caplog, shown):
+    """A regressor knows nothing of a point that none of its pictures has."""
+    fit, test = (
+        bodies(split, n, s, name='mouse4', k=3) for s, n in ((0, 600), (1, 30))
+    )
+    want, _ = metrics.evaluate(NAMES, fit, test)
+    fit.truth['visible'][shown:, 1] = False  # Most draws of 300 pictures miss it.
+    got, _ = metrics.evaluate(NAMES, fit, test)
+    for name in ('forward_nme_4', 'forward_nme_mean_shape_4'):
+        assert got[name] < want[name] + 30, (
+            name
+        )  # Of one picture's point; 100 more else.
+    if not shown:
+        assert got['regressed_accuracy_4@12'] == 100
+    told = '1 of 4 annotated points are visible in no fit picture' in caplog.text
+    assert told == (not shown)
+
+
+def test_no_point_is_in_both_splits(split):
+    fit, test = (bodies(split, 9, seed, name='mouse4', k=3) for seed in (0, 1))
+    fit.truth['visible'][:, 2:] = test.truth['visible'][:, :2] = False
+    got, skipped = metrics.evaluate(['landmark_nme', 'landmark_accuracy'], fit, test)
+    assert not got and 'in pictures of both splits' in skipped['landmark_nme']

@@ -82,3 +82,18 @@ def test_bad_input():
         fit_wanted(xy, valid & (np.arange(4) == 0)[:, None], wanted, visible)
     with pytest.raises(ValueError, match=r'points \[1\] are annotated in no picture'):
         fit_wanted(xy, valid, wanted, visible & (np.arange(3) != 1))
+
+
+def test_kinds_are_compared_on_pictures_that_both_can_be_laid_on():
+    """An affine map leaves out pictures of two landmarks, which are the worst told."""
+    for seed in (0, 2, 4, 5):
+        xy, valid, wanted, visible = scenes(12, seed=seed, noise=1.0)
+        valid[:4, 2:] = False
+        assert fit_wanted(xy, valid, wanted, visible).map.kind == 'similarity'
+
+
+def test_points_that_others_do_not_have_are_not_measured():
+    xy, valid, wanted, visible = scenes(10)
+    visible[1:, 2] = False
+    errors = fit_wanted(xy, valid, wanted, visible).errors
+    assert np.isnan(errors[:, 2]).all() and np.nanmax(errors) < 1e-6

@@ -77,7 +77,7 @@ CASES = {
                KEY, POINTS[0], POINTS[1], VALID),
     'views': (Views().pair, jax.random.split(KEY), MAPS),
     'follow': (follow, SPLINE, MAPS),
-    'to the first': (lambda t, xy: to_first(t, xy, (8, 8)), SPLINE, POINTS),
+    'to the first': (to_first, SPLINE, POINTS),
     'augmentation': (lambda key: Augmentation().maps(key, (8, 9), jnp.asarray(True)), KEY),
 }  # fmt: skip
 

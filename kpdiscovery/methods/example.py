@@ -64,11 +64,10 @@ class Example(Method):
     def _step(self, update, state: State, batch: Batch, labels, key: jax.Array):
         keys = parallel.example_keys(key, batch['index'])  # Whatever the batch's order.
         pair = self.views.pair(keys, image_ops.as_float(batch['image']))
-        h, w = pair.first.shape[1:3]
 
         def loss(variables):
             first, second = (self._points(variables, view) for view in pair[:2])
-            back = to_first(pair.warp, second, (h, w))
+            back = to_first(pair.warp, second)
             follow = jnp.sum((first - back) ** 2, axis=-1).mean()
             crowd = losses.crowding(first, reach=self.reach).mean()
             total = follow + self.separation * crowd

@@ -98,7 +98,7 @@ class ImageGeneration(Method):
         seen = jnp.concatenate([pair.first, maps], axis=-1)
         drawn = self._unet(3).apply({'params': variables['renderer']}, seen)
         error = reconstruction.loss(self, variables, drawn, pair.second)
-        apart = losses.squared_error(here, to_first(pair.warp, xy, size))
+        apart = losses.squared_error(here, to_first(pair.warp, xy))
         crowd = losses.crowding(xy, reach=sigma).mean()
         follow = apart.mean() / max(size) ** 2
         loss = error.mean() + self.equivariance * follow + self.separation * crowd

@@ -25,11 +25,11 @@ _FIRST = {
 
 
 class ViewPair(NamedTuple):
-    """Two views of each picture and the warp from the second's pixels to the first's."""
+    """Two views of each picture, and where the first shows what the second does."""
 
     first: jax.Array  # [B, H, W, 3]
     second: jax.Array  # [B, H, W, 3]
-    warp: Any  # Tps, leaves [B, ...], on the padded canvas.
+    warp: Any  # From the second's pixels to the first's, leaves [B, ...].
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Views:
         second = warps.warp_image(strong, first, mode='edge')
         top, left = padding(h), padding(w)
         crop = lambda canvas: canvas[top : top + h, left : left + w]
-        return ViewPair(crop(first), crop(second), strong)
+        return ViewPair(crop(first), crop(second), _cropped(strong, (h, w)))
 
     def _place(self, key, size):
         """Another place and scale of the picture on its padded canvas."""
@@ -106,19 +106,27 @@ def follow(warp: Any, maps: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jax.vmap(_follow)(warp, maps)
 
 
-def to_first(warp: Any, xy: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Points `[B, K, 2]` of second views of (H, W) pixels where the first ones show them."""
-    return jax.vmap(lambda one, xy: warps.transform_points(_cropped(one, size), xy))(
-        warp, xy
-    )
+def to_first(warp: Any, xy: jax.Array) -> jax.Array:
+    """Points `[B, K, 2]` of second views where the first ones show them."""
+    return jax.vmap(warps.transform_points)(warp, xy)
+
+
+def resized(warp: Any, size: tuple[int, int], other: tuple[int, int]) -> Any:
+    """The warp `[B, ...]` of views of (H, W) pixels for the same views resized."""
+    if size == other:
+        return warp
+    scale = jnp.array(other[::-1]) / jnp.array(size[::-1])
+    matrix = jnp.concatenate([jnp.diag(scale), (scale[:, None] - 1) / 2], axis=1)
+    there = warps.Affine(matrix)
+    between = lambda one: warps.compose(warps.compose(warps.invert(there), one), there)
+    return jax.vmap(between)(warp)
 
 
 def _follow(warp, one):
     h, w = one.shape[:2]
-    inner = _cropped(warp, (h, w))
     grid = coordinates.pixel_grid(h, w).reshape(h * w, 2)
-    valid = warps.within(warps.transform_points(inner, grid), (h, w)).reshape(h, w)
-    return warps.warp_image(inner, one, mode='reflect'), valid
+    valid = warps.within(warps.transform_points(warp, grid), (h, w)).reshape(h, w)
+    return warps.warp_image(warp, one, mode='reflect'), valid
 
 
 def _cropped(warp, size):

@@ -1,6 +1,7 @@
 """TUSK as a method: prediction, presets, and what one step does."""
 
 import dataclasses
+import types
 
 import jax
 import jax.numpy as jnp
@@ -483,16 +484,31 @@ def test_keypoints_of_two_views_are_partners_by_their_places(rng):
     warp = Views(rotation=0.3, bend=0.02).pair(keys, images).warp
     second = jnp.asarray(rng.permuted(np.float32([[12, 12], [28, 15], [20, 30]])))
     second = jnp.stack([second, second + 1])
-    first = to_first(warp, second, size)[:, jnp.array([2, 0, 1])]
+    first = to_first(warp, second)[:, jnp.array([2, 0, 1])]
     first = first.at[:, 0].add(20.0)  # The last of the second view has no partner.
     unit = jnp.eye(4)
     label = np.array([[[3, 1, 2], [1, 2, 0]], [[3, 0, 2], [1, 3, 0]]])
     xy = jnp.stack([first, second], axis=1).reshape(4, 3, 2)
-    found = learning._agreement(
-        tusk, xy, unit[label].reshape(4, 3, 4), unit, warp, size
-    )
+    points = types.SimpleNamespace(xy=xy, peak=jnp.ones((4, 3), bool))
+    descriptors = unit[label].reshape(4, 3, 4)
+    found = learning._agreement(tusk, points, descriptors, unit, warp)
     assert found['agreement'] == pytest.approx(2 / 4)
     assert found['views'] == pytest.approx((0 + 0 + 2 + 2) / 4)
+    # One of the two that agree only fills up its map.
+    points.peak = points.peak.at[0, 2].set(False)
+    found = learning._agreement(tusk, points, descriptors, unit, warp)
+    assert found['agreement'] == pytest.approx(1 / 3)
+
+
+def test_views_are_as_sharp_as_pictures_of_a_prediction():
+    """Thin lines at twice the inner size: warped first, then made smaller."""
+    lines = np.zeros((4, 48, 48, 3), np.uint8)
+    lines[:, 20:28:4, 8:40] = lines[:, 8:40, 20:28:4] = 255  # .44 if warped when small.
+    tusk = dataclasses.replace(FULL, resolution=24)
+    keys = jax.random.split(jax.random.key(0), 4)
+    images, _ = learning.views(tusk, keys, {'image': lines})
+    energy = lambda v: np.square(np.diff(v, axis=1)).sum() / len(v)
+    assert energy(images) > 0.6 * energy(tusk.fit(lines / np.float32(255)))
 
 
 def test_objects_of_a_wide_picture_are_seen_as_those_of_a_square_one(trained, images):

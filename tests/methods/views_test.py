@@ -64,12 +64,22 @@ def test_points_of_the_second_view_lie_in_the_first_where_the_warp_says(images):
     got = pair(SMOOTH, KEYS, images)
     x, y = np.meshgrid(np.arange(8.0, 24, 4), np.arange(10.0, 30, 4))
     xy = jnp.asarray(np.stack([np.stack([x.ravel(), y.ravel()], -1)] * 3), jnp.float32)
-    there = views.to_first(got.warp, xy, images.shape[1:3])
+    there = views.to_first(got.warp, xy)
     assert jnp.abs(there - xy).max() > 1
     want = heatmaps.sample_bilinear(got.second, xy)
     np.testing.assert_allclose(
         heatmaps.sample_bilinear(got.first, there), want, atol=0.02
     )
+
+
+def test_a_warp_of_resized_views(images):
+    """Views at half the size: half a pixel of the whole is a quarter of one there."""
+    got = pair(SMOOTH, KEYS, images)
+    small = views.resized(got.warp, (40, 30), (20, 15))
+    xy = jnp.asarray([[[8.0, 10], [20, 30], [14.5, 21]]] * 3)
+    want = (views.to_first(got.warp, xy) + 0.5) / 2 - 0.5
+    there = views.to_first(small, (xy + 0.5) / 2 - 0.5)
+    np.testing.assert_allclose(there, want, atol=1e-4)
 
 
 def test_what_enters_at_the_border_is_the_padding():

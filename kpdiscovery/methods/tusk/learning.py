@@ -17,7 +17,7 @@ from kpdiscovery.methods import reconstruction
 from kpdiscovery.methods.learning import descend, parameters, start
 from kpdiscovery.methods.tusk import network
 from kpdiscovery.methods.tusk.prototypes import remember
-from kpdiscovery.methods.views import follow, to_first
+from kpdiscovery.methods.views import follow, resized, to_first
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.ops import parallel, vectors, whitening
 from kpdiscovery.ops.reductions import mean_where
@@ -75,14 +75,19 @@ def step(tusk, update, steps: int, state: State, batch: Batch, labels, key: jax.
 
 def views(tusk, keys: jax.Array, batch: Batch):
     """Images `[B V, H, W, 3]` of one step, V views each side by side, and the warp
-    between the two."""
-    images = tusk.fit(image_ops.as_float(batch['image']))
+    between the two, both of the inner resolution.
+
+    Warped before they are resized: a warp of small pictures blurs them, and views would
+    never be as sharp as the pictures of a prediction.
+    """
+    images = image_ops.as_float(batch['image'])
     if tusk.views is None:
-        return images, None
+        return tusk.fit(images), None
     pair = tusk.views.pair(keys, images)
     # Views of one example side by side: the rows of each device stay on it.
     both = jnp.stack([pair.first, pair.second], axis=1)
-    return both.reshape(-1, *images.shape[1:]), pair.warp
+    both = tusk.fit(both.reshape(-1, *images.shape[1:]))
+    return both, resized(pair.warp, images.shape[1:3], both.shape[1:3])
 
 
 def loss(tusk, images, warp, exploration, done, key, variables):
@@ -110,7 +115,7 @@ def loss(tusk, images, warp, exploration, done, key, variables):
         strength['claim'] = jnp.where(done >= tusk.claim_start, tusk.claim_weight, 0)
     if warp is not None:
         terms |= _equivariance(tusk, scores, features, warp)
-        terms |= _agreement(tusk, found.xy, descriptors, unit, warp, images.shape[1:3])
+        terms |= _agreement(tusk, found, descriptors, unit, warp)
         strength |= {'heat_equivariance': tusk.heat_weight,
                      'feature_equivariance': tusk.feature_weight}  # fmt: skip
         if tusk.view_weight:
@@ -172,14 +177,17 @@ def _clustering_terms(tusk, variables, descriptors, unit, done, key):
     return terms, strength
 
 
-def _agreement(tusk, xy, descriptors, unit, warp, size):
+def _agreement(tusk, found, descriptors, unit, warp):
     """Keypoints `[B V, K]` of second views with the nearest ones of the first, of those
     that are near: `views`, a loss, and `agreement`, the share of equal prototypes."""
     pair = lambda leaf: leaf.reshape(-1, 2, *leaf.shape[1:])
-    xy, descriptors = pair(jax.lax.stop_gradient(xy)), pair(descriptors)
+    xy, peak = pair(jax.lax.stop_gradient(found.xy)), pair(found.peak)
+    descriptors = pair(descriptors)
     apart = jnp.linalg.norm(
-        xy[:, 0, :, None] - to_first(warp, xy[:, 1], size)[:, None], axis=-1
+        xy[:, 0, :, None] - to_first(warp, xy[:, 1])[:, None], axis=-1
     )
+    # What only fills up a map lies in the same pixels of both.
+    apart = jnp.where(peak[:, 0, :, None] & peak[:, 1, None], apart, jnp.inf)
     near = apart.min(axis=1) <= tusk.window / 4
     partner = jnp.take_along_axis(
         descriptors[:, 0], apart.argmin(axis=1)[..., None], axis=1

@@ -1,23 +1,25 @@
 """`kpd compare`: figures of several runs side by side, those of one protocol in one table.
 
 A run's figures are in its metrics.json, which `kpd evaluate` writes. Runs that were measured
-on other pictures, or otherwise, get a table of their own, which says what differs.
+on other pictures, or otherwise, get a table of their own, which says what differs. A run that
+has been trained on since is told.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kpdiscovery import cli
 from kpdiscovery.config import nearest
-from kpdiscovery.reporting import logs
+from kpdiscovery.reporting import logs, measured
+from kpdiscovery.training import runs
 from kpdiscovery.types import UserError
 
-_OF_DATA = ('source', 'path', 'landmarks', 'resize')
+_OF_DATA = ('source', 'path', 'landmarks', 'resize', 'size')
 _WIDTH = 34
 
 
@@ -55,6 +57,8 @@ def read(workdir: str) -> Measured:
     result = logs.read_metrics(workdir)
     if result is None:
         raise UserError(f'{workdir} has no metrics.json: run kpd evaluate first')
+    if older := measured.apart(result, None, runs.last_meta(workdir) or {}):
+        logging.warning('%s was measured %s: run kpd evaluate again', workdir, older)
     try:
         found = Measured(workdir, protocol(result), result['metrics'], result['seed'])
     except (KeyError, TypeError) as error:
@@ -67,18 +71,20 @@ def read(workdir: str) -> Measured:
 def protocol(result: Mapping[str, Any]) -> dict[str, str]:
     """What two evaluations must have in common for their figures to be compared.
 
-    The pictures (source, path, options, split, how many, what of them is seen), the
-    annotated points, how many pictures regressors were fitted on, and whether the rows are all or
-    spread over a split.
+    The pictures (source, path, options, split, how many, what of them is seen, in what
+    size: some errors are in pixels), the annotated points, how many pictures regressors were
+    fitted on, and whether the rows are all or spread over a split.
     """
     data, counts = result['config']['data'], result['config']['evaluation']
     of_data = {f'data.{name}': data.get(name, '') for name in _OF_DATA}
     options = {
         f'data.options.{k}': v for k, v in sorted(data.get('options', {}).items())
     }
-    shared = {'split': result['split'], 'pictures': result['pictures'],
-              'evaluation.fit': counts['fit'], 'rows': result.get('rows', 'all'),
-              **of_data, **options}  # fmt: skip
+    fitted = {'evaluation.fit': counts['fit']}  # All that old files say.
+    if 'fit_pictures' in result:
+        fitted = {'fit_pictures': result['fit_pictures']}
+    shared = {'split': result['split'], 'pictures': result['pictures'], **fitted,
+              'rows': result.get('rows', 'all'), **of_data, **options}  # fmt: skip
     return {name: str(value) for name, value in shared.items()}
 
 
@@ -140,12 +146,12 @@ def _as_json(groups, args: argparse.Namespace) -> str:
         for name, value in run.figures.items()
         if not args.metric or name in args.metric
     }
-    return json.dumps([
+    return measured.text([
         {'protocol': dict(group[0].protocol),
          'runs': [{'workdir': run.name, 'seed': run.seed, 'metrics': chosen(run)}
                   for run in group]}
         for group in groups
-    ], indent=1)  # fmt: skip
+    ])  # fmt: skip
 
 
 if __name__ == '__main__':

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import logging
+import pathlib
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -25,16 +28,25 @@ from kpdiscovery import (
 )
 from kpdiscovery.data import class_labels
 from kpdiscovery.data.generated import Generated
-from kpdiscovery.reporting import table
+from kpdiscovery.reporting import measured, table
+from kpdiscovery.types import Source
 
 _BESIDE = ('untrained', 'baselines', 'generic')
+_LEARNT = (
+    '%d of the %d pictures measured are in the training split, which was learnt from: measure '
+    '--split=test, or train with data.options.holdout_validation'
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Prints the figures and writes them into the workdir; 0."""
     parser = cli.Parser('kpd evaluate', description=__doc__)
     parser.add_argument('--workdir', required=True, help='of kpd train')
-    parser.add_argument('--data', help="the config's files, if they have moved")
+    parser.add_argument(
+        '--data',
+        help="the config's files, if they have moved, or other pictures, whose figures go "
+        'into a file named after them',
+    )
     parser.add_argument(
         '--split', default='test', help='train, validation or test (default)'
     )
@@ -49,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         '--oracle',
         metavar='METRIC',
-        help='also the last epoch and, of those kept, the one with the highest METRIC',
+        help='also the last epoch and, of those kept, the one best by METRIC',
     )
     processes.add_arguments(parser)
     args, overrides = parser.parse(argv)
@@ -68,8 +80,11 @@ def _evaluate(args: argparse.Namespace, overrides: Sequence[str]) -> int:
         result = measuring.with_hindsight(result, trained, args.workdir, args.oracle)
     if not processes.is_first():
         return 0
-    path = paths.folder(args.workdir) / _file_name(args.split, args.step)
-    paths.write(path, json.dumps(result, indent=1).encode())
+    name = _file_name(
+        args.split, args.step, args.data if result['other_data'] else None
+    )
+    path = paths.folder(args.workdir) / name
+    paths.write(path, measured.text(result).encode())
     print(table.text(result))
     print(f'written to {path}')
     return 0
@@ -80,15 +95,19 @@ def evaluate(
 ) -> dict[str, Any]:
     """The content of metrics.json: figures of the trained and of the untrained model.
 
-    Fitting (regressors) uses rows of the training split, never those of `split`.
+    Fitting (regressors) uses rows of the training split. Those of `split` may be among
+    them: 'train' is it, and 'validation' is a part of it, unless the data set names its own
+    or `data.options.holdout_validation` is set. `learnt_from` says how many are.
 
     Args:
         compared: with the untrained model, baselines and the start; else these are empty.
     """
     start, settings = time.monotonic(), trained.config
     every = measuring.sources(settings, split)
-    inference.tell_other_pictures(trained, every[0])
+    other = inference.tell_other_pictures(trained, every[0])
     fit, test = measuring.thinned(settings.evaluation, *every)
+    if again := _again(every[0], test, split):
+        logging.warning(_LEARNT, again, len(test))
     metrics.check_landmarks(settings.data.get('landmarks', ''), test)
     once, looking = measuring.extracted(trained, fit, test), (trained, test)
     values, skipped, found, splits = measuring.measure(*once, looking=looking)
@@ -103,6 +122,9 @@ def evaluate(
         'protocol': list(trained.method.metrics),
         'split': split,
         'pictures': len(test),
+        'fit_pictures': 0 if splits[0] is None else len(splits[0].truth['index']),
+        'learnt_from': again,
+        'other_data': other,
         'rows': 'evenly spread' if _fewer(every, (fit, test)) else 'all',
         'keypoints': found,
         'seed': settings.seed,
@@ -114,6 +136,15 @@ def evaluate(
         'config_hash': hashlib.sha256(text.encode()).hexdigest()[:12],
         'config': settings.to_dict(),
     }
+
+
+def _again(train: Source, test: Source, split: str) -> int:
+    """How many of the rows measured are of pictures in the training split."""
+    known = set(getattr(train, 'files', None) or ())
+    files = getattr(test, 'files', None)
+    if files is None:
+        return len(test) if split == 'train' else 0
+    return sum(file in known for file in files)
 
 
 def _fewer(every, taken):
@@ -134,9 +165,17 @@ def _beside(once, splits, looking):
     )
 
 
-def _file_name(split: str, step: int | None) -> str:
-    """metrics.json is of the test split at the last step: what all others read."""
+def _file_name(split: str, step: int | None, other: str | None = None) -> str:
+    """metrics.json is of the test split at the last step: what all others read.
+
+    Args:
+        other: path of pictures that the run was not trained on.
+    """
     more = [split] * (split != 'test') + [str(step)] * (step is not None)
+    if other:
+        more.append(
+            'on_' + re.sub(r'\W+', '_', pathlib.PurePath(other).name).strip('_')
+        )
     return '_'.join(['metrics', *more]) + '.json'
 
 

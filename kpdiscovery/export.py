@@ -19,7 +19,7 @@ import numpy as np
 from jax import export as jax_export
 
 from kpdiscovery import __version__, cli, inference, predict, pretrained, version
-from kpdiscovery.reporting import logs
+from kpdiscovery.reporting import logs, measured
 from kpdiscovery.types import UserError
 from pallas_kernels import calls
 
@@ -127,8 +127,8 @@ def difference(content: bytes, program, trained) -> float:
     return float(max(gaps))
 
 
-def card(trained: inference.Trained, measured: dict[str, Any] | None) -> str:
-    """A model card in Markdown."""
+def card(trained: inference.Trained, found: dict[str, Any] | None) -> str:
+    """A model card in Markdown; `found` is what metrics.json has."""
     config, meta = trained.config, trained.meta
     data, side = config.data, config.data.size
     lines = [
@@ -143,7 +143,7 @@ def card(trained: inference.Trained, measured: dict[str, Any] | None) -> str:
         '- Intended for pictures like those it was trained on; whose they are and their '
         'licence is the business of who trained it.',
         '## Use', f'```python\n{_USE.format(model=MODEL, side=side)}```',
-        '## Measured', *_measured(measured),
+        '## Measured', *_measured(found, trained),
     ]  # fmt: skip
     return '\n\n'.join(lines) + '\n'
 
@@ -156,12 +156,15 @@ found = model.call(images)  # A dict: xy [4, K, 2] in pixels, score, label, vali
 """
 
 
-def _measured(measured):
-    if not measured:
+def _measured(found, trained):
+    if not found:
         return ['Nothing: `kpd evaluate` was not run.']
-    head = (f'{measured["pictures"]} pictures of split {measured["split"]}; what each figure '
+    head = (f'{found["pictures"]} pictures of split {found["split"]}; what each figure '
             'is: docs of `kpdiscovery.metrics`.')  # fmt: skip
-    rows = [f'| {name} | {value:.3f} |' for name, value in measured['metrics'].items()]
+    if older := measured.apart(found, trained.config, trained.meta):
+        head = f'Measured {older}: not of these weights. {head}'
+    cell = lambda value: '-' if value is None else f'{value:.3f}'
+    rows = [f'| {name} | {cell(value)} |' for name, value in found['metrics'].items()]
     return [head, '\n'.join(['| figure | value |', '|---|---|', *rows])]
 
 

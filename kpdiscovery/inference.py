@@ -114,14 +114,16 @@ def extract(method: Any, variables: Any, batch: Mapping[str, Any]) -> dict[str, 
     return processes.gather(found)
 
 
-def tell_other_pictures(trained: Trained, source: Source) -> None:
-    """A warning where the training split is not what the model was trained on."""
+def tell_other_pictures(trained: Trained, source: Source) -> str:
+    """A warning where the training split is not what the model was trained on; in what, or
+    '' where it is, or nobody knows."""
     if not (before := trained.meta.get('data')):
-        return
+        return ''
     now = identity.of(source)
     changed = identity.difference({**before, 'joined': now.joined}, now)
     if changed:
         logging.warning('the pictures are not those of the training (%s)', changed)
+    return changed
 
 
 def predict_images(

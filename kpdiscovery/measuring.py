@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +21,7 @@ from kpdiscovery.ops.keypoints import labelled
 from kpdiscovery.training import runs
 from kpdiscovery.types import Prediction, Source, UserError
 
+_SMALLER = ('nme', 'error', 'entropy')  # In names of figures: the less the better.
 _WARPED = 50  # Pictures whose warped copies are predicted.
 Looking = tuple[inference.Trained, Source]
 
@@ -201,8 +203,9 @@ def with_hindsight(
 ) -> dict[str, Any]:
     """The result with the last epoch and the oracle among its `baselines`.
 
-    The oracle is the kept epoch with the highest `metric`, which nobody could choose
-    without the truth. `epochs` has every one's, by step through all phases.
+    The oracle is the kept epoch with the best `metric`, the lowest of errors, which nobody
+    could choose without the truth. `epochs` has every one's, by step through all phases,
+    but those that cannot be measured by it.
 
     Raises:
         UserError: the result has no such metric.
@@ -215,10 +218,17 @@ def with_hindsight(
         step: measure(trained._replace(variables=variables), fit, test)[0]
         for step, variables in runs.load_epochs(workdir)
     }
-    best = max(figures, key=lambda step: figures[step][metric])
-    chosen = {'last epoch': figures[max(figures)], f'oracle ({best})': figures[best]}
+    chosen = {'last epoch': figures[max(figures)]}
+    epochs = {
+        step: found[metric] for step, found in figures.items()
+        if math.isfinite(found.get(metric, math.nan))
+    }  # fmt: skip
+    if epochs:
+        sign = -1 if any(word in metric for word in _SMALLER) else 1
+        best = max(epochs, key=lambda step: sign * epochs[step])
+        chosen[f'oracle ({best})'] = figures[best]
     return {
         **result,
         'baselines': {**result['baselines'], **chosen},
-        'epochs': {step: found[metric] for step, found in figures.items()},
+        'epochs': epochs,
     }

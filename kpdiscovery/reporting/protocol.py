@@ -14,6 +14,7 @@ _HEAD = ('protocol', 'what it is', 'not measured because')
 _FACTS = {
     'split': 'split measured',
     'pictures': 'pictures measured',
+    'learnt_from': 'of them in the training split',
     'rows': 'of the rows of the split',
     'evaluation_device': 'measured on',
     'evaluation_seconds': 'seconds of measuring',
@@ -27,10 +28,11 @@ def section(seen: Seen, workdir: str | os.PathLike) -> Section:
     """What was measured on what, and what each protocol means."""
     found = logs.read_metrics(workdir) or {}
     settings = seen.trained.config
-    fit = min(settings.evaluation.fit, settings.data.get('rows') or 10**9)
+    most = min(settings.evaluation.fit, settings.data.get('rows') or 10**9)
+    fit = found.get('fit_pictures', f'at most {most}')
     facts = [(name, str(found[key])) for key, name in _FACTS.items() if found.get(key)]
     facts += [
-        ('fits', f'on at most {fit} training pictures'),
+        ('fits', f'on {fit} training pictures'),
         ('command', f'kpd evaluate --workdir={workdir}'),
     ]
     note = 'How the figures are measured.'

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from kpdiscovery.metrics.objects.descriptors import objects_of
-from kpdiscovery.reporting import drawing, figures, logs
+from kpdiscovery.reporting import drawing, figures, logs, measured
 from kpdiscovery.reporting.page import Figure, Row, Section, Table, picture
 from kpdiscovery.reporting.seen import SHARP, Seen, beside_truth, row_of
 from kpdiscovery.training import runs
@@ -35,6 +35,8 @@ def summary(seen: Seen, workdir: str | os.PathLike) -> Section:
     others += ['the generic keypoints it began with'] * bool(metrics.get('generic'))
     beside = f', beside those of {" and of ".join(others)}' if others else ''
     note = f'Figures on {pictures}{beside}.'
+    if older := measured.apart(metrics, seen.trained.config, seen.trained.meta):
+        note += f' They were measured {older}: kpd evaluate --workdir={workdir}'
     return Section('Summary', 'summary', note, [facts, *_figures(metrics)])
 
 

@@ -8,13 +8,18 @@ from kpdiscovery import compare
 from kpdiscovery.types import UserError
 
 
-def run(folder, *, seed=0, split='test', fit=300, path='faces', rows='all', **figures):
+def run(
+    folder, *, seed=0, split='test', fit=300, path='faces', rows='all', size=64, fitted=None,
+    **figures,
+):  # fmt: skip
     """A workdir with nothing but its figures."""
     folder.mkdir()
     data = {'source': 'folder', 'path': path, 'landmarks': 'faces68', 'resize': 'crop',
-            'options': {'split_by': 'person'}, 'size': 64}  # fmt: skip
+            'options': {'split_by': 'person'}, 'size': size}  # fmt: skip
     result = {'metrics': figures, 'seed': seed, 'split': split, 'pictures': 500, 'rows': rows,
               'config': {'data': data, 'evaluation': {'fit': fit}}}  # fmt: skip
+    if fitted:
+        result['fit_pictures'] = fitted
     (folder / 'metrics.json').write_text(json.dumps(result))
     return str(folder)
 
@@ -32,7 +37,8 @@ def test_runs_of_one_protocol_share_a_table(tmp_path, capsys):
 
 @pytest.mark.parametrize('change, told', [
     ({'split': 'validation'}, 'split'), ({'fit': 3000}, 'evaluation.fit'),
-    ({'path': 'mtfl'}, 'data.path'), ({'rows': 'evenly spread'}, 'rows'),
+    ({'path': 'mtfl'}, 'data.path'), ({'size': 32}, 'data.size'),
+    ({'rows': 'evenly spread'}, 'rows'),
 ])  # fmt: skip
 def test_other_protocols_are_kept_apart(tmp_path, capsys, change, told):
     one, two = run(tmp_path / 'a', nme=6.0), run(tmp_path / 'b', nme=7.0, **change)
@@ -63,3 +69,23 @@ def test_runs_without_figures_are_told(tmp_path):
     (tmp_path / 'metrics.json').write_text('{"metrics": {}}')
     with pytest.raises(UserError, match='damaged'):
         compare.main([str(tmp_path)])
+
+
+def test_runs_that_regressors_were_fitted_otherwise_for_are_kept_apart(
+    tmp_path, capsys
+):
+    """`data.rows` thins what `evaluation.fit` counts: what was fitted on is recorded."""
+    runs = [run(tmp_path / str(n), fitted=n, nme=1.0) for n in (5, 50)]
+    compare.main(runs)
+    assert 'fit_pictures=50' in capsys.readouterr().out
+
+
+def test_a_run_that_went_on_is_told(tmp_path, monkeypatch, caplog):
+    one = run(tmp_path / 'a', nme=6.0)
+    path = tmp_path / 'a' / 'metrics.json'
+    path.write_text(
+        json.dumps({**json.loads(path.read_text()), 'phase': 'p', 'step': 1})
+    )
+    monkeypatch.setattr(compare.runs, 'last_meta', lambda _: {'phase': 'p', 'step': 2})
+    compare.main([one])
+    assert 'a was measured at step 1 of phase p (the run is at step 2' in caplog.text

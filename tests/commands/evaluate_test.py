@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kpdiscovery import config, evaluate, inference, measuring, metrics, report
+from kpdiscovery import config, evaluate, inference, measuring, methods, metrics, report
 from kpdiscovery.data.joined import detections
 from kpdiscovery.reporting import table
 from kpdiscovery.types import UserError
@@ -192,3 +192,63 @@ def test_other_splits_and_steps_have_files_of_their_own():
              (('test', None), ('validation', None), ('test', 7), ('validation', 7))]  # fmt: skip
     assert names == ['metrics.json', 'metrics_validation.json', 'metrics_7.json',
                      'metrics_validation_7.json']  # fmt: skip
+    assert evaluate._file_name('test', None, '/my own/') == 'metrics_on_my_own.json'
+
+
+class Filed(Squares):
+    """Files by number, of which `first` is the number of the first."""
+
+    def __init__(self, length, first):
+        super().__init__(length)
+        self.files = tuple(f'{first + i}.png' for i in range(length))
+
+
+@pytest.mark.parametrize('split, first, again', [('validation', 8, 4), ('test', 12, 0)])
+def test_pictures_that_were_learnt_from_are_told(
+    monkeypatch, caplog, split, first, again
+):
+    """Validation rows are a part of the training split unless one sets them aside."""
+    sources = {'train': Filed(12, 0), split: Filed(6, first)}
+    build = lambda *args, split, **options: sources[split]
+    monkeypatch.setattr(measuring.data, 'build', build)
+    settings = config.load('lmpnet/critters:smoke', ['method.num_classes=3'])
+    trained = inference.untrained(settings, sources['train'])
+    found = evaluate.evaluate(trained, split=split, compared=False)
+    assert found['learnt_from'] == again and found['fit_pictures'] == 0
+    told = f'{again} of the 6 pictures measured are in the training split'
+    assert (told in caplog.text) == bool(again)
+    assert evaluate._again(Pictures(1), Pictures(1), 'train') == 3
+    assert evaluate._again(Pictures(1), Pictures(1), 'test') == 0
+
+
+def test_other_pictures_have_a_file_of_their_own(tmp_path, monkeypatch):
+    """Figures of the run's own pictures stay, though their files may have moved."""
+    settings = config.load('lmpnet/critters:smoke', ['method.num_classes=3'])
+    method = methods.build(settings.method)
+    trained = inference.Trained(method, {}, settings, {})
+    monkeypatch.setattr(inference, 'load', lambda *args, **options: trained)
+    monkeypatch.setattr(table, 'text', lambda result: '')
+    for changed in ('', 'other content'):
+        result = {'metrics': {'nme': float('nan')}, 'other_data': changed}
+        monkeypatch.setattr(evaluate, 'evaluate', lambda *args, r=result, **_: r)
+        assert evaluate.main([f'--workdir={tmp_path}', f'--data={tmp_path}/bees']) == 0
+    names = sorted(path.name for path in tmp_path.glob('*.json'))
+    assert names == ['metrics.json', 'metrics_on_bees.json']
+    assert '"nme": null' in (tmp_path / 'metrics.json').read_text()
+
+
+@pytest.mark.parametrize('name, best', [('nme', 2), ('pck', 3)])
+def test_the_oracle_knows_errors_and_passes_over_what_was_not_measured(
+    monkeypatch, name, best
+):
+    values = {1: {}, 2: {name: 1.0}, 3: {name: 2.0}, 4: {name: float('nan')}}
+    epochs = lambda workdir: ((step, step) for step in values)
+    monkeypatch.setattr(measuring.runs, 'load_epochs', epochs)
+    monkeypatch.setattr(measuring, 'splits', lambda *args: (None, None))
+    look = lambda trained, fit, test: [values[trained.variables]]
+    monkeypatch.setattr(measuring, 'measure', look)
+    before = {'metrics': {name: 0.0}, 'split': 'test', 'baselines': {}}
+    trained = inference.Trained(None, {}, {}, {})
+    found = measuring.with_hindsight(before, trained, 'run', name)
+    assert found['epochs'] == {2: 1.0, 3: 2.0}
+    assert set(found['baselines']) == {'last epoch', f'oracle ({best})'}

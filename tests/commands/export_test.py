@@ -52,6 +52,10 @@ def test_the_card_and_the_config(tmp_path):
     measured = {'pictures': 7, 'split': 'test', 'metrics': {'nme': 1.25}}
     card = export.card(trained, measured)
     assert '# imm on critters' in card and '| nme | 1.250 |' in card
+    old = {**measured, 'phase': 'train', 'step': 7, 'metrics': {'nme': None}}
+    card_of_old = export.card(trained, old)
+    assert 'Measured at step 7 of phase train (the run is at step 0' in card_of_old
+    assert '| nme | - |' in card_of_old and 'Measured at' not in card
     assert 'kpd evaluate` was not run' in export.card(trained, None)
     code = card.split('```python\n')[1].split('```')[0]
     side = trained.config.data.size

@@ -5,6 +5,8 @@
 Trains the runs that are not finished yet, each in DIR/RUN, measures them on validation
 pictures and prints the tables of all that are there; the same command goes on after a stop.
 `--config.phases.train.steps` of all is 3,000: orderings, not the figures of 8,000 steps.
+"All, not iterative" also has one step of the prototypes in place of four, and no memory: what
+is learnt jointly has the descriptors of its batch only.
 """
 
 from __future__ import annotations

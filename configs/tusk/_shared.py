@@ -29,7 +29,10 @@ def pretrained(c) -> None:
 
 
 def small(c, *, resolution: int, window: int) -> None:
-    """A network that learns on two CPU cores, at `resolution` px inside."""
+    """A network that learns on two CPU cores, at `resolution` px inside.
+
+    The pull of prototypes goes with 20 / channels (`ops.mixtures`): at 16 twice the paper's.
+    """
     short(c, resolution)
     c.method.update(
         resolution=resolution, window=window, channels=16, width=16, levels=3, groups=4,

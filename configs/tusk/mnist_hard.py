@@ -9,7 +9,8 @@ V100, 12 h. Digits come from --data (an .npz or IDX files) or from TFDS `mnist`.
 - `:cpu`: 40 px inside, 3 levels of width 16, descriptors of 16, features scaled to mean
   square 1 over the picture, splats of 0.5 px^2 times 1600, batch 12 and the last 432
   descriptors in memory. Descriptors are whitened, and the cluster loss, at 0.003, waits for
-  30 % of the steps (why: RESULTS.md).
+  30 % of the steps (why: RESULTS.md). Feature equivariance, of features before they are
+  whitened, hardly counts: of the paper's ablations it is nearest to `:no_equivariance`.
 - `:gpu10`: the paper's size in bfloat16, ten minutes of one data-centre GPU; not run.
 - Ablations of tables 4 and 6: `:recon_only`, `:sliced_wasserstein`, `:no_equivariance`,
   `:joint` (not alternating), `:kmeans`, `:vq`. Table 5: `--config.method.num_prototypes=5`.

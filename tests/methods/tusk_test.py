@@ -1,11 +1,13 @@
 """TUSK as a method: prediction, presets, and what one step does."""
 
 import dataclasses
+import functools
 import types
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from scipy import ndimage
 
@@ -64,10 +66,11 @@ def stepper(tusk):
 
 
 @pytest.mark.parametrize('options, same', [
-    ({}, True), ({'cluster_start': 0.5}, False), ({'claim_weight': 1.0}, False),
+    ({}, True), ({'cluster_start': 0.5}, False), ({'claim_weight': 1.0}, True),
+    ({'claim_weight': 1.0, 'alpha': True}, False),
 ])  # fmt: skip
 def test_its_step_knows_their_number_only_for_a_schedule(batch, options, same):
-    tusk = dataclasses.replace(TINY, alpha=False, **options)
+    tusk = dataclasses.replace(TINY, **{'alpha': False, **options})
     section = CONFIG['phases']['train']
     texts = []
     for steps in (40, 90):
@@ -566,3 +569,22 @@ def test_bfloat16_keeps_parameters_in_float32_and_everything_finite(batch):
     got = jax.eval_shape(tusk.predict, after.variables, jnp.ones((1, 16, 16, 3)))
     floats = [x for x in jax.tree.leaves(got) if jnp.issubdtype(x.dtype, jnp.floating)]
     assert {x.dtype.name for x in floats} == {'float32'}
+
+
+def test_prototypes_of_the_code_preset_follow_the_points_that_the_network_learnt(
+    batch, monkeypatch
+):
+    """While networks stand still, another look at the pictures finds the same."""
+    still = dict.fromkeys(('network', 'prototypes'), optax.set_to_zero())
+    seen = []
+    tusk = dataclasses.replace(
+        TINY, parity='code', exploration=1.0, memory=24, whiten=True
+    )
+    for again in (True, False):
+        preset = method.PARITY['code']._replace(encode_again=again)
+        monkeypatch.setitem(method.PARITY, 'code', preset)
+        state = learning.init(tusk, still, jax.random.key(0), batch, None)
+        step = functools.partial(learning.step, tusk, still, 10)
+        state, _ = jax.jit(step)(state, batch, {}, jax.random.key(1))
+        seen.append(state.variables['recent'])
+    np.testing.assert_allclose(*seen, atol=1e-4)

@@ -35,8 +35,9 @@ class ClevrScenes:
 def clevr(
     *, split: str, size: tuple[int, int], resize: str, objects: int
 ) -> TfdsSource:
-    """Scenes of at most so many objects among the first 70,000, the last 10,000 of them
-    for testing ([jin2022])."""
+    """Scenes of at most so many objects among the first 70,000, those numbered from 60,000 on
+    for testing ([jin2022]; the last 10,000 that are left of them is another reading, that
+    of `multi_object`). The validation scenes are training scenes too."""
     keep = ClevrScenes(objects, *_ROWS[split])
     return TfdsSource(
         'clevr', split='train', size=size, resize=resize, keep=keep, method='nearest'

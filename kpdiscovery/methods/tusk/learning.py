@@ -67,7 +67,9 @@ def step(tusk, update, steps: int, state: State, batch: Batch, labels, key: jax.
     if tusk.alternate and tusk.prototype_steps:
         variables, opt = dict(state.variables), dict(state.opt)
         if tusk.encodes_again:
-            descriptors = tusk.detect(variables, images, tusk.num_keypoints).descriptors
+            descriptors = _looked_at(tusk, variables, images, exploration)[
+                -2
+            ].descriptors
         _step_prototypes(tusk, update, variables, opt, descriptors, terms, cluster_key)
         state = State(state.step, variables, opt)
     return state, parallel.mean(terms, tusk.axis_name)
@@ -96,10 +98,7 @@ def loss(tusk, images, warp, exploration, done, key, variables):
 
     `done` is the share of the phase that is behind.
     """
-    scores, features = tusk.encode(variables, images)
-    found = _peaks_only(_explored(tusk, scores, features, exploration))
-    moments = _moments(tusk, found.descriptors)
-    found = network.on_sphere(found, moments)
+    scores, features, found, moments = _looked_at(tusk, variables, images, exploration)
     unit = vectors.normalize(variables['prototypes'])
     terms, strength = _clustering_terms(
         tusk, variables, found.descriptors, unit, done, key
@@ -127,6 +126,14 @@ def loss(tusk, images, warp, exploration, done, key, variables):
     if moments is not None:
         fresh['moments'] = _track(variables['moments'], moments._asdict())
     return total, ({**terms, 'descriptors': descriptors}, fresh)
+
+
+def _looked_at(tusk, variables, images, exploration):
+    """Scores, features, the keypoints of training, and the moments of this batch."""
+    scores, features = tusk.encode(variables, images)
+    found = _peaks_only(_explored(tusk, scores, features, exploration))
+    moments = _moments(tusk, found.descriptors)
+    return scores, features, network.on_sphere(found, moments), moments
 
 
 def _peaks_only(found):

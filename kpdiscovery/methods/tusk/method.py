@@ -151,7 +151,8 @@ class Tusk(Method):
         init = functools.partial(learning.init, self, update)
         # Without a share of the phase to wait for, a step knows nothing of their number,
         # and a run may get more of them.
-        scheduled = self.exploration or self.cluster_start or self.claim_weight
+        claims = self.alpha and self.claim_weight
+        scheduled = self.exploration or self.cluster_start or claims
         planned = section['steps'] if scheduled else 1
         step = functools.partial(learning.step, self, update, planned)
         advise = advice.prototypes(self.num_prototypes)

@@ -16,6 +16,10 @@ from kpdiscovery.ops import mixtures, vectors
 class Clustering:
     """What is minimised over the prototypes, for a fixed cloud of descriptors.
 
+    Prototypes are raw vectors of which only the direction counts. Adam moves them by its
+    rate whatever their length, so they grow, and turn ever more slowly: what is put in
+    their place should be as long as they are.
+
     Attributes:
         kind: 'sliced_wasserstein' (TUSK), or for table 6 'kmeans' and
             'vector_quantization', which both pull each prototype to its members.
@@ -78,7 +82,8 @@ class Clustering:
 
 
 def remember(recent: jax.Array, fresh: jax.Array) -> jax.Array:
-    """The latest `len(recent)` of old and new descriptors, newest first."""
+    """The latest of old and new descriptors, newest first: as many as there were, at least
+    all new ones. Old ones were whitened with the moments of their own batch."""
     return jnp.concatenate([fresh, recent])[: max(recent.shape[0], fresh.shape[0])]
 
 

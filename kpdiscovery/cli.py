@@ -97,6 +97,19 @@ def check_writable(folder: str | os.PathLike) -> None:
         raise UserError(f'{there}: there is no permission to write there')
 
 
+def check_local(folder: str | os.PathLike) -> None:
+    """Of what is written file by file.
+
+    Raises:
+        UserError: it is in a bucket.
+    """
+    if paths.is_remote(folder):
+        raise UserError(
+            f'--out={folder}: this command writes to this machine only; give a folder here '
+            'and copy it to the bucket'
+        )
+
+
 class Parser(argparse.ArgumentParser):
     """argparse whose errors are UserErrors, and that collects --config.KEY=VALUE.
 

@@ -8,7 +8,9 @@ and the lines that run it. The written program is run beside the model before it
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import pathlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,13 +20,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export as jax_export
 
-from kpdiscovery import __version__, cli, inference, predict, pretrained, version
-from kpdiscovery.reporting import logs, measured
+from kpdiscovery import __version__, cli, inference, predict, pretrained
+from kpdiscovery.data.files import outputs
+from kpdiscovery.reporting import cards, logs
 from kpdiscovery.types import UserError
 from pallas_kernels import calls
 
 FORMAT = 1  # Of the folder; told in config.json.
 MODEL = 'model.jax'
+CONFIG, CARD = 'config.json', 'README.md'
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 _TOLERANCE = 1e-3  # Pixels and shares, between the model and its program.
 
@@ -41,21 +45,52 @@ def main(argv: Sequence[str]) -> int:
         '--hub', metavar='OWNER/REPOSITORY', help='also upload to the Hugging Face Hub'
     )
     args, overrides = parser.parse(argv)
+    platforms = args.platforms.split(',')
+    _check(args.out, platforms)
     trained = inference.load(args.workdir, overrides)
     out, program = predict.make_folder(args.out), as_function(trained)
-    content = serialized(program, trained, args.platforms.split(','))
+    content = serialized(program, trained, platforms)
     apart = difference(content, program, trained)
     (out / MODEL).write_bytes(content)
-    pretrained.save(out / pretrained.FILE, trained)
-    (out / 'config.json').write_text(_config(trained))
-    (out / 'README.md').write_text(card(trained, logs.read_metrics(args.workdir)))
+    text = cards.card(trained, logs.read_metrics(args.workdir), model=MODEL)
+    (out / CARD).write_text(text)
+    given = trained._replace(config=pretrained.without_places(trained.config))
+    pretrained.save(out / pretrained.FILE, given)
+    (out / CONFIG).write_text(_config(given))
     print(
         f'{MODEL} ({len(content) / 1e6:.1f} MB) gives what the model does to {apart:.1g}'
     )
     print(f'written to {out}')
     if args.hub:
-        print(f'uploaded to {pretrained.upload(out, args.hub)}')
+        files = (MODEL, pretrained.FILE, CONFIG, CARD)
+        print(f'uploaded to {pretrained.upload(out, args.hub, files)}')
     return 0
+
+
+def _check(out: str, platforms: Sequence[str]) -> None:
+    """What cannot end well, told before anything is loaded."""
+    cli.check_local(out)
+    if importlib.util.find_spec('flatbuffers') is None:
+        raise UserError(
+            "the program is written with flatbuffers: pip install 'kpdiscovery[export]'"
+        )
+    if unknown := set(platforms) - set(PLATFORMS):
+        raise UserError(f'--platforms: {unknown.pop()!r} is none of {PLATFORMS}')
+    here = jax.default_backend().replace('gpu', 'cuda')
+    if here not in platforms:
+        raise UserError(
+            f'--platforms={",".join(platforms)}: the program is run on this machine before '
+            f'it is kept, add {here}'
+        )
+    folder = pathlib.Path(out)
+    if outputs.is_workdir(folder):
+        raise UserError(f'--out={out} holds a run, which would lose its config.json')
+    if not (folder / MODEL).exists():
+        for name in (CONFIG, CARD):
+            if (folder / name).exists():
+                raise UserError(
+                    f'--out={out} has a {name} of something else: give a folder of its own'
+                )
 
 
 def as_function(trained: inference.Trained) -> Callable[[jax.Array], dict[str, Any]]:
@@ -83,12 +118,7 @@ def serialized(program, trained, platforms: Sequence[str]) -> bytes:
 
     What must know its batch size sees one picture after the other. Kernels are left out:
     one program serves all platforms.
-
-    Raises:
-        UserError: no such platform.
     """
-    if unknown := set(platforms) - set(PLATFORMS):
-        raise UserError(f'--platforms: {unknown.pop()!r} is none of {PLATFORMS}')
     side = trained.config.data.size
     shape = jax_export.symbolic_shape(f'b, {side}, {side}, 3')
     images = jax.ShapeDtypeStruct(shape, jnp.float32)
@@ -117,55 +147,18 @@ def difference(content: bytes, program, trained) -> float:
     images = np.random.default_rng(0).random((3, side, side, 3), np.float32)
     got = jax_export.deserialize(bytearray(content)).call(images)
     want = jax.jit(program)(images)
-    gaps = [
-        np.abs(np.float64(got[name]) - np.float64(want[name])).max() for name in want
-    ]
-    if not max(gaps) <= _TOLERANCE:
-        raise UserError(
-            f'kpd export: the program differs from the model by {max(gaps):.2g}'
-        )
-    return float(max(gaps))
+    gap = np.max([_gap(got[name], want[name]) for name in want])  # NaN if one is.
+    if not gap <= _TOLERANCE:
+        raise UserError(f'kpd export: the program differs from the model by {gap:.2g}')
+    return float(gap)
 
 
-def card(trained: inference.Trained, found: dict[str, Any] | None) -> str:
-    """A model card in Markdown; `found` is what metrics.json has."""
-    config, meta = trained.config, trained.meta
-    data, side = config.data, config.data.size
-    lines = [
-        f'# {config.method.name} on {data.source}',
-        f'Keypoints found without keypoint labels, by kpdiscovery {__version__} '
-        f'({version.commit() or "no commit"}). Settings: config.json.',
-        f'- Pictures: `{data.source}`, {side} x {side} px, resize `{data.resize}`; seed '
-        f'{config.seed}; {meta.get("step", 0)} steps of phase {meta.get("phase", "-")}, '
-        f'{meta.get("seconds", 0):.0f} s on {meta.get("device", "an unknown device")}.',
-        '- Pictures must be fitted like that before (bars black); xy are pixels of the '
-        'fitted picture.' + _BARS * ('pixels_valid' in trained.method.batch_fields),
-        '- Intended for pictures like those it was trained on; whose they are and their '
-        'licence is the business of who trained it.',
-        '## Use', f'```python\n{_USE.format(model=MODEL, side=side)}```',
-        '## Measured', *_measured(found, trained),
-    ]  # fmt: skip
-    return '\n\n'.join(lines) + '\n'
-
-
-_BARS = ' The program does not know what is a bar and what a dark picture.'
-_USE = """import jax, numpy as np
-model = jax.export.deserialize(bytearray(open('{model}', 'rb').read()))
-images = np.zeros((4, {side}, {side}, 3), np.float32)  # RGB in [0, 1], any number of them.
-found = model.call(images)  # A dict: xy [4, K, 2] in pixels, score, label, valid, ...
-"""
-
-
-def _measured(found, trained):
-    if not found:
-        return ['Nothing: `kpd evaluate` was not run.']
-    head = (f'{found["pictures"]} pictures of split {found["split"]}; what each figure '
-            'is: docs of `kpdiscovery.metrics`.')  # fmt: skip
-    if older := measured.apart(found, trained.config, trained.meta):
-        head = f'Measured {older}: not of these weights. {head}'
-    cell = lambda value: '-' if value is None else f'{value:.3f}'
-    rows = [f'| {name} | {cell(value)} |' for name, value in found['metrics'].items()]
-    return [head, '\n'.join(['| figure | value |', '|---|---|', *rows])]
+def _gap(got, want):
+    """The largest difference; NaN where only one is NaN."""
+    got, want = np.float64(got), np.float64(want)
+    same = (got == want) | (np.isnan(got) & np.isnan(want))
+    with np.errstate(invalid='ignore'):  # Of infinities.
+        return np.max(np.where(same, 0, np.abs(got - want)), initial=0)
 
 
 def _config(trained):

@@ -40,6 +40,7 @@ def main(argv: Sequence[str]) -> int:
     )  # fmt: skip
     parser.add_argument('--splits', default='train,test', help='default: %(default)s')
     args, overrides = parser.parse(argv)
+    cli.check_local(args.out)
     cli.check_writable(args.out)
     settings, out = _settings(args, overrides), pathlib.Path(args.out)
     out.mkdir(parents=True, exist_ok=True)

@@ -130,6 +130,7 @@ def _parser() -> cli.Parser:
 
 def _check(args):
     """Options that do not go together, told before anything is read."""
+    cli.check_local(args.out)
     if args.video is not None and (args.video <= 0 or args.overlays == 'no'):
         raise UserError('--video=FPS needs overlays and a number above 0')
     if args.trail < 0 or (args.trail and args.video is None):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -18,7 +19,7 @@ import safetensors.numpy
 from flax import traverse_util
 
 from kpdiscovery import config as config_lib
-from kpdiscovery import inference, methods
+from kpdiscovery import inference, methods, paths
 from kpdiscovery.config import nearest
 from kpdiscovery.types import UserError
 
@@ -87,21 +88,59 @@ def load(path: str | os.PathLike) -> inference.Trained:
     return inference.Trained(method, variables, settings, meta)
 
 
-def upload(folder: str | os.PathLike, repository: str) -> str:
-    """Puts a folder of `kpd export` on the Hugging Face Hub; returns its address there.
+def without_places(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """A config to be given away: nothing of where pictures lie on this machine."""
+    told = config.to_dict()
+    data, run = told['data'], told.get('run', {})
+    options = data.get('options', {}).items()
+    data |= {
+        'path': '',
+        'keypoints': '' if _is_place(name := data.get('keypoints', '')) else name,
+        'options': {key: value for key, value in options if not _is_place(value)},
+    }
+    run |= {key: '' for key, value in run.items() if _is_place(value)}
+    return ml_collections.ConfigDict(told)
+
+
+def _is_place(value: Any) -> bool:
+    return isinstance(value, str) and (
+        paths.is_remote(value) or os.path.isabs(os.path.expanduser(value))
+    )
+
+
+def upload(
+    folder: str | os.PathLike, repository: str, files: Sequence[str] = ()
+) -> str:
+    """Puts files of a folder on the Hugging Face Hub; returns their address there.
 
     Who you are is the business of huggingface_hub (`hf auth login`).
+
+    Args:
+        files: their names; all if none.
+
+    Raises:
+        UserError: the Hub cannot be reached, or refuses.
     """
     hub = _hub()
-    hub.create_repo(repository, exist_ok=True)
-    told = hub.upload_folder(repo_id=repository, folder_path=os.fspath(folder))
+    try:
+        hub.create_repo(repository, exist_ok=True)
+        told = hub.upload_folder(
+            repo_id=repository, folder_path=os.fspath(folder),
+            allow_patterns=list(files) or None,
+        )  # fmt: skip
+    except Exception as error:  # Of kinds that change with its versions.
+        raise _refused(repository, error) from error
     return str(told)
 
 
 def _file(name: str) -> pathlib.Path:
     if name.startswith(HUB):
         repository = name.removeprefix(HUB)
-        return pathlib.Path(_hub().hf_hub_download(repository, FILE))
+        hub = _hub()
+        try:
+            return pathlib.Path(hub.hf_hub_download(repository, FILE))
+        except Exception as error:  # As above.
+            raise _refused(repository, error) from error
     packaged = _PACKAGED / f'{name.replace("/", "--")}.safetensors'
     if name in names():
         return packaged
@@ -124,6 +163,14 @@ def _json(text: str) -> Any:
     if not isinstance(found, dict):
         raise ValueError('its config is no config')
     return found
+
+
+def _refused(repository: str, error: Exception) -> UserError:
+    line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return UserError(
+        f'Hugging Face Hub, {repository}: {line}; is it OWNER/REPOSITORY, is there a network, '
+        'are you logged in (hf auth login)?'
+    )
 
 
 def _hub() -> Any:

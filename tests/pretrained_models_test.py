@@ -57,12 +57,39 @@ def test_models_of_the_hub(trained, tmp_path, monkeypatch):
     hub = types.SimpleNamespace(
         hf_hub_download=lambda repository, file: str(tmp_path / file),
         create_repo=lambda *args, **options: calls.append((args, options)),
-        upload_folder=lambda **options: f'there/{options["repo_id"]}',
+        upload_folder=lambda **options: (
+            calls.append(options) or f'there/{options["repo_id"]}'
+        ),
     )
     monkeypatch.setattr(pretrained, '_hub', lambda: hub)
     same(pretrained.from_pretrained('hf://me/model'), trained)
-    assert pretrained.upload(tmp_path, 'me/model') == 'there/me/model'
-    assert calls == [(('me/model',), {'exist_ok': True})]
+    assert pretrained.upload(tmp_path, 'me/model', ['a']) == 'there/me/model'
+    assert calls[0] == (('me/model',), {'exist_ok': True})
+    assert calls[1]['allow_patterns'] == ['a']
+
+
+def test_the_hub_refuses_in_one_line(tmp_path, monkeypatch):
+    def refuse(*args, **options):
+        raise ConnectionError('no route\nand much more')
+
+    hub = types.SimpleNamespace(hf_hub_download=refuse, create_repo=refuse)
+    monkeypatch.setattr(pretrained, '_hub', lambda: hub)
+    told = 'me/model: no route; is it OWNER/REPOSITORY'
+    with pytest.raises(UserError, match=told):
+        pretrained.from_pretrained('hf://me/model')
+    with pytest.raises(UserError, match=told):
+        pretrained.upload(tmp_path, 'me/model')
+
+
+def test_a_config_to_give_away_names_no_place_of_this_machine():
+    settings = config.load('lmpnet/folder:smoke')
+    settings.data.update(path='/home/me/faces', keypoints='~/runs/first')
+    settings.data.options = {'annotations': '/home/me/a.npz', 'method': 'bicubic'}
+    settings.run.compilation_cache = '/home/me/cache'
+    given = pretrained.without_places(settings)
+    assert '/' not in str((given.data, given.run.compilation_cache))
+    assert given.data.options.to_dict() == {'method': 'bicubic'}
+    assert given.method == settings.method and settings.data.path == '/home/me/faces'
 
 
 def test_predict_wants_one_model(tmp_path, capsys):

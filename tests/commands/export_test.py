@@ -1,13 +1,16 @@
 """Programs that say what the model says, in a process that has none of our methods."""
 
 import json
+import pathlib
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
 
-from kpdiscovery import config, data, export, inference
+from kpdiscovery import cli, config, data, export, inference
+from kpdiscovery.reporting import cards
 from kpdiscovery.types import UserError
 
 pytest.importorskip('flatbuffers')
@@ -50,13 +53,20 @@ def test_a_program_in_a_process_of_its_own(name, tmp_path, monkeypatch):
 def test_the_card_and_the_config(tmp_path):
     trained = fresh('imm/critters')
     measured = {'pictures': 7, 'split': 'test', 'metrics': {'nme': 1.25}}
-    card = export.card(trained, measured)
+    card = cards.card(trained, measured, model='model.jax')
     assert '# imm on critters' in card and '| nme | 1.250 |' in card
-    old = {**measured, 'phase': 'train', 'step': 7, 'metrics': {'nme': None}}
-    card_of_old = export.card(trained, old)
+    old = {
+        **measured,
+        'phase': 'train',
+        'step': 7,
+        'metrics': {'nme': None},
+        'learnt_from': 3,
+    }
+    card_of_old = cards.card(trained, old, model='model.jax')
     assert 'Measured at step 7 of phase train (the run is at step 0' in card_of_old
+    assert '3 of them are in the training split' in card_of_old
     assert '| nme | - |' in card_of_old and 'Measured at' not in card
-    assert 'kpd evaluate` was not run' in export.card(trained, None)
+    assert 'kpd evaluate` was not run' in cards.card(trained, None, model='model.jax')
     code = card.split('```python\n')[1].split('```')[0]
     side = trained.config.data.size
     assert f'np.zeros((4, {side}, {side}, 3)' in code
@@ -66,8 +76,6 @@ def test_the_card_and_the_config(tmp_path):
 def test_what_cannot_be_exported_is_told(tmp_path):
     trained = fresh('imm/critters')
     program = export.as_function(trained)
-    with pytest.raises(UserError, match="'gpu' is none of"):
-        export.serialized(program, trained, ['cpu', 'gpu'])
     content = export.serialized(program, trained, ['cpu'])
     other = lambda images: {k: v + 1 for k, v in program(images).items()}
     with pytest.raises(UserError, match='differs from the model by 1'):
@@ -75,3 +83,42 @@ def test_what_cannot_be_exported_is_told(tmp_path):
     trained.config.data.features = 'somewhere'
     with pytest.raises(UserError, match='reads given features'):
         export.as_function(trained)
+
+
+def _nan(images):
+    return {'a': images.sum(), 'b': images * np.nan}
+
+
+def test_what_is_no_number_is_a_difference_unless_it_is_one_in_both(monkeypatch):
+    trained = fresh('imm/critters')
+    found = lambda program: monkeypatch.setattr(
+        export.jax_export, 'deserialize', lambda _: types.SimpleNamespace(call=program)
+    )
+    found(_nan)
+    assert export.difference(b'', _nan, trained) < 1e-3
+    found(lambda images: {**_nan(images), 'b': images})
+    with pytest.raises(UserError, match='differs from the model by nan'):
+        export.difference(b'', _nan, trained)
+
+
+@pytest.mark.parametrize('words, names, said', [
+    (['--platforms=cpu,gpu'], (), "'gpu' is none of"),
+    (['--platforms=tpu'], (), 'on this machine before it is kept, add cpu'),
+    ([], ['README.md'], 'has a README.md of something else'),
+    ([], ['config.json', 'checkpoints/1/x'], 'holds a run'),
+    (['--out=gs://mine/model'], (), 'writes to this machine only'),
+])  # fmt: skip
+def test_what_cannot_end_well_is_told_first(tmp_path, capsys, words, names, said):
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text('{}')
+    assert cli.main(['export', '--workdir=none', f'--out={tmp_path}', *words]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count('\n') == 1
+    assert not any(path.name == 'gs:' for path in pathlib.Path().iterdir())
+
+
+def test_without_its_library_nothing_is_begun(monkeypatch):
+    monkeypatch.setattr(export.importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(UserError, match=r'pip install .*\[export\]'):
+        export.main(['--workdir=none', '--out=there'])

@@ -113,6 +113,8 @@ def test_features_of_somebody_else_cannot_be_followed(place, run, capsys):
 
 
 def test_mistakes(place, run, capsys):
+    assert cli.main(['features', '--out=gs://mine/x']) == 2
+    assert 'copy it to the bucket' in capsys.readouterr().err
     argv = ['features', f'--out={place / "x"}', f'--data={place / "pictures"}']
     assert cli.main([*argv, '--config=tusk/folder:smoke']) == 2
     assert 'nothing to extract' in capsys.readouterr().err

@@ -214,6 +214,7 @@ def test_an_unreadable_picture_is_named_and_skipped(fake, tmp_path, capsys):
         (['IN/good.png', '--out=OUT', '--keypoints=10'], 'at most 9'),
         (['IN/good.png', '--out=OUT', '--keypoints=few'], 'invalid int'),
         (['IN/good.png'], '--out'),
+        (['IN/good.png', '--out=gs://mine/found'], 'copy it to the bucket'),
     ],
 )
 def test_mistakes_are_one_line(fake, tmp_path, capsys, words, said):

@@ -12,13 +12,14 @@ PICTURES = ('overlays', 'masks', 'wanted', 'films')  # ... and draws into these.
 
 def own(folder: Path, folders: Collection[str], files: Collection[str]) -> set[str]:
     """Which sub-directories of a directory are ours: workdirs, and predict's pictures."""
-    found = {name for name in folders if _is_workdir(folder / name)}
+    found = {name for name in folders if is_workdir(folder / name)}
     if POINTS in files and _begins(folder / POINTS, ','.join(HEAD)):
         found |= set(PICTURES) & set(folders)
     return found
 
 
-def _is_workdir(path: Path) -> bool:
+def is_workdir(path: Path) -> bool:
+    """Whether a run is written there."""
     config = path / 'config.json'  # The log is there before the first checkpoint.
     known = _begins(config, '{') or _begins(path / 'metrics.jsonl', '{"phase"')
     return (path / 'checkpoints').is_dir() and known

@@ -64,7 +64,8 @@ def test_the_sum_over_ranks_is_the_mean_times_their_number(rng):
 
 
 def test_counts_follow_the_preset(rng):
-    """Fewer samples than prototypes: what is left goes to the last by 'floor', is spread by 'systematic'."""
+    """Fewer samples than prototypes: 'floor' gives what is left to the last, 'systematic'
+    spreads it."""
     cloud = clusters(rng, np.eye(1, 4), n=6)
     unit = jnp.asarray(np.eye(8, 4) + 0.1, jnp.float32)
     split = lambda counts: Clustering(counts=counts)._counts(

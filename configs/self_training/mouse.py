@@ -1,4 +1,4 @@
-"""Self-training landmarks on video frames of one mouse, 4 points: `:clusters,cpu` 21 minutes of a core.
+"""Self-training landmarks on frames of one mouse, 4 points: `:clusters,cpu` 21 min of a core.
 
     kpd train --config=self_training/mouse --data=FOLDER --workdir=DIR
 
@@ -6,7 +6,8 @@ FOLDER holds frames and an `annotations.npz` with snout, both ears and the tail 
 hundred frames of one scene are few: the point is a short run on your own video. Frames are
 cut to what moves: of whole ones these methods learn the ground, which keeps its place best.
 `:clusters,cpu`, 10 landmarks: forward error 6.1 % (its start 6.4, mean shape 31.9; RESULTS.md).
-The default is 128 px and the paper's network, and not run. `:temporal` pairs frames of one `video` (or directory) that are five apart.
+The default is 128 px and the paper's network, and not run.
+`:temporal` pairs frames of one `video` (or directory) that are five apart.
 """
 
 from kpdiscovery.configs import variants

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import hashlib
 import io
 import json
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -50,6 +51,13 @@ def write(path: epath.Path, content: bytes) -> None:
     except OSError as error:
         _without(part)
         raise OSError(error.errno or errno.EIO, error.strerror, str(path)) from None
+
+
+def write_csv(path: str | os.PathLike, rows: Iterable[Sequence[Any]]) -> None:
+    """Lines, whole or not at all; names that are no Unicode keep their bytes."""
+    text = io.StringIO(newline='')
+    csv.writer(text).writerows(rows)
+    write(epath.Path(path), text.getvalue().encode('utf-8', 'surrogateescape'))
 
 
 def read_json(path: epath.Path) -> dict[str, Any]:

@@ -3,35 +3,27 @@
 IMAGES are pictures, folders, patterns, videos (every frame) or annotations of other tools,
 whose pictures are taken. Writes keypoints.json (COCO keypoint format), keypoints.csv and
 overlays/NAME.jpg, and where the method finds objects boxes.csv and masks/NAME.png;
-with --deeplabcut also deeplabcut.csv, with --video films/VIDEO.mp4 of the overlays. NAME is that
-of the picture below the directory all pictures share. After `kpd fit` also wanted.csv,
-wanted.json and wanted/NAME.jpg, with the landmarks that it has learnt. Overlays fit a
-screen: pictures below 256 px are enlarged by a whole factor, those above 1600 px shrunk.
-Of videos --smooth steadies all that is written, and --trail shows in the video of the
-overlays where keypoints come from.
+with --deeplabcut also deeplabcut.csv, with --video films/overlays/VIDEO.mp4. NAME is that
+of the picture below the directory all pictures share. Where pictures have several annotated
+objects and are cut to their boxes, tables number these in a column `object`. After `kpd fit`
+also wanted.csv, wanted.json and wanted/NAME.jpg, with the landmarks that it has learnt.
+Overlays fit a screen: pictures below 256 px are enlarged by a whole factor, those above
+1600 px shrunk. Of videos --smooth steadies all that is written, and --trail shows in the
+video of the overlays where keypoints come from.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import pathlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
-
-from kpdiscovery import cli, finding, inference, pretrained, wanted
+from kpdiscovery import cli, finding, inference, pretrained, results, wanted
 from kpdiscovery.data.files import outputs
-from kpdiscovery.reporting import drawing, films, tracks
+from kpdiscovery.reporting import films
 from kpdiscovery.reporting import overlays as overlay_lib
-from kpdiscovery.reporting.annotations import (
-    Found,
-    coco,
-    write_boxes,
-    write_csv,
-    write_deeplabcut,
-)
+from kpdiscovery.reporting.annotations import write_deeplabcut
 from kpdiscovery.types import UserError
 
 
@@ -47,11 +39,7 @@ def main(argv: Sequence[str]) -> int:
         keypoints=args.keypoints,
         min_confidence=args.min_confidence,
     )
-    if args.smooth > 1 and not trained.method.ordered:
-        raise UserError(
-            f'--smooth: which keypoint of method {trained.config.method.name} is which '
-            'from frame to frame is not known; leave it away'
-        )
+    _check_order(args, trained)
     told = wanted.load(args.workdir) if args.workdir else None
     if told and told.of not in ('', now := wanted.model(trained)):
         logging.warning('kpd fit saw another model: %s, now %s', told.of, now)
@@ -64,22 +52,32 @@ def main(argv: Sequence[str]) -> int:
         make_folder(args.out),
         finding.pictures(args.images, trained.config.data),
     )
+    _check_objects(args, source)
+    before = outputs.times(out) if outputs.is_predicted(out) else {}
     looks = (
         finding.by_shape(trained, source, args.keypoints)
         if args.wide
         else [finding.Look(trained, source, source.files, tuple(range(len(source))))]
     )
-    found = write(out, looks, overlays=args.overlays, smooth=args.smooth)
+    found = results.write(out, looks, overlays=args.overlays, smooth=args.smooth)
     drawn = {'overlays': found}
     if told:
-        drawn['wanted'] = write_wanted(out, looks, told, found, overlays=args.overlays)
+        drawn['wanted'] = results.write_wanted(
+            out, looks, told, found, overlays=args.overlays
+        )
     if args.deeplabcut:
-        write_deeplabcut(out / 'deeplabcut.csv', found)
+        write_deeplabcut(out / 'deeplabcut.csv', wanted.in_order(trained.method, found))
     if args.video is not None:
         for kind, points in drawn.items():
             films.write(out, points, args.video, trail=args.trail, kind=kind)
+    if old := results.tell_earlier(out, before):
+        logging.warning(
+            '%s: of an earlier kpd predict are still %s: remove them, or give another --out',
+            out, old,
+        )  # fmt: skip
     count = sum(int(one.keypoints.valid.sum()) for one in found)
-    print(f'{count} keypoints in {len(found)} pictures written to {out}')
+    pictures = len({one.file for one in found})
+    print(f'{count} keypoints in {pictures} pictures written to {out}')
     return 0
 
 
@@ -135,82 +133,38 @@ def _check(args):
         raise UserError('--video=FPS needs overlays and a number above 0')
     if args.trail < 0 or (args.trail and args.video is None):
         raise UserError('--trail=N needs --video=FPS and a number of frames')
+    if args.video is not None:
+        films.opencv()
     if args.smooth < 1 or args.smooth % 2 == 0:
         raise UserError(f'--smooth={args.smooth}: wanted an odd number of frames')
 
 
-def write(
-    out: pathlib.Path,
-    looks: Sequence[finding.Look],
-    *,
-    overlays: str = 'screen',
-    smooth: int = 1,
-) -> list[Found]:
-    """All files of the command; returns what was found, without the maps.
-
-    Args:
-        overlays: 'screen', 'full' (as large as the pictures) or 'no'.
-        smooth: landmarks are at medians of so many frames, see `tracks.smooth`; above 1
-            all pictures are looked at before the first is drawn.
-    """
-    found, most = [], overlay_lib.LARGEST.get(overlays, 0)
-    data = looks[0].trained.config.data
-    reading = finding.reading(data, ('contrast', 'megapixels'))
-    write_csv(out / outputs.POINTS, [])  # So that the pictures are known for ours.
-    paths = [path for look in looks for path in look.source.paths]
-    every: Iterable[Found] = (
-        one for look in looks for one in finding.find(*look[:3], most=most)
-    )
-    if smooth > 1:
-        every = tracks.smooth(list(every), smooth)
-    for path, one in zip(paths, every, strict=True):
-        if overlays != 'no':
-            size = overlay_lib.canvas(one.size, most)
-            image = overlay_lib.read(path, size, **reading)
-            _save(
-                out / 'overlays' / f'{one.file}.jpg',
-                drawing.jpeg(overlay_lib.draw(image, one)),
+def _check_order(args, trained):
+    """What follows a keypoint through pictures must know which is which."""
+    method = trained.method
+    known = {
+        '--smooth': method.ordered,
+        '--deeplabcut': method.ordered or method.one_each,
+    }
+    asked = {'--smooth': args.smooth > 1, '--deeplabcut': args.deeplabcut}
+    for name in known:
+        if asked[name] and not known[name]:
+            raise UserError(
+                f'{name}: which keypoint of method {trained.config.method.name} is which '
+                'from picture to picture is not known; leave it away'
             )
-        if one.mask is not None:
-            mask = drawing.png(one.mask, optimize=False)
-            _save(out / 'masks' / f'{one.file}.png', mask)
-        found.append(one._replace(instances=None, certainty=None, mask=None))
-    order = np.argsort([row for look in looks for row in look.rows])
-    found, names = [found[i] for i in order], data.get('class_names', ())
-    (out / 'keypoints.json').write_text(json.dumps(coco(found, names), indent=1))
-    write_csv(out / outputs.POINTS, found)
-    if any(one.boxes is not None for one in found):
-        write_boxes(out / 'boxes.csv', found, names)
-    return found
 
 
-def write_wanted(
-    out: pathlib.Path,
-    looks: Sequence[finding.Look],
-    told: wanted.Wanted,
-    found: Sequence[Found],
-    *,
-    overlays: str = 'screen',
-) -> list[Found]:
-    """Writes and returns the landmarks that `kpd fit` has learnt, of what was found in
-    each picture."""
-    data = looks[0].trained.config.data
-    points = wanted.of_found(told, looks[0].trained.method, found)
-    wanted.write_csv(out / 'wanted.csv', told, points)
-    names = [told.name(k) for k in range(len(told.error))]
-    content = coco(points, point_names=names)
-    (out / 'wanted.json').write_text(json.dumps(content, indent=1))
-    if overlays == 'no':
-        return points
-    paths = {row: path for look in looks
-             for row, path in zip(look.rows, look.source.paths, strict=True)}  # fmt: skip
-    for row, one in enumerate(points):
-        size = overlay_lib.canvas(one.size, overlay_lib.LARGEST[overlays])
-        options = finding.reading(data, ('contrast', 'megapixels'))
-        image = overlay_lib.read(paths[row], size, **options)
-        drawn = drawing.jpeg(overlay_lib.draw(image, one))
-        _save(out / 'wanted' / f'{one.file}.jpg', drawn)
-    return points
+def _check_objects(args, source):
+    if len(set(source.paths)) == len(source) or not (
+        args.smooth > 1 or args.deeplabcut
+    ):
+        return
+    name = '--deeplabcut' if args.deeplabcut else '--smooth'
+    raise UserError(
+        f'{name}: pictures have several annotated objects, and which is which from picture '
+        'to picture is not known; leave it away'
+    )
 
 
 def make_folder(path: str) -> pathlib.Path:
@@ -220,11 +174,6 @@ def make_folder(path: str) -> pathlib.Path:
     except OSError as error:
         raise UserError(f'--out={path}: {error.strerror or error}') from None
     return pathlib.Path(path)
-
-
-def _save(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
 
 
 if __name__ == '__main__':

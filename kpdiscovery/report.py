@@ -84,7 +84,8 @@ def html(
         rooms.sections.config(seen),
     ]
     name = paths.folder(workdir).name
-    subtitle = f'{name}: {trained.config.data.source}, {trained.meta["step"]} steps'
+    stands = f'step {trained.meta["step"]} of phase {trained.meta["phase"]}'
+    subtitle = f'{name}: {trained.config.data.source}, {stands}'
     return rooms.page.render(f'{method} report', subtitle, album, parts)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import pathlib
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from kpdiscovery.data.files import npy
 from kpdiscovery.metrics.landmarks.labelled import by_label
 from kpdiscovery.metrics.landmarks.slot_features import rank_in_label
 from kpdiscovery.metrics.landmarks.wanted import Fitted, WantedMap
-from kpdiscovery.reporting.annotations import Found
+from kpdiscovery.reporting.annotations import Found, write_table
 from kpdiscovery.types import Keypoints, UserError
 
 FILE = 'wanted.npz'
@@ -68,11 +67,32 @@ def _by_rank(points: Keypoints, labels: int) -> tuple[np.ndarray, np.ndarray]:
     return slots, seen
 
 
+def in_order(method: Any, found: Sequence[Found]) -> list[Found]:
+    """With keypoint k the same in every picture: of a method that has one point a label at
+    most that of label k."""
+    if method.ordered:
+        return list(found)
+    (xy, there), score = landmarks(method, found), _score(method, found)
+    label = np.arange(xy.shape[1], dtype=np.int32)
+    points = [
+        Keypoints(xy[row], score[row], label, there[row]) for row in range(len(found))
+    ]
+    return [one._replace(keypoints=k) for one, k in zip(found, points, strict=True)]
+
+
+def _score(method, found):
+    """`[N, labels]`, by the same choice as `landmarks`."""
+    as_place = lambda keys: keys.replace(xy=np.stack([keys.score] * 2, axis=-1))
+    scores = [one._replace(keypoints=as_place(one.keypoints)) for one in found]
+    return landmarks(method, scores)[0][..., 0]
+
+
 def model(trained: Any) -> str:
     """What of a run and its settings its landmarks depend on."""
-    data = trained.config.data
-    step = trained.meta.get('step', 0) if trained.meta else 0
-    return f'{trained.config.method.name} after {step} steps, {data.size} px, {data.resize}'
+    data, meta = trained.config.data, trained.meta or {}
+    phase = f' of {meta["phase"]}' if 'phase' in meta else ''  # Each counts its own.
+    after = f'{meta.get("step", 0)} steps{phase}'
+    return f'{trained.config.method.name} after {after}, {data.size} px, {data.resize}'
 
 
 def save(workdir: str, fitted: Fitted, names: Sequence[str], *, of: str = '') -> None:
@@ -128,14 +148,12 @@ def of_found(told: Wanted, method: Any, found: Sequence[Found]) -> list[Found]:
 
 def write_csv(path: pathlib.Path, told: Wanted, found: Sequence[Found]) -> None:
     """A line a point; its error is the median on pictures left out of the fit."""
-    with open(
-        path, 'w', newline='', encoding='utf-8', errors='surrogateescape'
-    ) as file:
-        rows = csv.writer(file)
-        rows.writerow(_HEAD)
-        for one in found:
-            points: Any = np.round(np.asarray(one.keypoints.xy, np.float64), 3).tolist()
-            for k, (x, y) in enumerate(points):
-                error = round(float(told.error[k]), 3)
-                there = int(one.keypoints.valid[k])
-                rows.writerow((one.file, k, told.name(k), x, y, there, error))
+
+    def rows(one):
+        points: Any = np.round(np.asarray(one.keypoints.xy, np.float64), 3).tolist()
+        for k, (x, y) in enumerate(points):
+            error = round(float(told.error[k]), 3)
+            there = int(one.keypoints.valid[k])
+            yield one.file, k, told.name(k), x, y, there, error
+
+    write_table(path, _HEAD, found, rows)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import pathlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from kpdiscovery import paths
 from kpdiscovery.data.files import outputs
 from kpdiscovery.data.formats import deeplabcut
 from kpdiscovery.types import Keypoints
@@ -36,9 +37,10 @@ def coco(
     Points that do not count are (0, 0, 0), as COCO has it; otherwise (0, 0) is the
     centre of the first pixel. The bbox is that of the points, or the first box found,
     which begins at the edge of a pixel. With classes, category c + 1 is class c of
-    `names`, and the score its probability.
+    `names`, and the score its probability. Several objects of a picture are as many
+    annotations of one image.
     """
-    most = max(len(one.keypoints.label) for one in found)
+    most = len(point_names) or max(len(one.keypoints.label) for one in found)
     classes = max(len(names), 1 + max(one.label for one in found))
     called = [name_of(c, names) for c in range(classes)] or ['object']
     categories = [
@@ -50,11 +52,15 @@ def coco(
         }
         for i, name in enumerate(called, 1)
     ]
+    sizes = {one.file: one.size for one in found}
     images = [
-        {'id': i, 'file_name': one.file, 'height': one.size[0], 'width': one.size[1]}
-        for i, one in enumerate(found, 1)
+        {'id': i, 'file_name': file, 'height': height, 'width': width}
+        for i, (file, (height, width)) in enumerate(sizes.items(), 1)
     ]
-    notes = [_annotation(i, one) for i, one in enumerate(found, 1)]
+    image = {one['file_name']: one['id'] for one in images}
+    notes = [
+        _annotation(i, image[one.file], one, most) for i, one in enumerate(found, 1)
+    ]
     return {'images': images, 'annotations': notes, 'categories': categories}
 
 
@@ -65,9 +71,11 @@ def name_of(label: int, names: Sequence[str]) -> str:
 
 def write_csv(path: pathlib.Path, found: Sequence[Found]) -> None:
     """One line a keypoint, those that do not count included."""
-    rows = ((one.file, k, x, y, score, label, int(valid)) for one in found
-            for k, (x, y, score, label, valid) in enumerate(_points(one.keypoints)))  # fmt: skip
-    _write(path, outputs.HEAD, rows)
+    rows = lambda one: (
+        (one.file, k, x, y, score, label, int(valid))
+        for k, (x, y, score, label, valid) in enumerate(_points(one.keypoints))
+    )
+    write_table(path, outputs.HEAD, found, rows)
 
 
 def write_deeplabcut(path: pathlib.Path, found: Sequence[Found]) -> None:
@@ -87,17 +95,32 @@ def write_boxes(
 ) -> None:
     """One line a box: corners as everywhere here, pixel i..j being (i - .5, j + .5)."""
     head = ('file', 'x0', 'y0', 'x1', 'y1', 'class', 'name', 'confidence')
-    rows = ((one.file, *(round(float(v), 2) for v in box), *_class(one, names))
-            for one in found if one.boxes is not None for box in one.boxes)  # fmt: skip
-    _write(path, head, rows)
+    rows = lambda one: (
+        (one.file, *(round(float(v), 2) for v in box), *_class(one, names))
+        for box in (() if one.boxes is None else one.boxes)
+    )
+    write_table(path, head, found, rows)
 
 
-def _write(path, head, rows):
-    # Names that are no Unicode keep their bytes.
-    with open(
-        path, 'w', newline='', encoding='utf-8', errors='surrogateescape'
-    ) as file:
-        csv.writer(file).writerows([head, *rows])
+def write_table(
+    path: pathlib.Path,
+    head: Sequence[str],
+    found: Sequence[Found],
+    rows: Callable[[Found], Iterable[Sequence[Any]]],
+) -> None:
+    """A CSV of the `rows` of each; where pictures have several objects a last column
+    `object` numbers them."""
+    seen, numbers = Counter[str](), list[int]()
+    for one in found:
+        numbers.append(seen[one.file])
+        seen[one.file] += 1
+    with_number = lambda row, number: (*row, number) if any(numbers) else row
+    lines = [
+        with_number(row, number)
+        for one, number in zip(found, numbers, strict=True)
+        for row in rows(one)
+    ]
+    paths.write_csv(path, [with_number(head, 'object'), *lines])
 
 
 def _class(one, names):
@@ -115,16 +138,19 @@ def _points(keypoints):
         yield x, y, score, int(label), bool(valid)
 
 
-def _annotation(number, one):
+def _annotation(number, image, one, most):
     points = list(_points(one.keypoints))
     kept = [point for point in points if point[4]]
     left, top, right, bottom = _bounds(one, kept)
     width, height = round(right - left, 4), round(bottom - top, 4)
     score = sum(point[2] for point in kept) / max(len(kept), 1)
+    points += [(0.0, 0.0, 0.0, -1, False)] * (
+        most - len(points)
+    )  # The category's number.
     triples = [(x, y, 2) if valid else (0, 0, 0) for x, y, *_, valid in points]
     return {
         'id': number,
-        'image_id': number,
+        'image_id': image,
         'category_id': max(one.label, 0) + 1,
         'keypoints': [value for triple in triples for value in triple],
         'num_keypoints': len(kept),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -24,10 +25,9 @@ def write(
     trail: int = 0,
     kind: str = 'overlays',
 ) -> list[pathlib.Path]:
-    """films/FOLDER.mp4 of ``KIND/FOLDER/*.jpg`` for each folder of pictures, in time.
+    """films/KIND/FOLDER.mp4 of ``KIND/FOLDER/*.jpg`` for each folder of pictures, in time.
 
-    All frames have the size of a folder's first. Of pictures in no folder it is KIND.mp4;
-    of other kinds than overlays KIND_FOLDER.mp4.
+    All frames have the size of a folder's first. Of pictures in no folder it is KIND.mp4.
 
     Args:
         out: of `kpd predict`.
@@ -40,26 +40,34 @@ def write(
     Raises:
         UserError: no OpenCV, or it cannot write there.
     """
+    cv2, made = opencv(), []
+    for folder, places in tracks.by_folder(found).items():
+        name = f'{kind}/{folder}' if folder else kind
+        made.append(out / 'films' / f'{name}.mp4')
+        made[-1].parent.mkdir(parents=True, exist_ok=True)
+        mine = itertools.groupby((found[i] for i in places), lambda one: one.file)
+        frames = [tuple(objects) for _, objects in mine]
+        _write(cv2, made[-1], out / kind, frames, fps, trail)
+    return made
+
+
+def opencv() -> Any:
+    """The library, or how it is had.
+
+    Raises:
+        UserError: it is not there.
+    """
     try:
         import cv2
     except ImportError:
         raise UserError(
             "videos are written with OpenCV: pip install 'kpdiscovery[vision]'"
         ) from None
-    made = []
-    for folder, places in tracks.by_folder(found).items():
-        words = [folder.replace('/', '_')] if folder else []
-        if not folder or kind != 'overlays':
-            words = [kind, *words]
-        made.append(out / 'films' / f'{"_".join(words)}.mp4')
-        made[-1].parent.mkdir(exist_ok=True)
-        mine = [found[place] for place in places]
-        _write(cv2, made[-1], out / kind, mine, fps, trail)
-    return made
+    return cv2
 
 
-def _write(cv2: Any, path, folder, found, fps, trail):
-    pictures = [folder / f'{one.file}.jpg' for one in found]
+def _write(cv2: Any, path, folder, frames, fps, trail):
+    pictures = [folder / f'{objects[0].file}.jpg' for objects in frames]
     with Image.open(pictures[0]) as first:  # Sides are even: what the format can.
         size = first.width // 2 * 2, first.height // 2 * 2
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), fps, size)
@@ -69,16 +77,17 @@ def _write(cv2: Any, path, folder, found, fps, trail):
         for place, picture in enumerate(pictures):
             with Image.open(picture) as image:
                 frame = image.convert('RGB').resize(size)
-            _dot(frame, found[max(0, place - trail) : place], trail)
+            _dot(frame, frames[max(0, place - trail) : place], trail)
             writer.write(np.ascontiguousarray(np.asarray(frame)[..., ::-1]))
     finally:
         writer.release()
 
 
-def _dot(frame: Image.Image, before: Sequence[Found], trail: int) -> None:
+def _dot(frame: Image.Image, before: Sequence[Sequence[Found]], trail: int) -> None:
     """Draws where the keypoints of the frames before were, the latest of them last."""
     pen, largest = ImageDraw.Draw(frame), max(2.0, max(frame.size) * _SHARE)
-    for age, one in zip(range(len(before), 0, -1), before, strict=True):
+    aged = zip(range(len(before), 0, -1), before, strict=True)
+    for age, one in ((age, one) for age, objects in aged for one in objects):
         radius = largest * (1 - 0.6 * (age - 1) / trail)
         scale = np.divide(frame.size, one.size[::-1])
         points = one.keypoints

@@ -6,6 +6,7 @@ import dataclasses
 import os
 from typing import Any
 
+import jax
 import numpy as np
 
 from kpdiscovery.data import resize
@@ -40,22 +41,28 @@ def read(path: str | os.PathLike, size: tuple[int, int], **options: Any) -> np.n
     return np.asarray(image.resize(size[::-1], reducing_gap=3.0))
 
 
-def draw(image: np.ndarray, one: Found) -> np.ndarray:
+def draw(image: np.ndarray, *objects: Found) -> np.ndarray:
     """A picture on its canvas, as the instances are, with all that was found in it."""
-    shrunk = np.divide(image.shape[1::-1], one.size[::-1])
+    shrunk = np.divide(image.shape[1::-1], objects[0].size[::-1])
     moved = lambda xy: (np.asarray(xy) + 0.5) * shrunk - 0.5
-    if one.instances is not None:
-        image = _tint(image, one)
-    if one.mask is not None:
-        mask = resize.fit_labels(one.mask, image.shape[:2], 'stretch')
+    for one in objects:
+        if one.instances is not None:
+            image = _tint(image, one)
+    masks = [one.mask for one in objects if one.mask is not None]
+    if masks:
+        mask = resize.fit_labels(np.max(masks, axis=0), image.shape[:2], 'stretch')
         image = drawing.shine(image, mask)
     scale = drawing.zoom(image.shape, _READABLE)
-    keypoints = dataclasses.replace(one.keypoints, xy=moved(one.keypoints.xy))
+    keypoints = jax.tree.map(
+        lambda *leaves: np.concatenate(leaves), *(one.keypoints for one in objects)
+    )
+    keypoints = dataclasses.replace(keypoints, xy=moved(keypoints.xy))
     image = drawing.draw_keypoints(image, keypoints, scale=scale)
-    if one.boxes is None:
+    boxes = [one.boxes for one in objects if one.boxes is not None]
+    if not boxes:
         return image
-    boxes = moved(one.boxes.reshape(-1, 2)).reshape(-1, 4)
-    return drawing.draw_boxes(image, boxes, scale=scale)
+    corners = moved(np.concatenate(boxes).reshape(-1, 2)).reshape(-1, 4)
+    return drawing.draw_boxes(image, corners, scale=scale)
 
 
 def _tint(image, one):

@@ -248,6 +248,9 @@ def test_another_model_is_told(run, tmp_path, capsys):
     inference.load(workdir).config.data.resize = 'pad'
     assert cli.main(['predict', *words, f'--out={tmp_path / "b"}']) == 0
     assert 'corners after 0 steps, 48 px, stretch, now' in capsys.readouterr().err
+    one, two = (inference.Trained(None, {}, inference.load(workdir).config, meta)
+                for meta in ({'phase': 'a', 'step': 3}, {'phase': 'b', 'step': 3}))  # fmt: skip
+    assert wanted.model(one) != wanted.model(two)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -172,7 +172,8 @@ def test_the_report_of_landmarks_holds_everything(landmarks, few):
     html = report.html(landmarks, count=8)
     check(html, OF_LANDMARKS)
     for text in ('forward, pictures', 'backward, landmarks', 'each landmark', 'trunk',
-                 'before training (PCA)', '7 steps', 'annotated points</label>'):  # fmt: skip
+                 'before training (PCA)', '7 steps', 'step 2 of phase train</p>',
+                 'annotated points</label>'):  # fmt: skip
         assert text in html
 
 

@@ -67,7 +67,7 @@ def test_videos_are_smoothed_apart():
 def test_a_trail_has_the_colour_of_its_label():
     found = frames([[[10, 8], [40, 20]], [[20, 8], [50, 20]]], [[1, 1], [1, 0]])
     canvas = Image.new('RGB', (128, 64))  # Twice as large as the pictures.
-    films._dot(canvas, found, 5)
+    films._dot(canvas, [[one] for one in found], 5)
     image = np.asarray(canvas)
     red, other = drawing.colors([0, 1])
     for x, y, color in ((20, 16, red), (40, 16, red), (80, 40, other)):
@@ -76,16 +76,21 @@ def test_a_trail_has_the_colour_of_its_label():
 
 
 def test_films_are_called_by_what_is_drawn_and_by_folder(tmp_path):
-    pytest.importorskip('cv2', reason="pip install 'kpdiscovery[vision]'")
-    found = frames(np.zeros((2, 1, 2))) + frames(np.zeros((2, 1, 2)), folder='a/b')
-    for kind, names in (
-        ('overlays', ['film', 'a_b']),
-        ('wanted', ['wanted_film', 'wanted_a_b']),
-    ):
+    cv2 = pytest.importorskip('cv2', reason="pip install 'kpdiscovery[vision]'")
+    folders = ('overlays', 'a/b', 'a_b', '')
+    found = [
+        one for name in folders for one in frames(np.zeros((2, 1, 2)), folder=name)
+    ]
+    found = [one._replace(file=one.file.lstrip('/')) for one in found]
+    for kind in ('overlays', 'wanted'):
         for one in found:
             path = tmp_path / kind / f'{one.file}.jpg'
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.new('RGB', (64, 32)).save(path)
-        made = films.write(tmp_path, found, 5, kind=kind)
-        assert [path.name for path in made] == [f'{name}.mp4' for name in names]
-        assert all(path.is_file() for path in made)
+        made = films.write(tmp_path, [*found, found[1]], 5, kind=kind)  # Two objects.
+        names = [f'{kind}/{name}'.rstrip('/') + '.mp4' for name in folders]
+        assert [
+            path.relative_to(tmp_path / 'films').as_posix() for path in made
+        ] == names
+        for path in made:
+            assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) == 2

@@ -8,14 +8,29 @@ from pathlib import Path
 POINTS = 'keypoints.csv'  # `kpd predict` begins with this file ...
 HEAD = ('file', 'keypoint', 'x', 'y', 'score', 'label', 'valid')
 PICTURES = ('overlays', 'masks', 'wanted', 'films')  # ... and draws into these.
+TABLES = (
+    POINTS, 'keypoints.json', 'boxes.csv', 'deeplabcut.csv', 'wanted.csv', 'wanted.json',
+)  # fmt: skip
 
 
 def own(folder: Path, folders: Collection[str], files: Collection[str]) -> set[str]:
     """Which sub-directories of a directory are ours: workdirs, and predict's pictures."""
     found = {name for name in folders if is_workdir(folder / name)}
-    if POINTS in files and _begins(folder / POINTS, ','.join(HEAD)):
+    if POINTS in files and is_predicted(folder):
         found |= set(PICTURES) & set(folders)
     return found
+
+
+def is_predicted(folder: Path) -> bool:
+    """Whether `kpd predict` has written there."""
+    return _begins(folder / POINTS, ','.join(HEAD))
+
+
+def times(folder: Path) -> dict[Path, int]:
+    """When each file of `kpd predict` was written, in nanoseconds."""
+    files = [folder / name for name in TABLES]
+    files += [path for name in PICTURES for path in (folder / name).rglob('*')]
+    return {path: path.stat().st_mtime_ns for path in files if path.is_file()}
 
 
 def is_workdir(path: Path) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kpdiscovery import paths
 from kpdiscovery.types import UserError
 
 _LABELS = 'labeled-data'
@@ -73,10 +74,7 @@ def write(
     values = np.concatenate([points, score[..., None]], -1).reshape(len(names), -1)
     rows = [[name, *('' if np.isnan(v) else round(float(v), 4) for v in row)]
             for name, row in zip(names, values, strict=True)]  # fmt: skip
-    with open(
-        path, 'w', newline='', encoding='utf-8', errors='surrogateescape'
-    ) as file:
-        csv.writer(file).writerows([*head, *rows])
+    paths.write_csv(path, [*head, *rows])
 
 
 def _root(path):

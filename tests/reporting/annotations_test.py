@@ -1,0 +1,20 @@
+"""COCO of pictures with other numbers of keypoints."""
+
+import numpy as np
+
+from kpdiscovery.reporting import annotations
+from kpdiscovery.types import Keypoints
+
+
+def test_annotations_are_as_long_as_their_category():
+    """Wide pictures have more keypoints than others."""
+    points = lambda k: Keypoints(
+        np.ones((k, 2)), np.ones(k), np.zeros(k, int), np.ones(k, bool)
+    )
+    found = [annotations.Found(f'{k}.png', (8, 8), points(k)) for k in (1, 3)]
+    content = annotations.coco(found)
+    (category,), (short, long) = content['categories'], content['annotations']
+    assert len(category['keypoints']) == 3
+    assert short['keypoints'] == [1.0, 1.0, 2] + [0] * 6
+    assert short['labels'] == [0, -1, -1] and short['keypoint_scores'] == [1.0, 0, 0]
+    assert short['num_keypoints'] == 1 and long['num_keypoints'] == 3

@@ -19,6 +19,9 @@ from kpdiscovery.types import Source, UserError
 CONSTELLATION = 'constellation'  # The name that means: find them first, without labels.
 _ENOUGH = 1000  # Pictures that clusters and their arrangement are learnt from.
 _MIRRORED = 256  # Pictures that tell which landmark is which in the mirror.
+_REACH = (
+    0.1  # Of the shorter side: what is nearest but farther away is no mirror image.
+)
 _SIDE = 256
 
 
@@ -52,7 +55,7 @@ def with_mirror(
     """With the label that each point has in the mirrored picture.
 
     A landmark's mirror image is the one that is found, in mirrored pictures, where it is
-    in the pictures themselves, and the other way round.
+    in the pictures themselves, and the other way round; -1 where no landmark is.
     """
 
     def mirrored(images: np.ndarray, valid: np.ndarray | None) -> detections.Detections:
@@ -61,24 +64,32 @@ def with_mirror(
         x = images.shape[2] - 1 - seen.xy[..., 0]
         return seen._replace(xy=np.stack([x, seen.xy[..., 1]], axis=-1))
 
-    rows = min(len(found.xy), _MIRRORED)
+    # Pictures from all of the split: files of one video or person are neighbours.
+    few = min(len(found.xy), _MIRRORED)
+    rows = np.linspace(0, len(found.xy) - 1, few).round().astype(int)
     other = detections.detect(
         source, mirrored, num=found.xy.shape[1], rows=rows, side=side
     )
-    near = _nearest(found, other, rows)
-    flip = np.asarray(mirror_pairs(jnp.asarray(near)))
+    reach = _REACH * min(source[0]['image'].shape[:2])
+    own = found._replace(mirror=None, files=None, descriptors=None)
+    own = detections.Detections(*(None if a is None else a[rows] for a in own))
+    near, seen = _nearest(own, other, reach)
+    flip = np.asarray(mirror_pairs(jnp.asarray(near), jnp.asarray(seen)))
     return found._replace(mirror=flip[found.labels])
 
 
-def _nearest(found, other, rows) -> np.ndarray:
-    """How often the point nearest to i is, in the mirrored picture, j: `[K, K]`."""
-    apart = found.xy[:rows, :, None] - other.xy[:rows, None]
-    apart = (apart**2).sum(-1) + np.where(other.score[:rows, None] > 0, 0, np.inf)
-    nearest = np.take_along_axis(other.labels[:rows], apart.argmin(-1), axis=1)
-    counts = np.zeros((found.xy.shape[1],) * 2)
-    there = found.score[:rows] > 0
-    np.add.at(counts, (found.labels[:rows][there], nearest[there]), 1)
-    return counts
+def _nearest(own, other, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """How often the point nearest to i, within `reach` pixels, is in the mirrored picture
+    j: `[K, K]`, and how often i was there at all: `[K]`."""
+    apart = own.xy[:, :, None] - other.xy[:, None]
+    apart = (apart**2).sum(-1) + np.where(other.score[:, None] > 0, 0, np.inf)
+    nearest = np.take_along_axis(other.labels, apart.argmin(-1), axis=1)
+    there = own.score > 0
+    close = there & (apart.min(-1) <= reach**2)
+    k = own.xy.shape[1]
+    counts = np.zeros((k, k), np.float32)
+    np.add.at(counts, (own.labels[close], nearest[close]), 1)
+    return counts, np.bincount(own.labels[there], minlength=k).astype(np.float32)
 
 
 def constellation(

@@ -1,5 +1,6 @@
 """The three chapters whole: they train, resume bit for bit, predict; odd data does no harm."""
 
+import dataclasses
 import functools
 
 import jax
@@ -16,6 +17,7 @@ from kpdiscovery.methods.self_training import (
     landmarks,
     network,
 )
+from kpdiscovery.methods.self_training import method as method_module
 from kpdiscovery.methods.self_training.health import advise_start
 from kpdiscovery.ops import coordinates, heatmaps
 from kpdiscovery.training import loop, sharding
@@ -115,6 +117,46 @@ def test_stage_two_alone_learns_what_another_run_gave(source, tmp_path):
     chosen.method.start = 'points'
     with pytest.raises(ValueError, match='in chapter 6, from another run'):
         methods.build(chosen.method).phases(chosen.to_dict())
+
+
+def test_landmarks_without_a_known_mirror_image_are_not_mirrored(source):
+    """All of a file without `mirror`, or some: 0 and 1 change places, nobody knows of 2."""
+    n, method = len(source), methods.build(settings('distilled').method)
+    label = np.tile(np.int32([0, 1, 2, -1, -1, -1]), (n, 1))
+    batch = {**stack(source), 'detected_label': label}
+    always = dataclasses.replace(method.landmark_augmentation, flip=1.0)
+    method = dataclasses.replace(method, landmark_augmentation=always)
+    for mirror, want in (([-1] * 3, [-1, -1, -1, -1]), ([1, 0, -1], [1, 0, -1, -1])):
+        batch['detected_mirror'] = np.tile(np.int32([*mirror, -1, -1, -1]), (n, 1))
+        rows = label_tables.read_generic(method, None, batch, {})
+        rows['row_valid'] = np.ones(n, bool)
+        table, keep, _ = label_tables._label_given(
+            method, rows, {}, 0, None, axis_name=None
+        )
+        np.testing.assert_array_equal(keep['flip'], want)
+        key = jax.random.key(0)
+        seen = [landmarks.make_views(method, flip, key, batch, table)
+                for flip in (None, keep['flip'])]  # fmt: skip
+        same = np.isclose(seen[0][0], seen[1][0]).all(axis=(1, 2, 3))
+        assert same.all() if max(mirror) < 0 else not same.any()
+        taught = np.asarray(seen[1][2]).any(axis=0)
+        np.testing.assert_array_equal(taught, [True, True, max(mirror) < 0, False])
+
+
+def test_maps_without_a_known_mirror_image_are_not_averaged(source, monkeypatch):
+    """Channel k is the picture's light; a mirrored picture's has its mark elsewhere."""
+    light = lambda method, variables, images: images[:, ::4, ::4]
+    monkeypatch.setattr(landmarks, 'landmark_maps', light)
+    monkeypatch.setattr(network, 'peaks', lambda maps: (maps, maps))
+    monkeypatch.setattr(method_module, 'labelled', lambda maps, *rest: maps)
+    method = SelfTraining(num_keypoints=3)
+    images = jnp.asarray(source.source.images[:2], jnp.float32) / 255
+    own = light(None, None, images)
+    flip = jnp.array([1, 0, -1])
+    got = method._peaks({'clusters': {'flip': flip}}, images)
+    mirrored = light(None, None, images[:, :, ::-1])[:, :, ::-1]
+    np.testing.assert_allclose(got[..., 2], own[..., 2])
+    np.testing.assert_allclose(got[..., 0], (own[..., 0] + mirrored[..., 1]) / 2)
 
 
 @pytest.mark.slow

@@ -44,11 +44,11 @@ def detect(
     detector: Detector,
     *,
     num: int,
-    rows: int | None = None,
+    rows: int | np.ndarray | None = None,
     side: int = 0,
     progress: bool | None = None,
 ) -> Detections:
-    """The points of every row of a source, or of its first `rows`.
+    """The points of every row of a source, of its first `rows`, or of those numbered.
 
     Several processes look at their share each; all get all.
 
@@ -64,15 +64,16 @@ def detect(
     """
     source = plain(source)  # Pictures are enough.
     look = closer.look(source, side)
-    total = min(len(source), rows or len(source))
+    if not isinstance(rows, np.ndarray):
+        rows = np.arange(min(len(source), rows or len(source)))
+    total = len(rows)
     own, share = jax.process_index() * _BATCH, jax.process_count() * _BATCH
     starts = range(0, total, share)
     bar = None if progress is None else not progress
     bar = True if own else bar
     parts = []
     for start in tqdm(starts, desc='finding keypoints', unit='batch', disable=bar):
-        batch = start + own + np.arange(_BATCH)
-        batch %= total  # One shape; the end repeats.
+        batch = rows[(start + own + np.arange(_BATCH)) % total]  # The end repeats.
         images, valid, back = look(batch)
         found = detector(images, valid)
         if valid is not None and found.labels is None:

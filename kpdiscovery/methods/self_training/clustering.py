@@ -16,6 +16,9 @@ from kpdiscovery.ops.agreement import contingency
 _PICTURES = 64  # Whose distances to all clusters are held at a time.
 _ROUNDING = 1e-5  # Of a limit.
 _RECALL = 0.99  # Of neighbours whose distances have a median: nearly the same for all.
+_MET = (
+    0.25  # Of the sightings of two clusters: less, and nobody knows their mirror image.
+)
 
 
 class Mirrored(NamedTuple):
@@ -169,7 +172,7 @@ def without_duplicates(pair: Mirrored) -> jax.Array:
 
 
 def flip_map(pair: Mirrored, *, axis_name: str | None = None) -> jax.Array:
-    """The cluster that each cluster's mirror images fall into: `[k]` int32.
+    """The cluster that each cluster's mirror images fall into: `[k]` int32, -1 unknown.
 
     Source: [mallis-thesis], chapter 6, there each cluster's most frequent one.
     """
@@ -178,18 +181,22 @@ def flip_map(pair: Mirrored, *, axis_name: str | None = None) -> jax.Array:
     return mirror_pairs(counts)
 
 
-def mirror_pairs(counts: jax.Array) -> jax.Array:
+def mirror_pairs(counts: jax.Array, seen: jax.Array | None = None) -> jax.Array:
     """Each cluster's mirror image, of which it is the mirror image in turn: `[k]` int32.
 
     The pair that explains most sightings beyond those of either as its own mirror image,
     then the next of those that are left; what is left is its own. A row's argmax can map
-    two clusters to one.
+    two clusters to one. -1, nobody knows, where the two (or the one) have met in less than
+    a quarter of their sightings: a left eye whose partner another has is no right eye.
 
     Args:
         counts: `[k, k]` how often i was j in the mirrored picture.
+        seen: `[k]` sightings of each, those counted nowhere too; None: all are counted.
     """
     k = len(counts)
     counts = jnp.asarray(counts, jnp.float32)
+    if seen is None:
+        seen = (counts.sum(axis=0) + counts.sum(axis=1)) / 2
     own = jnp.diagonal(counts)
     gain = counts + counts.T - own[:, None] - own[None]
 
@@ -203,7 +210,9 @@ def mirror_pairs(counts: jax.Array) -> jax.Array:
         return flip, jnp.where(gone[:, None] | gone[None], -jnp.inf, gain)
 
     start = jnp.arange(k, dtype=jnp.int32), jnp.where(jnp.eye(k) > 0, -jnp.inf, gain)
-    return jax.lax.fori_loop(0, k, pair, start)[0]
+    flip = jax.lax.fori_loop(0, k, pair, start)[0]
+    met = counts[jnp.arange(k), flip] + counts[flip, jnp.arange(k)]
+    return jnp.where((met > 0) & (met >= _MET * (seen + seen[flip])), flip, -1)
 
 
 def cluster_uniquely(

@@ -220,7 +220,10 @@ def label_slots(method, rows, clusters, step, key, *, axis_name):
 
 
 def _label_given(method, rows, clusters, step, key, *, axis_name):
-    """The landmarks of another run, by their labels there."""
+    """The landmarks of another run, by their labels there.
+
+    `flip` is -1 where it does not say what a landmark is in the mirror.
+    """
     del clusters, step, key
     valid, k = counted(rows), method.num_keypoints
     valid &= rows['given'] < k
@@ -230,8 +233,9 @@ def _label_given(method, rows, clusters, step, key, *, axis_name):
     scalars = _health(method, rows, label, valid, k, axis_name)
     keep = {}
     if method.chapter == 6:
-        counts = contingency(label, mirror, shape=(k, k), axis_name=axis_name)
-        keep = {'flip': clustering.mirror_pairs(counts)}
+        meet = functools.partial(contingency, shape=(k, k), axis_name=axis_name)
+        seen = jnp.diagonal(meet(label, label))
+        keep = {'flip': clustering.mirror_pairs(meet(label, mirror), seen)}
     return table, keep, scalars
 
 

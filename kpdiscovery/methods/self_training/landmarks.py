@@ -77,7 +77,8 @@ def make_views(method, mirror, key, batch, labels):
     """Views `[B, H, W, 3]`, target maps `[B, h, w, K]` and labelled channels `[B, K]`.
 
     Args:
-        mirror: `[K]` the landmark that each is in a mirrored picture; None: none is.
+        mirror: `[K]` the landmark that each is in a mirrored picture, which does not teach
+            those of -1; None: none is mirrored.
     """
     table = {name: labels[name] for name in ('xy', 'landmark', 'score')}
     rows = parallel.take_rows(table, batch['index'])
@@ -87,6 +88,7 @@ def make_views(method, mirror, key, batch, labels):
     if mirror is not None:
         flipped = jax.vmap(method.landmark_augmentation.flips)(keys)
         other = jnp.where(label >= 0, mirror[jnp.maximum(label, 0)], -1)
+        flipped &= (other >= 0).any(axis=-1)
     view = functools.partial(labelled_view, method.landmark_augmentation)
     images, cells, label = jax.vmap(view)(
         keys, image_ops.as_float(batch['image']), rows['xy'], label, other, flipped

@@ -273,7 +273,9 @@ class SelfTraining(Method):
         if self.flip_test and self.chapter == 6:
             mirror = landmarks.landmark_maps(self, variables, images[:, :, ::-1])
             flip = variables['clusters']['flip']
-            maps = (maps + jnp.take(mirror[:, :, ::-1], flip, axis=-1)) / 2
+            back = jnp.take(mirror[:, :, ::-1], jnp.maximum(flip, 0), axis=-1)
+            known = (flip >= 0).reshape(1, 1, 1, -1)
+            maps = jnp.where(known, (maps + back) / 2, maps)
         xy, score = network.peaks(maps)
         valid = jnp.ones(score.shape, bool)
         if self.chapter == 5:

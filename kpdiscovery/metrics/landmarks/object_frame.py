@@ -9,6 +9,9 @@ from kpdiscovery.types import Array, Split, Unmeasurable
 
 _LEAST = 3  # Annotated points that tell an affine map.
 _FLAT = 0.05  # Of the largest extent of the points: thinner, a map is not told.
+_THIN = (
+    0.25  # Of the mean points' area: a picture that shrinks them more tells nothing.
+)
 _ROUNDS = 5
 _AROUND = 0.1  # Of the longer side of the annotated points, where the object may be.
 
@@ -17,10 +20,12 @@ def object_frame(fit: Split, test: Split) -> dict[str, float]:
     """How much keypoints of one label move in the picture, and on the object; `fit` is
     not used.
 
-    The frame of the object is that of the mean annotated points, onto which each picture's
-    are laid by an affine map. A label's spread is the root of the mean squared distance
-    to its mean place; the mean over keypoints counts labels by how often they occur. Points
-    that follow the object move less on it than in the picture.
+    The frame of the object is that of the mean annotated points: an affine map lays them
+    on each picture's, and its inverse brings keypoints back. (A map fitted the other way,
+    onto the mean, shrinks whatever is not affine, random points too.) A label's spread is
+    the root of the mean squared distance to its mean place; the mean over keypoints counts
+    labels by how often they occur. Points that follow the object move less on it than in
+    the picture.
 
     Returns:
         `label_spread` and `label_spread_object` in % of the picture's side; `on_object`,
@@ -40,7 +45,7 @@ def object_frame(fit: Split, test: Split) -> dict[str, float]:
     if not told.any():
         raise Unmeasurable('no picture has three visible points that tell its frame')
     at, label = np.asarray(keypoints.xy, np.float64), np.asarray(keypoints.label)
-    moved = np.einsum('nki,nij->nkj', _with_one(at), maps)
+    moved = _through(maps, at)
     counts = valid & told[:, None]
     percent = 100 / side(test)
     spreads = [_spread(places[counts], label[counts]) for places in (at, moved)]
@@ -68,15 +73,20 @@ def _maps_to_mean(xy: Array, visible: Array) -> tuple[Array, Array]:
     """Affine maps `[N, 3, 2]` from pictures to the mean points, and which are told.
 
     Points that are hidden in some pictures would be averaged over other places than the
-    rest: after the first mean all are averaged where the maps take them.
+    rest: after the first mean all are averaged where the maps take them. The mean of the
+    maps from it to the pictures is kept the identity, so that it is as large as they are.
     """
     mean = _mean(xy, visible)
     for _ in range(_ROUNDS):
-        maps, told = _maps_to(mean, xy, visible)
+        forth, told = _maps_from(mean, xy, visible)
+        if not told.any():
+            break
         seen = visible & told[:, None]
-        moved = _mean(np.einsum('nki,nij->nkj', _with_one(xy), maps), seen)
+        moved = _mean(_through(_inverse(forth, told), xy), seen)
         mean = np.where(seen.any(axis=0)[:, None], moved, mean)
-    return _maps_to(mean, xy, visible)
+        mean = _with_one(mean) @ forth[told].mean(axis=0)
+    forth, told = _maps_from(mean, xy, visible)
+    return _inverse(forth, told), told
 
 
 def _mean(xy, visible):
@@ -84,18 +94,30 @@ def _mean(xy, visible):
     return total / np.maximum(visible.sum(axis=0), 1)[:, None]
 
 
-def _maps_to(mean, xy, visible):
+def _maps_from(mean, xy, visible):
+    """Affine maps from the mean to the pictures, and which of them are told."""
     maps, told = np.zeros((len(xy), 3, 2)), np.zeros(len(xy), bool)
     for row, seen in enumerate(visible):
-        points = xy[row, seen]
-        if len(points) < _LEAST:
+        if seen.sum() < _LEAST or _flat(xy[row, seen]) or _flat(mean[seen]):
             continue
-        extent = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
-        if extent[1] <= _FLAT * extent[0]:
-            continue
-        maps[row] = np.linalg.lstsq(_with_one(points), mean[seen], rcond=None)[0]
-        told[row] = True
+        maps[row] = np.linalg.lstsq(_with_one(mean[seen]), xy[row, seen], rcond=None)[0]
+        told[row] = abs(np.linalg.det(maps[row, :2])) > _THIN
     return maps, told
+
+
+def _flat(points) -> bool:
+    extent = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
+    return bool(extent[1] <= _FLAT * extent[0])
+
+
+def _inverse(maps, told):
+    turn = np.where(told[:, None, None], maps[:, :2], np.eye(2))
+    back = np.linalg.inv(turn)
+    return np.concatenate([back, -maps[:, 2:] @ back], axis=1) * told[:, None, None]
+
+
+def _through(maps, xy):
+    return np.einsum('nki,nij->nkj', _with_one(xy), maps)
 
 
 def _with_one(xy: Array) -> Array:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from kpdiscovery import metrics
+from kpdiscovery.metrics.landmarks import object_frame
 from kpdiscovery.types import Unmeasurable
 
 FACE = np.array([[30, 30], [50, 30], [40, 42], [32, 52], [48, 52]], float)
@@ -59,6 +60,24 @@ def test_by_hand(make):
     assert got['on_object_chance'] == pytest.approx(100 * high * wide / 80**2)
     same = frame(make(xy, points, label=[[0, 0], [0, 0]]))
     assert same['label_spread_object'] == pytest.approx(same['label_spread'], rel=0.5)
+
+
+def test_random_points_of_faces_that_no_map_explains_do_not_shrink(make, rng):
+    """Uniform in the picture, they follow nothing: on the object they are as far apart."""
+    points, *_ = faces(rng, 300)
+    points = points + 6 * rng.normal(size=points.shape)
+    xy = rng.uniform(10, 70, (300, 3, 2))
+    got = frame(make(xy, points))
+    assert got['label_spread_object'] > got['label_spread']
+
+
+def test_the_frame_is_as_large_as_the_faces(rng):
+    """And not smaller after each round."""
+    points, *_ = faces(rng, 300)
+    points = points + 6 * rng.normal(size=points.shape)
+    maps, told = object_frame._maps_to_mean(points, np.ones((300, 5), bool))
+    moved = object_frame._through(maps, points)[told].mean(axis=0)
+    assert np.ptp(moved, axis=0) == pytest.approx([20, 22], rel=0.25)
 
 
 def test_uniform_points_meet_chance(make, rng):

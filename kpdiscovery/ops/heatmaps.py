@@ -124,7 +124,8 @@ def centroid(scores: jax.Array, xy: jax.Array, *, window: int) -> jax.Array:
     Args:
         scores: `[..., H, W]`.
         xy: `[..., K, 2]` whole pixels.
-        window: side of the square, odd; pixels outside the map weigh nothing.
+        window: side of the square, odd. At a border it is as narrow as there is room on
+            both sides of the point: of half a peak the middle would lie inwards.
 
     Returns:
         `[..., K, 2]` float32 pixels; the point itself where nothing is above 0.
@@ -132,6 +133,12 @@ def centroid(scores: jax.Array, xy: jax.Array, *, window: int) -> jax.Array:
     _check_window(window)
     patches = jnp.maximum(_patches(precision.full(scores), xy, window), 0)
     *lead, n, _ = patches.shape
+    h, w = scores.shape[-2:]
+    last = jnp.array([w - 1, h - 1]).reshape((1,) * (xy.ndim - 1) + (2,))
+    room = jnp.minimum(xy, last - xy)[..., None]  # [..., K, 2, 1]
+    reach = jnp.abs(jnp.arange(n) - n // 2).reshape((1,) * xy.ndim + (n,))
+    across, down = ((reach <= room)[..., axis, :] for axis in (0, 1))
+    patches = jnp.where(down[..., :, None] & across[..., None, :], patches, 0)
     weight = patches.reshape(*lead, n * n)
     weight = weight / jnp.maximum(weight.sum(axis=-1, keepdims=True), 1e-12)
     offsets = coordinates.pixel_grid(n, n).reshape(n * n, 2) - n // 2

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kpdiscovery.methods.self_training import network
+from kpdiscovery.methods.self_training import landmarks, network
 
 SMALL = network.Size(features=16, depth=2, groups=2)
 
@@ -126,10 +126,19 @@ def test_peak_of_every_channel(rng):
     np.testing.assert_allclose(value, maps.max((1, 2)))
     y, x = np.mgrid[:6, :7]
     for i, k, (px, py) in ((0, 1, (2, 4)), (1, 2, (6, 0))):
-        near = (abs(x - px) <= 2) & (abs(y - py) <= 2)
+        room = [min(2, p, last - p) for p, last in ((px, 6), (py, 5))]
+        near = (abs(x - px) <= room[0]) & (abs(y - py) <= room[1])
         mass = maps[i, ..., k] * near
         want = [(x * mass).sum() / mass.sum(), (y * mass).sum() / mass.sum()]
         np.testing.assert_allclose(xy[i, k], want, rtol=1e-5)
+
+
+def test_a_perfect_map_is_read_where_it_peaks_at_the_border_too():
+    want = [[x, y] for x in (0, 1, 5, 14, 15) for y in (0, 1, 7, 15)]
+    xy = jnp.array([want], jnp.float32)
+    target = landmarks.landmark_targets(xy, jnp.ones((1, len(want)), bool), (16, 16))
+    read, _ = network.peaks(target)
+    np.testing.assert_allclose(read[0], want, atol=0.05)
 
 
 def test_mirrored_maps_mirror_the_points(rng):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kpdiscovery.types import Array, Split
+from kpdiscovery.types import Array, Split, Unmeasurable
 
 _LEAST = 1e-4  # Probability of the weakest point that counts.
 _SURE = 0.5  # Localisation errors are those of points more probable than this.
@@ -17,10 +17,15 @@ def shape_detection(fit: Split, test: Split) -> dict[str, float]:
     within 2 px that no better one took. `localization_error` is the mean distance in
     pixels of those that score above 0.5 and took one, NaN if none did.
 
+    Raises:
+        Unmeasurable: no picture has a visible corner.
+
     Source: [detone2018], synthetic shapes.
     """
     del fit
     found, truth = test.prediction.keypoints, test.truth
+    if not np.any(truth['visible']):
+        raise Unmeasurable('no picture has a visible point')
     score = np.where(np.asarray(found.score) > _LEAST, found.score, 0)
     gap = match_greedily(
         found.xy, score, truth['keypoints'], truth['visible'], distance=2

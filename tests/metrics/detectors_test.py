@@ -52,6 +52,9 @@ def test_no_points_at_all():
     test = split(np.zeros((1, 2, 2)), [[0, 0]], [[[3, 3]]], [[True]])
     got = metrics.shape_detection(test, test)
     assert got['corner_average_precision'] == 0 and np.isnan(got['localization_error'])
+    hidden = test._replace(truth={**test.truth, 'visible': np.array([[False]])})
+    with pytest.raises(metrics.Unmeasurable, match='no picture has a visible point'):
+        metrics.shape_detection(hidden, hidden)
     with pytest.raises(ValueError, match='something to find'):
         metrics.average_precision([1], 0)
 

@@ -57,7 +57,8 @@ def seed_agreement(one: Keypoints, two: Keypoints, *, side: float) -> dict[str, 
     Returns:
         `seed_distance`, mean distance of matched points, and `seed_chance`, the same if
         the second run's points are those of another picture (half the set further on):
-        what points that ignore the picture would have; both in % of the side.
+        what points that ignore the picture would have, NaN of one picture; both in % of
+        the side.
         `seed_consistency`, of matched points the share, in %, whose labels belong
         together if every label of the one has one of the other; points without label
         are of one kind. NaN where nothing is matched.
@@ -65,11 +66,12 @@ def seed_agreement(one: Keypoints, two: Keypoints, *, side: float) -> dict[str, 
     Source: own definition; choosing by agreement of seeds as in [duan2020].
     """
     found, unit = match_points(one, two), side / 100
-    away = np.roll(np.arange(len(two.xy)), len(two.xy) // 2)
-    chance = match_points(one, jax.tree.map(lambda leaf: leaf[away], two))
+    count = len(two.xy)
+    away = np.roll(np.arange(count), count // 2)
+    chance = match_points(one, jax.tree.map(lambda leaf: leaf[away], two)).distance
     return {
         'seed_distance': _mean(found.distance) / unit,
-        'seed_chance': _mean(chance.distance) / unit,
+        'seed_chance': _mean(chance) / unit if count > 1 else float('nan'),
         'seed_consistency': 100 * _consistency(found.labels),
     }
 

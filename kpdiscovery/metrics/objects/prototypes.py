@@ -6,7 +6,7 @@ import numpy as np
 
 from kpdiscovery import ops
 from kpdiscovery.metrics.objects.regions import assign_regions, keypoint_of_objects
-from kpdiscovery.types import Array, Keypoints, Split
+from kpdiscovery.types import Array, Keypoints, Split, Unmeasurable
 
 
 def contingency(rows: Array, columns: Array) -> Array:
@@ -69,14 +69,15 @@ def prototype_attributes(fit: Split, test: Split) -> dict[str, float]:
         counts) and `hit_rate/<name>=<value>`, the recall of objects of that value.
 
     Raises:
-        ValueError: sizes differ, or the truth holds no object.
+        ValueError: sizes differ.
+        Unmeasurable: the truth holds no object.
 
     Source: [jin2022], section 4.2 and table 2.
     """
     attributes = {k: np.asarray(v) for k, v in test.truth['attributes'].items()}
     present = np.any([values >= 0 for values in attributes.values()], axis=0)
     if not present.any():
-        raise ValueError("prototype_attributes needs objects in truth['attributes']")
+        raise Unmeasurable('no picture has an object with attributes')
     keypoints = test.prediction.keypoints
     owner, area = assign_regions(
         test.prediction.alphas, test.truth['instances'], present.shape[1]

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 
 from kpdiscovery.metrics.boxes import boxes_around, intersection_over_union
 from kpdiscovery.metrics.objects.prototypes import contingency
-from kpdiscovery.types import Array, Split
+from kpdiscovery.types import Array, Split, Unmeasurable
 
 
 def match_boxes(
@@ -74,13 +74,14 @@ def mnist_hard(fit: Split, test: Split) -> dict[str, float]:
         than classes, paper table 5).
 
     Raises:
-        ValueError: shapes do not fit, or the truth holds no digit.
+        ValueError: shapes do not fit.
+        Unmeasurable: the truth holds no digit.
 
     Source: [jin2022], section 4.1, tables 1 and 4 to 6.
     """
     boxes_valid = np.asarray(test.truth['boxes_valid'], bool)
     if not boxes_valid.any():
-        raise ValueError('mnist_hard needs true boxes, got none')
+        raise Unmeasurable('no picture has a true box')
     keypoints, side = test.prediction.keypoints, 20 * test.size[0] / 80
     found = match_boxes(
         test.truth['boxes'], boxes_valid, keypoints.xy, keypoints.valid, box=side

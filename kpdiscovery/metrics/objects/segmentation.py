@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kpdiscovery.ops.agreement import contingency
-from kpdiscovery.types import Array, Split
+from kpdiscovery.types import Array, Split, Unmeasurable
 
 _DENSE = 1024  # Spans of labels up to this need no renumbering.
 _CELLS = 2**22  # Entries of the contingency tables made at a time.
@@ -53,14 +53,15 @@ def foreground_ari(fit: Split, test: Split) -> dict[str, float]:
     Pictures without any object are left out of the mean. `fit` is not used.
 
     Raises:
-        ValueError: the pictures differ in size, or none holds an object.
+        ValueError: the pictures differ in size.
+        Unmeasurable: none holds an object.
 
     Source: [jin2022], section 4.2 and table 2 (there x100, at 112x112).
     """
     truth = np.asarray(test.truth['instances'])
     occupied = (truth >= 0).any(axis=(1, 2))
     if not occupied.any():
-        raise ValueError('foreground_ari needs pictures with objects, got none')
+        raise Unmeasurable('no picture has an object')
     truth = np.where(truth < 0, -1, truth)
     values = adjusted_rand_index(truth, test.prediction.instances)
     return {'foreground_ari': float(values[occupied].mean())}

@@ -57,6 +57,9 @@ def test_the_same_points_under_other_names_agree(keypoints, scattered):
     away = np.roll(np.arange(6), 3)
     chance = sum(map(best, scattered.xy, other.xy[away])) / 24
     assert got['seed_chance'] == pytest.approx(chance / 2, rel=1e-5)
+    alone = keypoints(scattered.xy[:1], numbers(1, 4))
+    got = metrics.seed_agreement(alone, alone, side=200.0)  # There is no other picture.
+    assert np.isnan(got['seed_chance']) and got['seed_distance'] == 0
 
 
 def test_points_whose_names_change_are_not_consistent(keypoints, scattered):

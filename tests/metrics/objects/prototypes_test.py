@@ -118,5 +118,5 @@ def test_protocol_without_objects(split):
     test = scene(split)
     empty = {'shape': np.full((2, 3), -1)}
     test = test._replace(truth={**test.truth, 'attributes': empty})
-    with pytest.raises(ValueError, match='objects'):
+    with pytest.raises(metrics.Unmeasurable, match='no picture has an object'):
         metrics.prototype_attributes(test, test)

@@ -133,5 +133,5 @@ def test_protocol_with_nothing_found_or_padding(split):
     test = digits(split, [0, 1], [0, 1], [True, True], boxes_valid=[True, False])
     assert set(metrics.mnist_hard(test, test).values()) == {1.0}
     test = digits(split, [0, 1], [0, 1], [True, True], boxes_valid=[False, False])
-    with pytest.raises(ValueError, match='got none'):
+    with pytest.raises(metrics.Unmeasurable, match='no picture has a true box'):
         metrics.mnist_hard(test, test)

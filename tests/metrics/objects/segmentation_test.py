@@ -104,5 +104,5 @@ def test_protocol_refuses_other_sizes_and_empty_sets(split):
     with pytest.raises(ValueError, match=r'\(1, 4, 4\) and \(1, 8, 8\)'):
         metrics.foreground_ari(test, test)
     test = split({'instances': small - 1}, [[[0, 0]]], [[0]], instances=small)
-    with pytest.raises(ValueError, match='objects'):
+    with pytest.raises(metrics.Unmeasurable, match='no picture has an object'):
         metrics.foreground_ari(test, test)

@@ -82,7 +82,7 @@ def shots(seen: Seen, errors: np.ndarray | None, most: Limits) -> list[Shot]:
     """Pictures as the scripts read them; points surest first, in pixels of the picture.
 
     Args:
-        errors: `[N]`, NaN where one was not measured.
+        errors: `[N]`, NaN where one was not measured, infinite where nothing was found.
     """
     return [_shot(seen, index, errors, most) for index in range(len(seen.images))]
 
@@ -133,8 +133,9 @@ def _shot(seen, index, errors, most) -> Shot:
     }
     if annotated(seen):
         shot['truth'] = _annotated(seen.found.truth, index)
-    if errors is not None and np.isfinite(errors[index]):
-        shot['error'] = round(float(errors[index]), 2)
+    if errors is not None and not np.isnan(errors[index]):
+        error = float(errors[index])
+        shot['error'] = round(error, 2) if np.isfinite(error) else None  # For JSON.
     return shot
 
 

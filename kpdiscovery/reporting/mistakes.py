@@ -11,7 +11,8 @@ from kpdiscovery.reporting import errors
 from kpdiscovery.reporting.seen import Seen, annotated
 from kpdiscovery.types import Split
 
-Errors = tuple[np.ndarray | None, str]  # `[N]`, NaN where not measured, and their name.
+# `[N]`, NaN where not measured, infinite where nothing was found, and their name.
+Errors = tuple[np.ndarray | None, str]
 
 
 def of_pictures(seen: Seen, fit: Split | None) -> Errors:
@@ -22,7 +23,7 @@ def of_pictures(seen: Seen, fit: Split | None) -> Errors:
     """
     for measure in (_landmarks, _objects, _boxes, _points):
         found, name = measure(seen, fit)
-        if found is not None and np.isfinite(found).any():
+        if found is not None and not np.isnan(found).all():
             return found, name
     return None, ''
 
@@ -60,7 +61,7 @@ def _boxes(seen: Seen, fit: Split | None) -> Errors:
 
 
 def _points(seen: Seen, fit: Split | None) -> Errors:
-    """The mean distance to the nearest keypoint, % of the longer side."""
+    """The mean distance to the nearest keypoint, % of the longer side; infinite without one."""
     del fit
     if not annotated(seen):
         return None, ''
@@ -75,5 +76,5 @@ def _points(seen: Seen, fit: Split | None) -> Errors:
 
 def _nearest(xy, keypoints):
     if not len(keypoints):
-        return np.full(len(xy), np.nan)
+        return np.full(len(xy), np.inf)
     return np.linalg.norm(xy[:, None] - keypoints, axis=-1).min(axis=1)

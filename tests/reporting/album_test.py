@@ -42,6 +42,8 @@ def test_annotated_points_and_errors_where_they_are_known():
     found = album.shots(pictures.see(2, 1, truth=truth), errors, MOST)
     assert [shot['truth'] for shot in found] == [[1, 2, 3, 4.5], [3, 4.5]]
     assert 'error' not in found[0] and 2.34 <= found[1]['error'] <= 2.35
+    lost = album.shots(pictures.see(1, 1, truth=truth), np.array([np.inf]), MOST)
+    assert lost[0]['error'] is None  # JSON knows no infinity.
 
 
 def test_small_pictures_are_kept_exactly_and_large_ones_shrunk():

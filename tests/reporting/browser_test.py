@@ -40,6 +40,7 @@ def splits():
 def written(tmp_path_factory):
     """The album, and the file of a report with it."""
     errors, most = np.arange(COUNT, dtype=float) * 7 % COUNT, album.Limits(320, 100)
+    errors[5] = np.inf  # Nothing was found.
     found = [shot for seen in splits() for shot in album.shots(seen, errors, most)]
     for place, shot in enumerate(found):  # Scores that differ from picture to picture.
         shot['points'][3::4] = [s * (1 - place % 11 / 20) for s in shot['points'][3::4]]
@@ -167,8 +168,12 @@ def test_orders_and_splits(opened, written):
     shots = written[0].shots
     assert opened.run(ORDER) == list(range(24))
     set_control(opened, '[name=order]', 'error')
-    errors = [shots[number]['error'] for number in opened.run(ORDER)]
-    assert errors == sorted((shot['error'] for shot in shots), reverse=True)[:24]
+    error = lambda shot: np.inf if shot['error'] is None else shot['error']
+    errors = [error(shots[number]) for number in opened.run(ORDER)]
+    assert errors == sorted(map(error, shots), reverse=True)[:24]
+    assert errors[0] == np.inf
+    told = "document.querySelector('#grid small').textContent"
+    assert opened.run(told).endswith('error infinite')
     set_control(opened, '[name=order]', 'confidence')
     sure = [np.mean(shot['points'][3:48:4]) for shot in shots]
     found = [sure[number] for number in opened.run(ORDER)]

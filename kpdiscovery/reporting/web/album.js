@@ -46,7 +46,7 @@ const counted = (count, thing) => `${count} ${thing}${count === 1 ? '' : 's'}`;
 function describe(shot) {
   const count = shot.found.length, parts = [counted(count, 'keypoint')];
   if (count) parts.push(`confidence ${shot.confidence.toFixed(2)}`);
-  if ('error' in shot) parts.push(`error ${shot.error.toFixed(1)}`);
+  if ('error' in shot) parts.push(`error ${shot.error?.toFixed(1) ?? 'infinite'}`);
   return parts.join(', ');
 }
 

@@ -1,8 +1,10 @@
 // The grid of pictures: which, in what order, with which points.
 const FIRST = 24, MORE = 48;
+/** An error of null is infinite: nothing was found. */
+const badness = ({ error }) => error === null ? Infinity : error ?? -Infinity;
 const ORDERS = {
   given: (a, b) => a.number - b.number,
-  error: (a, b) => (b.error ?? -Infinity) - (a.error ?? -Infinity) || a.number - b.number,
+  error: (a, b) => badness(b) - badness(a) || a.number - b.number,
   confidence: (a, b) => a.confidence - b.confidence || a.number - b.number,
 };
 let shown = FIRST;

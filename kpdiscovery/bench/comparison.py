@@ -92,6 +92,30 @@ def installed(peer: str) -> Any:
         ) from error
 
 
+def torch_device() -> str:
+    """Where PyTorch's peers run: on a GPU if jax and PyTorch have one."""
+    gpu = jax.default_backend() == 'gpu' and installed('torch').cuda.is_available()
+    return 'cuda' if gpu else 'cpu'
+
+
+def finished(run: Callable[[], Any]) -> Callable[[], Any]:
+    """PyTorch's work, which on a GPU returns before it is done, to its end."""
+    if torch_device() == 'cpu':
+        return run
+
+    def whole():
+        found = run()
+        installed('torch').cuda.synchronize()
+        return found
+
+    return whole
+
+
+def host(tensor: Any) -> Any:
+    """PyTorch's numbers as numpy."""
+    return tensor.detach().cpu().numpy()
+
+
 def _asked(args, case):
     """Of the case's peers those that are to be timed."""
     against = getattr(args, 'against', None) or ''
@@ -119,6 +143,7 @@ def _beside(peer, theirs, ours):
     return {
         'peer': peer,
         'peer_version': getattr(installed(peer), '__version__', ''),
+        'peer_device': 'cpu' if peer == 'faiss' else torch_device(),
         'peer_median_ms': round(theirs, 4),
         'ratio': round(theirs / ours, 3),
     }

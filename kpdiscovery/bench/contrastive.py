@@ -88,7 +88,8 @@ def _inside(x, label):
 
 def _torch(x, label, picture, *, slope):
     torch = comparison.installed('torch')
-    x, label, picture = (torch.from_numpy(np.array(a)) for a in (x, label, picture))
+    device = comparison.torch_device()
+    x, label, picture = (torch.tensor(a, device=device) for a in (x, label, picture))
     x.requires_grad_(slope)
 
     def loss():
@@ -100,16 +101,17 @@ def _torch(x, label, picture, *, slope):
         return (short * short * counts).sum() / counts.sum()
 
     if not slope:
-        return lambda: loss().numpy()
+        return comparison.finished(loss)
 
     def both():
         value = loss()
-        return value.detach().numpy(), torch.autograd.grad(value, x)[0].numpy()
+        return value.detach(), torch.autograd.grad(value, x)[0]
 
-    return both
+    return comparison.finished(both)
 
 
 def _apart(ours, theirs):
     """Gradients, relative to the largest number in them."""
-    gap = np.abs(np.asarray(ours[1]) - theirs[1]).max()
-    return {'largest_difference': float(gap / np.abs(theirs[1]).max())}
+    slope = comparison.host(theirs[1])
+    gap = np.abs(np.asarray(ours[1]) - slope).max()
+    return {'largest_difference': float(gap / np.abs(slope).max())}

@@ -55,18 +55,22 @@ def _torch(x, y, along):
 
 def _with_gradient(distance, x, y, along):
     torch = comparison.installed('torch')
-    clouds = [torch.tensor(cloud, requires_grad=True) for cloud in (x, y)]
-    along = torch.tensor(along)
+    device = comparison.torch_device()
+    clouds = [
+        torch.tensor(cloud, device=device, requires_grad=True) for cloud in (x, y)
+    ]
+    along = torch.tensor(along, device=device)
 
     def run():
         value = distance(*clouds, along)
         return value.detach(), torch.autograd.grad(value, clouds)
 
-    return run
+    return comparison.finished(run)
 
 
 def _apart(ours, theirs):
     """The largest differences of value and gradients, relative to the largest."""
     pairs = zip((ours[0], *ours[1]), (theirs[0], *theirs[1]), strict=True)
     relative = lambda a, b: np.abs(np.asarray(a) - b).max() / np.abs(b).max()
-    return {'largest_difference': max(float(relative(a, b.numpy())) for a, b in pairs)}
+    gaps = [float(relative(a, comparison.host(b))) for a, b in pairs]
+    return {'largest_difference': max(gaps)}

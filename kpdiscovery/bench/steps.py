@@ -101,7 +101,8 @@ def case(name: str, variant: str) -> comparison.Case:
 
 def _peer(name, settings, read):
     steps = importlib.import_module('kpdiscovery.bench.torch_steps')
-    return getattr(steps, name)(settings, read)
+    with comparison.installed('torch').device(comparison.torch_device()):
+        return comparison.finished(getattr(steps, name)(settings, read))
 
 
 def _batch(section) -> Batch:

@@ -111,8 +111,8 @@ def _grid(shape, size):
 def _kornia(source, target, images):
     torch = comparison.installed('torch')
     transform = comparison.installed('kornia').geometry.transform
-    start, end = torch.from_numpy(source), torch.from_numpy(target)
-    planes = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+    start, end = (_given(torch, points) for points in (source, target))
+    planes = _given(torch, images).permute(0, 3, 1, 2).contiguous()
 
     @torch.no_grad()
     def run():
@@ -122,24 +122,24 @@ def _kornia(source, target, images):
         )
         return seen.permute(0, 2, 3, 1)
 
-    return run
+    return comparison.finished(run)
 
 
 def _torch(images, xy):
     torch = comparison.installed('torch')
-    planes = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+    planes = _given(torch, images).permute(0, 3, 1, 2).contiguous()
     grid = _unit(torch, images, xy)
 
     @torch.no_grad()
     def run():
         return _sampled(torch, planes, grid).permute(0, 2, 3, 1)
 
-    return run
+    return comparison.finished(run)
 
 
 def _torch_gradient(maps, xy):
     torch = comparison.installed('torch')
-    planes = torch.tensor(np.asarray(maps)).permute(0, 3, 1, 2).contiguous()
+    planes = _given(torch, maps).permute(0, 3, 1, 2).contiguous()
     grid = _unit(torch, maps, xy)
 
     def run():
@@ -147,7 +147,7 @@ def _torch_gradient(maps, xy):
         _sampled(torch, given, grid).square().sum().backward()
         return given.grad.permute(0, 2, 3, 1)
 
-    return run
+    return comparison.finished(run)
 
 
 def _sampled(torch, planes, grid):
@@ -158,8 +158,16 @@ def _sampled(torch, planes, grid):
 
 def _unit(torch, maps, xy):
     sides = np.array(maps.shape[2:0:-1], np.float32)
-    return torch.from_numpy((2 * xy + 1) / sides - 1)
+    return _given(torch, (2 * xy + 1) / sides - 1)
+
+
+def _given(torch, array):
+    return torch.tensor(np.asarray(array), device=comparison.torch_device())
 
 
 def _apart(ours, theirs):
-    return {'mean_difference': float(np.abs(np.asarray(ours) - theirs.numpy()).mean())}
+    return {
+        'mean_difference': float(
+            np.abs(np.asarray(ours) - comparison.host(theirs)).mean()
+        )
+    }

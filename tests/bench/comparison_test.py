@@ -1,6 +1,8 @@
 """Rows of a case: what follows from what, peers, rooflines, compiled for a TPU."""
 
 import argparse
+import sys
+import types
 
 import jax.numpy as jnp
 import pytest
@@ -62,3 +64,17 @@ def test_the_slower_ceiling_counts():
     assert roofline.milliseconds(1e9, 1) == 2 * roofline.milliseconds(5e8, 1)
     assert roofline.milliseconds(1, 1e12) == 2 * roofline.milliseconds(1, 5e11)
     assert 10 < roofline.milliseconds(1e9, 0) < 10_000  # 100 GB/s to 100 MB/s.
+
+
+@pytest.mark.parametrize('backend, device', [('gpu', 'cuda'), ('cpu', 'cpu')])
+def test_pytorch_runs_where_jax_does_and_to_its_end(monkeypatch, backend, device):
+    calls = []
+    cuda = types.SimpleNamespace(
+        is_available=lambda: True, synchronize=lambda: calls.append('wait')
+    )
+    monkeypatch.setitem(sys.modules, 'torch', types.SimpleNamespace(cuda=cuda))
+    monkeypatch.setattr(comparison.jax, 'default_backend', lambda: backend)
+    assert comparison.torch_device() == device
+    assert comparison.finished(lambda: calls.append('work') or 7)() == 7
+    assert calls == ['work', 'wait'][: 1 + (device == 'cuda')]
+    assert comparison._beside('torch', 1.0, 2.0)['peer_device'] == device

@@ -86,6 +86,8 @@ def teach(settings: Any, shown: Mapping[str, np.ndarray], seed: int):
         UserError: the config is of another method or chapter.
     """
     method, mirror = _method(settings, shown['visible'].shape[1])
+    rates = settings.phases.landmarks.optimizer
+    rates.trunk = rates.head  # A trunk of stage 1 may learn slower; this one is fresh.
     phase = method.phases(settings.to_dict())[-1]
     # Keys of views are a row's: pictures fewer than a batch are in the table often enough.
     count, batch_size = len(shown['image']), settings.data.batch_size

@@ -139,7 +139,10 @@ def clusters(c):
 def distilled(c):
     """Ours: stage 2 alone learns these landmarks as they are, a network that is quick."""
     clusters(c)
-    c.phases = {'landmarks': c.phases.landmarks}
+    last = c.phases.landmarks.to_dict()
+    # Chapter 6's tenth of the rate is for a trunk of stage 1; here it is as fresh as its head.
+    rate = last['optimizer']['head']
+    c.phases = {'landmarks': {**last, 'optimizer': {'trunk': rate, 'head': rate}}}
 
 
 def cpu(c):

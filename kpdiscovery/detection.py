@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import logging
+import math
 import os
 import pathlib
 from typing import Any
@@ -19,6 +20,7 @@ from kpdiscovery.data import identity
 from kpdiscovery.data.joined import Joined, classical, detections
 from kpdiscovery.methods.superpoint import SuperPoint
 from kpdiscovery.models import superpoint, xfeat
+from kpdiscovery.ops import cells
 from kpdiscovery.ops import images as image_ops
 from kpdiscovery.types import Source, UserError
 
@@ -28,6 +30,9 @@ CLASSICAL: dict[str, detections.Detector] = {
 }
 PACKAGED = superpoint.PACKAGED
 _THRESHOLD = 0.015
+_SPARE = (
+    4  # Times the points are asked for where bars may be taken for the best of them.
+)
 _XFEAT_SIDE = 256  # Pixels: it finds less in smaller pictures (RESULTS.md).
 _FILES = ('.safetensors', '.pth', '.pt')
 
@@ -205,33 +210,44 @@ def _is_xfeat(name):
 def _xfeat(path, num):
     variables = xfeat.load(path)
 
-    @jax.jit
-    def run(images):
-        return xfeat.find(variables, image_ops.as_float(images), num)
+    @functools.partial(jax.jit, static_argnums=1)
+    def run(images, many):
+        return xfeat.find(variables, image_ops.as_float(images), many)
 
-    def detect(images: np.ndarray, valid=None) -> detections.Detections:
-        del valid
-        points, descriptors = jax.device_get(run(images))
+    def detect(images: np.ndarray, many: int) -> detections.Detections:
+        points, descriptors = jax.device_get(run(images, many))
         return detections.Detections(points.xy, points.score, descriptors)
 
-    return detect
+    return _best_on_pictures(detect, num)
+
+
+def _best_on_pictures(detect, num) -> detections.Detector:
+    """The `num` best points that are not at padding, of a detector `detect(images, many)`
+    whose first points are the same however many are asked for."""
+
+    def best(images: np.ndarray, valid=None) -> detections.Detections:
+        if valid is None:
+            return detect(images, num)
+        return detections.off_padding(detect(images, _SPARE * num), valid, num)
+
+    return best
 
 
 def _superpoint(method, variables, num):
-    method = dataclasses.replace(
-        method, num_keypoints=num, predict_keypoints=0, threshold=_THRESHOLD
-    )
+    method = dataclasses.replace(method, predict_keypoints=0, threshold=_THRESHOLD)
 
-    @jax.jit
-    def run(images):
-        return method.predict(variables, image_ops.as_float(images))
+    @functools.partial(jax.jit, static_argnums=1)
+    def run(images, many):
+        finder = dataclasses.replace(method, num_keypoints=many)
+        return finder.predict(variables, image_ops.as_float(images))
 
-    def detect(images: np.ndarray, valid=None) -> detections.Detections:
-        del valid
-        found = jax.device_get(run(images))
+    def detect(images: np.ndarray, many: int) -> detections.Detections:
+        pixels = math.prod(side // cells.STRIDE * cells.STRIDE
+                           for side in images.shape[1:3])  # fmt: skip
+        found = jax.device_get(run(images, min(many, max(pixels, num))))
         points, there = found.keypoints, found.keypoints.valid
         return detections.Detections(
             points.xy, points.score * there, found.descriptors * there[..., None]
         )
 
-    return detect
+    return _best_on_pictures(detect, num)

@@ -260,6 +260,22 @@ def test_xfeat_enlarges_small_pictures(xfeat_file):
     assert side('sift', (64, 64)) == 0 and side('superpoint', (64, 64), 160) == 160
 
 
+def test_bars_take_no_points_from_the_picture():
+    """As many as in the picture alone, where the bars' edges have the best corners."""
+    rng = np.random.default_rng(0)
+    images = np.zeros((1, 96, 96, 3), np.uint8)
+    for x, y in rng.integers([26, 4], [62, 84], (30, 2)):
+        images[:, y : y + 8, x : x + 8] = rng.integers(90, 160)
+    images[:, :, 24:26] = images[:, :, 70:72] = 255
+    valid = np.zeros((1, 96, 96), bool)
+    valid[:, :, 24:72] = True
+    find = detection.detector('superpoint', 16)
+    kept = detections.off_padding(find(images, valid), valid)
+    assert (kept.score > 0).sum() == 16
+    whole = np.ones_like(valid)
+    np.testing.assert_allclose(find(images, whole).xy, find(images).xy)
+
+
 def test_packaged_weights_find_corners():
     image = np.full((1, 64, 64, 3), 60, np.uint8)
     image[:, 20:44, 16:48] = 200

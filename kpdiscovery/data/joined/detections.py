@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -18,8 +19,10 @@ from kpdiscovery.data.joined import Joined, closer, names, plain
 from kpdiscovery.ops import suppression
 from kpdiscovery.types import Source, UserError
 
+_log = logging.getLogger(__name__)
 _BATCH = 32
 _LABELS = ('labels', 'mirror')
+_LITTLE = 0.5  # Of the points asked for: fewer are told.
 _MARGIN = 4  # Pixels from padding, where the picture's own border would be found.
 
 
@@ -71,18 +74,27 @@ def detect(
     starts = range(0, total, share)
     bar = None if progress is None else not progress
     bar = True if own else bar
-    parts = []
+    parts, left = [], list[int]()  # Points of pictures between bars.
     for start in tqdm(starts, desc='finding keypoints', unit='batch', disable=bar):
         batch = rows[(start + own + np.arange(_BATCH)) % total]  # The end repeats.
         images, valid, back = look(batch)
         found = detector(images, valid)
         if valid is not None and found.labels is None:
-            found = _off_padding(found, valid)
+            found = off_padding(found, valid)
+            padded = ~valid.all(axis=(1, 2))
+            left += (found.score[padded] > 0).sum(axis=1).clip(max=num).tolist()
         there = found.score[..., None] > 0
         found = found._replace(xy=np.where(there, back(found.xy), 0))
         # Who knows what its points are has chosen them already.
         found = spread(found, num) if found.labels is None else found
         parts.append(processes.gather(found))
+    if left and np.mean(left) < _LITTLE * num:
+        _log.warning(
+            'pictures between bars have %.1f of %d keypoints, for what is at a bar is none: '
+            'cut pictures (data.resize=crop), look at larger ones (data.keypoints_size) or '
+            'lower data.num_detected',
+            np.mean(left), num,
+        )  # fmt: skip
     return Detections(*(None if leaf[0] is None else np.concatenate(leaf)[:total]
                         for leaf in zip(*parts, strict=True)))  # fmt: skip
 
@@ -197,16 +209,29 @@ def _spread(xy, score, num):
     return suppression.suppress_adaptively(jnp.asarray(xy), jnp.asarray(score), num)
 
 
-def _off_padding(found, valid):
-    """Points close to padding become none; pictures are rectangles, so four corners
-    around a point tell."""
+def off_padding(
+    found: Detections, valid: np.ndarray, num: int | None = None
+) -> Detections:
+    """Points close to padding become none, and of the others the `num` best are left.
+
+    Pictures are rectangles, so four corners around a point tell. A detector that knows
+    what is padded (`valid` `[B, H, W]`) asks for more points than `num`: the edge of a bar
+    is the strongest corner of a picture.
+    """
     h, w = valid.shape[1:]
     near = True
     for dx, dy in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
         x = np.clip(np.rint(found.xy[..., 0]) + dx * _MARGIN, 0, w - 1).astype(int)
         y = np.clip(np.rint(found.xy[..., 1]) + dy * _MARGIN, 0, h - 1).astype(int)
         near = near & valid[np.arange(len(valid))[:, None], y, x]
-    return found._replace(score=np.where(near, found.score, 0))
+    found = found._replace(score=np.where(near, found.score, 0))
+    if num is None:
+        return found
+    best = np.argsort(-found.score, axis=1, kind='stable')[:, :num]
+    take = lambda a: np.take_along_axis(
+        a, best.reshape(best.shape + (1,) * (a.ndim - 2)), axis=1
+    )
+    return Detections(*(None if leaf is None else take(leaf) for leaf in found))
 
 
 def _read(path) -> dict[str, np.ndarray]:

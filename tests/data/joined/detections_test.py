@@ -108,6 +108,30 @@ def test_nothing_is_found_next_to_padding():
     assert found.xy[found.score > 0].tolist() == [[25, 9]]
 
 
+def test_the_best_off_padding_take_the_places_of_those_at_bars():
+    xy = np.float32([[[11, 9], [25, 9], [38, 9], [3, 3], [20, 20], [30, 5]]])
+    score = np.float32([[0.9, 0.3, 0.8, 0.7, 0.5, 0.4]])
+    valid = np.zeros((1, 32, 48), bool)
+    valid[:, :, 10:40] = True
+    found = detections.off_padding(detections.Detections(xy, score, xy), valid, 2)
+    np.testing.assert_allclose(found.xy, [[[20, 20], [30, 5]]])
+    np.testing.assert_allclose(found.score, [[0.5, 0.4]])
+    np.testing.assert_array_equal(found.descriptors, found.xy)
+
+
+def test_few_points_between_bars_are_told(caplog):
+    finder = lambda images, valid: detections.Detections(
+        np.full((len(images), 4, 2), [[3, 3], [2, 9], [45, 9], [24, 9]], np.float32),
+        np.ones((len(images), 4), np.float32),
+    )
+    images, valid = np.zeros((1, 32, 48, 3), np.uint8), np.zeros((1, 32, 48), bool)
+    for first in (10, 0):
+        caplog.clear()
+        valid[:, :, first:40] = True
+        detections.detect(Pictures(images, valid), finder, num=4)
+        assert ('have 1.0 of 4 keypoints' in caplog.text) == (first == 10)
+
+
 # Files.
 
 

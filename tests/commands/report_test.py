@@ -108,6 +108,9 @@ def test_the_report_holds_everything(workdir, few, capsys):
         'split': 'test',
         'pictures': 8,
         'device': 'TPU v5e',
+        'phase': 'train',
+        'step': 1,
+        'learnt_from': 3,
     }
     (workdir / 'metrics.json').write_text(json.dumps(metrics))
     assert cli.main(['report', f'--workdir={workdir}']) == 0
@@ -121,6 +124,8 @@ def test_the_report_holds_everything(workdir, few, capsys):
         'it began with',
         'needs label',
         'TPU v5e',
+        'measured at step 1 of phase train (the run is at step 2 of phase train)',
+        'of them in the training split',
         '&#34;num_prototypes&#34;: 5',
         'by the true shape of the object',
         'by the true color of the object',

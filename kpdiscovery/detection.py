@@ -60,6 +60,10 @@ def prepare(source: Source, data: Any, workdir: str | os.PathLike) -> Source | J
     wanted = _provenance(source, data, size)
     read = lambda path: detections.load(path, rows=len(source), size=size)
     before = processes.told_by_first(lambda: _known(kept))
+    if name == str(kept.parent / inference.CONSTELLATION):
+        wanted['detector'] = inference.CONSTELLATION  # Wherever the workdir moves.
+        if before and inference.is_constellation(before.get('detector', '')):
+            before['detector'] = inference.CONSTELLATION
     if before is not None:
         # A file that is gone by now is believed to be the one it was.
         wanted['stamp'] = wanted['stamp'] or before.get('stamp', '')

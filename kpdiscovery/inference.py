@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import logging
 import os
+import pathlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ _SETTINGS = (  # Of a config, which those who get it rely on.
 )  # fmt: skip
 _SEEN = ('image', 'features', 'features_valid')  # What is predicted from.
 _TURN, _SCALE, _SHIFT = 20.0, 0.1, 0.05  # Of warped copies: degrees, shares.
+CONSTELLATION = 'constellation'  # data.keypoints: of the run below the workdir.
 HEAVY = ('reconstruction', 'descriptors')
 
 
@@ -56,10 +58,19 @@ def load(
     """
     config = load_config(workdir)
     variables, meta = runs.load_variables(workdir, step)
+    first = paths.folder(workdir) / CONSTELLATION
+    if is_constellation(config.data.get('keypoints', '')) and first.is_dir():
+        config.data.keypoints = str(first)
     config_lib.override(config, overrides)
     if step is None and (state := runs.unfinished(meta)):
         logging.warning('%s %s: not a finished run, kpd train goes on', workdir, state)
     return Trained(methods.build(config.method), variables, config, meta)
+
+
+def is_constellation(keypoints: str) -> bool:
+    """Whether a run's `data.keypoints` may mean the landmarks found first in its own
+    workdir: configs say so by their name; once they had the path, which may have moved."""
+    return pathlib.PurePath(keypoints).name == CONSTELLATION
 
 
 def load_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:

@@ -11,12 +11,12 @@ import ml_collections
 import numpy as np
 
 from kpdiscovery import config, inference, methods, paths
-from kpdiscovery.data.joined import closer, detections
+from kpdiscovery.data.joined import Joined, closer, detections
 from kpdiscovery.methods.self_training.clustering import mirror_pairs
-from kpdiscovery.training import loop
+from kpdiscovery.training import loop, runs
 from kpdiscovery.types import Source, UserError
 
-CONSTELLATION = 'constellation'  # The name that means: find them first, without labels.
+CONSTELLATION = inference.CONSTELLATION  # Means: find them first, without labels.
 _ENOUGH = 1000  # Pictures that clusters and their arrangement are learnt from.
 _MIRRORED = 256  # Pictures that tell which landmark is which in the mirror.
 _REACH = (
@@ -119,6 +119,45 @@ def constellation(
     if not outcome.finished:  # By a signal, which ends the whole command.
         signal.raise_signal(signal.Signals[outcome.reason.rpartition(' ')[2]])
     return str(folder)
+
+
+def check_given(source: Source, section: Any) -> None:
+    """That there is something to learn of every landmark that a method asks for.
+
+    Args:
+        section: a config's `method`.
+
+    Raises:
+        UserError: it starts from labels, of which some are never there.
+    """
+    fields = source.fields if isinstance(source, Joined) else {}
+    if section.get('start', '') != 'clusters' or 'detected_label' not in fields:
+        return
+    k = section.num_keypoints
+    labels = np.unique(fields['detected_label'])
+    labels = labels[(labels >= 0) & (labels < k)]
+    if len(labels) == k:
+        return
+    absent = np.setdiff1d(np.arange(k), labels)
+    whole = len(labels) and labels[-1] < len(labels)
+    mend = (
+        f'give --config.method.num_keypoints={len(labels)}'
+        if whole
+        else f'of {absent[0]} there is no point: number them from 0 without gaps'
+    )
+    raise UserError(
+        f'data.keypoints gives {len(labels)} of the {k} landmarks that '
+        f'method.num_keypoints asks for: {mend}'
+    )
+
+
+def name_of(workdir: str | os.PathLike) -> str:
+    """What a run says of a start that lies in its own workdir: its name, which moves with
+    it; of one begun when configs had the path, that path."""
+    if not (paths.folder(workdir) / runs.CONFIG).is_file():
+        return CONSTELLATION
+    before = runs.load_config(workdir)['data'].get('keypoints', '')
+    return before if inference.is_constellation(before) else CONSTELLATION
 
 
 def config_of(settings: Any, pictures: int = 1) -> ml_collections.ConfigDict:

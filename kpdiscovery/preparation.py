@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any, NamedTuple
 
+import ml_collections
+
 from kpdiscovery import data, detection, landmark_runs, methods, metrics, transfer
 from kpdiscovery.data import class_labels
 from kpdiscovery.data.joined import temporal
@@ -45,10 +47,12 @@ def prepare(
     class_labels.prepare(source, settings, type(method))
     metrics.check_landmarks(settings.data.get('landmarks', ''), source)
     loop.check_pictures(phases, source, workdir)
-    if settings.data.get('keypoints', '') == landmark_runs.CONSTELLATION:
-        found = landmark_runs.constellation(settings, source, workdir)
-        settings.data.keypoints = found
-    source = detection.prepare(source, settings.data, workdir)
+    section = ml_collections.ConfigDict(settings.data.to_dict())
+    if section.get('keypoints', '') == landmark_runs.CONSTELLATION:
+        section.keypoints = landmark_runs.constellation(settings, source, workdir)
+        settings.data.keypoints = landmark_runs.name_of(workdir)
+    source = detection.prepare(source, section, workdir)
+    landmark_runs.check_given(source, settings.method)
     source = temporal.prepare(source, settings.data)
     # Built again: the settings may have the number of classes and files by now.
     return Prepared(methods.build(settings.method), source)

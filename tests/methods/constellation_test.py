@@ -1,6 +1,7 @@
 """Landmarks without training: which place is taken, and what another run starts from."""
 
 import json
+import shutil
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +16,7 @@ from kpdiscovery import (
     methods,
     preparation,
 )
-from kpdiscovery.data.joined import detections
+from kpdiscovery.data.joined import Joined, detections
 from kpdiscovery.methods.constellation import locate
 from kpdiscovery.methods.constellation.dense import Described, Descriptors, standard
 from kpdiscovery.methods.constellation.method import Constellations, advise
@@ -23,6 +24,7 @@ from kpdiscovery.ops.constellations import Constellation
 from kpdiscovery.types import UserError
 
 CELLS = 16
+NAME = 'constellation'  # Of the folder in a workdir.
 
 
 def picture(places, seen, dim=8):
@@ -183,13 +185,51 @@ def test_by_its_name_it_is_trained_first_and_once(tmp_path, monkeypatch):
     for _ in range(2):
         settings = config_load('self_training/critters:clusters,smoke')
         prepared = preparation.prepare(settings, tmp_path)
-        assert settings.data.keypoints == str(tmp_path / 'constellation')
+        assert settings.data.keypoints == 'constellation'
         assert prepared.source[0]['detected_label'].tolist() == [0, 1, 2, 3]
     inner = inference.load(tmp_path / 'constellation')
     assert inner.config.data['size'] == 64 and inner.meta['step'] == 2
     lines = (tmp_path / 'constellation/metrics.jsonl').read_text().splitlines()
     steps = [json.loads(line)['step'] for line in lines if '"loss"' in line]
     assert steps == [1, 1, 2]
+
+
+@pytest.mark.parametrize('path_before', [False, True])
+def test_a_workdir_that_moves_goes_on(run, tmp_path, monkeypatch, path_before):
+    """With its landmarks, also one that was begun when configs had their path."""
+    monkeypatch.setattr(
+        landmark_runs, 'constellation', lambda settings, source, workdir: str(workdir / NAME)
+    )  # fmt: skip
+    old, new = tmp_path / 'old', tmp_path / 'new'
+    shutil.copytree(run, old / NAME)
+    prepare = lambda where: preparation.prepare(settings, where).source
+    settings = config.load('self_training/critters:clusters,smoke')
+    first = prepare(old)
+    if path_before:
+        settings.data.keypoints = str(old / NAME)
+    (old / 'config.json').write_text(settings.to_json())
+    old.rename(new)
+    before = settings.data.keypoints
+    monkeypatch.setattr(detections, 'detect', None)  # Must not be called again.
+    settings = config.load('self_training/critters:clusters,smoke')
+    again = prepare(new)
+    assert settings.data.keypoints == before
+    np.testing.assert_array_equal(again[3]['detected'], first[3]['detected'])
+    assert again.stamp == first.stamp
+
+
+def test_a_run_is_read_with_the_start_that_lies_in_it(run, tmp_path):
+    workdir = tmp_path / 'moved'
+    shutil.copytree(run, workdir)
+    told = json.loads((workdir / 'config.json').read_text())
+    for name in (NAME, '/gone/constellation', 'sift'):
+        told['data']['keypoints'] = name
+        (workdir / 'config.json').write_text(json.dumps(told))
+        assert inference.load(workdir).config.data.keypoints == name
+        (workdir / NAME).mkdir()
+        found = name if name == 'sift' else str(workdir / NAME)
+        assert inference.load(workdir).config.data.keypoints == found
+        (workdir / NAME).rmdir()
 
 
 @pytest.mark.slow
@@ -305,6 +345,32 @@ def test_many_landmarks_have_clusters_to_choose_from():
     assert landmark_runs.config_of(settings).method.num_clusters == 128
     settings = config.load('self_training/faces:clusters', [])
     assert landmark_runs.config_of(settings).method.num_clusters == 60
+
+
+@pytest.mark.parametrize(('labels', 'told'), [
+    ([[0, 1, 2, -1]], r'3 of the 4 landmarks .*give --config.method.num_keypoints=3'),
+    ([[0, 1, 3, -1]], r'3 of the 4 landmarks .* of 2 there is no point'),
+    ([[0, 1, 3, 4], [2, 0, -1, -1]], ''),
+])  # fmt: skip
+def test_landmarks_that_are_not_given_are_missed_at_the_start(labels, told):
+    """From 20 landmarks 30 would leave ten channels untaught, and called valid."""
+    fields = {'detected_label': np.int32(labels)}
+    source = Joined(Labelled(len(labels)), fields)
+    section = config.load('self_training/folder:clusters').method
+    section.num_keypoints = 4
+    landmark_runs.check_given(source, config.load('self_training/folder').method)
+    if not told:
+        landmark_runs.check_given(source, section)
+        return
+    with pytest.raises(UserError, match=told):
+        landmark_runs.check_given(source, section)
+
+
+class Labelled(list):
+    truth = ()
+
+    def __init__(self, rows):
+        super().__init__([{}] * rows)
 
 
 def test_runs_without_an_order_are_no_start(run):

@@ -141,9 +141,16 @@ def test_the_template_is_the_fullest_picture_that_is_not_too_full(rng, counts, o
 def test_landmarks_that_the_template_lacks_are_never_taught(rng):
     method = SelfTraining(chapter=4, num_keypoints=4, num_points=6)
     shape, rows = rounds_rows(rng, [3, 3, 2, 0])
-    table, _, scalars = rounds._align_or_keep(
-        method, rows, {}, jnp.asarray(0), None, axis_name=None
+    sweep = lambda step, clusters: rounds._align_or_keep(
+        method, rows, clusters, jnp.asarray(step), None, axis_name=None
     )
+    table, keep, scalars = sweep(0, {'active': jnp.ones(4, bool)})
+    # Nor later, when every channel has a peak.
+    rows = {**rows, 'valid': rows['valid'].at[:, :4].set(True)}
+    later, kept, _ = sweep(5, keep)
+    assert kept['active'].tolist() == [True, True, True, False]
+    assert (later['landmark'][:, 3:] == -1).all()
+    np.testing.assert_array_equal(later['landmark'][:, :3], [[0, 1, 2]] * 4)
     label = np.asarray(table['landmark'])
     assert scalars['template'] == 0.75 and (label[:, 3:] == -1).all()
     np.testing.assert_array_equal(label[:2, :3], [[0, 1, 2]] * 2)

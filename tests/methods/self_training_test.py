@@ -143,6 +143,17 @@ def test_landmarks_without_a_known_mirror_image_are_not_mirrored(source):
         np.testing.assert_array_equal(taught, [True, True, max(mirror) < 0, False])
 
 
+def test_channels_that_the_template_lacks_are_not_valid(source, monkeypatch):
+    light = lambda method, variables, images: images[:, ::4, ::4]
+    monkeypatch.setattr(landmarks, 'landmark_maps', light)
+    images = jnp.asarray(source.source.images[:2], jnp.float32) / 255
+    method = SelfTraining(chapter=4, num_keypoints=3)
+    clusters = {'active': jnp.array([True, False, True])}
+    found = method._peaks({'clusters': clusters}, images)
+    np.testing.assert_array_equal(found.valid, [[True, False, True]] * 2)
+    assert method._peaks({'clusters': {}}, images).valid.all()
+
+
 def test_maps_without_a_known_mirror_image_are_not_averaged(source, monkeypatch):
     """Channel k is the picture's light; a mirrored picture's has its mark elsewhere."""
     light = lambda method, variables, images: images[:, ::4, ::4]

@@ -235,7 +235,10 @@ class SelfTraining(Method):
         if self.chapter == 5:
             alive = jnp.ones(k, bool)
             return {**clusters, 'thresholds': jnp.zeros(k), 'active': alive}
-        return {**clusters, 'flip': jnp.arange(k, dtype=jnp.int32)}
+        clusters = {**clusters, 'flip': jnp.arange(k, dtype=jnp.int32)}
+        return (
+            {**clusters, 'active': jnp.ones(k, bool)} if self.chapter == 4 else clusters
+        )
 
     def detect(self, scores: jax.Array) -> Keypoints:
         """Points of score maps `[B, h, w]`, in cells."""
@@ -278,8 +281,10 @@ class SelfTraining(Method):
             maps = jnp.where(known, (maps + back) / 2, maps)
         xy, score = network.peaks(maps)
         valid = jnp.ones(score.shape, bool)
+        if self.chapter != 6:  # Older runs of chapter 4 have no `active`.
+            valid &= variables['clusters'].get('active', jnp.ones(1, bool))[None]
         if self.chapter == 5:
-            valid = (score >= self.threshold) & variables['clusters']['active'][None]
+            valid &= score >= self.threshold
         return labelled(xy, score, valid)
 
     def _clustered(self, variables, images) -> Keypoints:

@@ -185,7 +185,8 @@ def _points_or_peaks(method, state: State, batch: Batch, labels: Tree) -> Tree:
 
 
 def _align_or_keep(method, rows, clusters, step, key, *, axis_name):
-    del clusters, key
+    """Labels; what the template lacks is not `active`, and is taught in no round."""
+    del key
     valid = label_tables.counted(rows)
     k, slots = method.num_keypoints, valid.shape[1]
 
@@ -194,19 +195,20 @@ def _align_or_keep(method, rows, clusters, step, key, *, axis_name):
         lay = functools.partial(align, template, there, matched=method.min_matched)
         xy, enough = jax.vmap(lay)(rows['xy'], valid)
         xy = jnp.pad(xy, [(0, 0), (0, slots - k), (0, 0)])
-        counts = (enough & rows['row_valid'])[:, None] & jnp.pad(there, (0, slots - k))[
-            None
-        ]
-        return xy, counts, there.mean()
+        counts = jnp.broadcast_to((enough & rows['row_valid'])[:, None], valid.shape)
+        return xy, counts, there, there.mean()
 
-    later = lambda: (rows['xy'], valid, jnp.ones(()))
-    xy, counts, whole = jax.lax.cond(step == 0, first, later)
+    taught = clusters.get('active', jnp.ones(k, bool))  # Older runs have none.
+    later = lambda: (rows['xy'], valid, taught, jnp.ones(()))
+    xy, counts, active, whole = jax.lax.cond(step == 0, first, later)
+    counts &= jnp.pad(active, (0, slots - k))[None]
     label = jnp.where(counts, jnp.arange(slots)[None], -1)
     table = {'xy': xy, 'score': rows['score'],
              **label_tables.without_labels(label.shape), 'landmark': label}  # fmt: skip
     pictures = parallel.total(rows['row_valid'].sum(), axis_name)
     aligned = parallel.total((label >= 0).any(axis=1).sum(), axis_name)
-    return table, {}, {'aligned': aligned / jnp.maximum(pictures, 1), 'template': whole}
+    scalars = {'aligned': aligned / jnp.maximum(pictures, 1), 'template': whole}
+    return table, {'active': active}, scalars
 
 
 def _template(rows, valid, k, axis_name):

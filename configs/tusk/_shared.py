@@ -57,7 +57,8 @@ def short(c, resolution: int) -> None:
 
 def whitened(c) -> None:
     """Descriptors without what all have in common (why: RESULTS.md, MNIST-Hard)."""
-    c.method.update(normalize_features='picture', whiten=True, cluster_weight=0.003)
+    weight = 0.01 if c.method.get('clustering') == 'information' else 0.003
+    c.method.update(normalize_features='picture', whiten=True, cluster_weight=weight)
 
 
 def found_colors(c) -> None:

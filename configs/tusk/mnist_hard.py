@@ -12,6 +12,8 @@ V100, 12 h. Digits come from --data (an .npz or IDX files) or from TFDS `mnist`.
   30 % of the steps (why: RESULTS.md). Feature equivariance, of features before they are
   whitened, hardly counts: of the paper's ablations it is nearest to `:no_equivariance`.
 - `:gpu10`: the paper's size in bfloat16, ten minutes of one data-centre GPU; not run.
+- `:information` (ours): prototypes learn, with the networks, what two views of a digit tell
+  of each other, in place of following descriptors.
 - Ablations of tables 4 and 6: `:recon_only`, `:sliced_wasserstein`, `:no_equivariance`,
   `:joint` (not alternating), `:kmeans`, `:vq`. Table 5: `--config.method.num_prototypes=5`.
 """
@@ -60,6 +62,11 @@ def gpu10(c):
     c.evaluation.test = 1000
 
 
+def information(c):
+    c.method.clustering = 'information'
+    c.phases.train.optimizer.prototypes = {'name': 'adam', 'lr': 5e-3}
+
+
 def recon_only(c):
     c.method.update(cluster_weight=0.0, prototype_steps=0)
     no_equivariance(c)
@@ -86,6 +93,7 @@ VARIANTS = {
     'cpu': cpu,
     'gpu10': gpu10,
     'smoke': _shared.smoke,
+    'information': information,
     'recon_only': recon_only,
     'sliced_wasserstein': _shared.sliced_wasserstein,
     'no_equivariance': no_equivariance,

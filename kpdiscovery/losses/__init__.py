@@ -12,6 +12,7 @@ from kpdiscovery.losses.pairs import contrastive_sums
 from kpdiscovery.losses.parts import coherence
 from kpdiscovery.losses.pixels import equivariance, squared_error
 from kpdiscovery.losses.prototypes import (
+    mutual_information,
     nearest_prototype,
     prototype_assignment,
 )
@@ -27,6 +28,7 @@ __all__ = [
     'equivariance',
     'heatmap_cross_entropy',
     'heatmap_mse',
+    'mutual_information',
     'nearest_prototype',
     'prototype_assignment',
     'random_directions',

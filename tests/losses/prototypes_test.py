@@ -76,3 +76,38 @@ def test_gradients_are_finite_on_a_prototype(form):
 def test_unknown_form_is_named():
     with pytest.raises(ValueError, match="got 'cosine'"):
         losses.prototype_assignment(jnp.ones((1, 2)), jnp.ones((1, 2)), form='cosine')
+
+
+def information(first, second, counts):
+    """Of the symmetric joint distribution, in numpy."""
+    joint = first[counts].T.astype(np.float64) @ second[counts] / counts.sum()
+    joint = (joint + joint.T) / 2
+    apart = np.outer(joint.sum(1), joint.sum(0))
+    return -(joint * np.log(joint / apart)).sum()
+
+
+def test_mutual_information_by_numpy_and_of_what_tells_nothing(rng):
+    first, second = (
+        rng.dirichlet(np.full(5, 0.3), 40).astype(np.float32) for _ in '12'
+    )
+    second = (0.7 * first + 0.3 * second).astype(np.float32)
+    counts = rng.random(40) < 0.7
+    got = losses.mutual_information(first, second, jnp.asarray(counts))
+    np.testing.assert_allclose(got, information(first, second, counts), rtol=1e-4)
+    assert -np.log(5) < got < -0.05
+    every, sure = jnp.ones(40, bool), jnp.eye(5)[jnp.arange(40) % 5]
+    best = losses.mutual_information(sure, sure, every)
+    np.testing.assert_allclose(best, -np.log(5), rtol=1e-5)
+    for nothing in (jnp.eye(5)[jnp.zeros(40, int)], jnp.full((40, 5), 0.2)):
+        told = losses.mutual_information(nothing, nothing, every)
+        np.testing.assert_allclose(told, 0, atol=1e-5)
+    assert losses.mutual_information(sure, sure, ~every) == 0
+
+
+def test_gradient_of_mutual_information(rng):
+    logits = rng.normal(size=(6, 4))
+    with jax.enable_x64(True):
+        told = lambda x: losses.mutual_information(
+            jax.nn.softmax(x), jax.nn.softmax(x[:, ::-1] + x), jnp.ones(6, bool)
+        )
+        check_grads(told, (jnp.asarray(logits),), order=1, modes=['rev'])

@@ -11,6 +11,7 @@ import optax
 import pytest
 from scipy import ndimage
 
+from kpdiscovery import losses
 from kpdiscovery.data.generated.tetrominoes import tetrominoes
 from kpdiscovery.methods import views as views_lib
 from kpdiscovery.methods.tusk import Tusk, learning, method
@@ -245,13 +246,17 @@ def test_only_the_code_preset_encodes_again(variables, batch):
     assert convolutions(more, variables, batch) == once
 
 
+OF_VIEWS = 'heat_equivariance', 'feature_equivariance', 'agreement'
+
+
 @pytest.mark.parametrize(
     'changes, terms',
     [
         ({'clustering': 'kmeans'}, set()),
         ({'parity': 'paper', 'alpha': False}, {'no claim'}),
-        ({'views': FULL.views, 'mask_equivariance': True},
-         {'heat_equivariance', 'feature_equivariance', 'views', 'agreement'}),
+        ({'views': FULL.views}, {*OF_VIEWS}),
+        ({'views': FULL.views, 'clustering': 'information'},
+         {*OF_VIEWS, 'information', 'no cluster', 'no prototypes'}),
         ({'exploration': 0.5, 'normalize_features': 'channel', 'whiten': True}, set()),
     ],
 )  # fmt: skip
@@ -263,11 +268,13 @@ def test_every_switch_has_a_step(batch, changes, terms):
     assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
         lambda x: (x.shape, x.dtype), state
     )
-    claim = {'claim'} if 'no claim' not in terms else set()
-    always = {
+    usual = {
         'loss', 'reconstruction', 'cluster', 'confidence', 'peaks', 'prototypes', 'live',
+        'claim',
     }  # fmt: skip
-    assert set(scalars) == always | claim | (terms - {'no claim'})
+    missing = {name for name in usual if f'no {name}' in terms}
+    more = {name for name in terms if not name.startswith('no ')}
+    assert set(scalars) == usual - missing | more
 
 
 def test_whitened_descriptors_follow_running_moments(batch, images):
@@ -342,9 +349,9 @@ def test_exploration_fades_and_prefers_unusual_pixels(images):
 
 @pytest.mark.parametrize('done', [0.1, 0.9])
 def test_every_weight_of_ours_has_its_term(variables, batch, done):
-    """The cluster loss waits until .5, claims until .6; views count from the start."""
+    """The cluster loss waits until .5, claims until .6."""
     weighed = dataclasses.replace(
-        FULL, levels=1, width=4, view_weight=0.3, claim_weight=0.7, cluster_weight=0.2,
+        FULL, levels=1, width=4, claim_weight=0.7, cluster_weight=0.2,
         reconstruction_weight=2.0, feature_weight=5.0, weigh_alphas=True,
     )  # fmt: skip
     keys = jax.random.split(jax.random.key(0), 8)
@@ -353,10 +360,19 @@ def test_every_weight_of_ours_has_its_term(variables, batch, done):
         weighed, images, warp, None, done, jax.random.key(1), variables
     )
     want = 2 * terms['reconstruction'] + 0.01 * terms['heat_equivariance']
-    want += 5 * terms['feature_equivariance'] + 0.3 * terms['views']
+    want += 5 * terms['feature_equivariance']
     want += (done > 0.5) * (0.2 * terms['cluster'] + 0.7 * terms['claim'])
     np.testing.assert_allclose(total, want, rtol=1e-5)
-    assert all(terms[name] > 0 for name in ('views', 'claim', 'cluster'))
+    assert all(terms[name] > 0 for name in ('claim', 'cluster'))
+    told = dataclasses.replace(weighed, clustering='information')
+    total, (terms, _) = learning.loss(
+        told, images, warp, None, done, jax.random.key(1), variables
+    )
+    want = 2 * terms['reconstruction'] + 0.01 * terms['heat_equivariance']
+    want += 5 * terms['feature_equivariance'] + (done > 0.5) * 0.7 * terms['claim']
+    want += (done > 0.5) * 0.2 * terms['information']
+    np.testing.assert_allclose(total, want, rtol=1e-5)
+    assert terms['information'] < 0
 
 
 def test_what_fills_up_a_map_of_few_peaks_is_not_learnt(variables, images):
@@ -377,10 +393,9 @@ def test_what_fills_up_a_map_of_few_peaks_is_not_learnt(variables, images):
     )
 
 
-@pytest.mark.parametrize('mask', [False, True])
-def test_equivariance_compares_what_the_warp_brings_together(batch, mask):
+def test_equivariance_compares_what_the_warp_brings_together(batch):
     """Views as their own features: equal where one sees the other."""
-    tusk = dataclasses.replace(FULL, mask_equivariance=mask)
+    tusk = FULL
     keys = jax.random.split(jax.random.key(0), 8)
     soft = {'image': ndimage.gaussian_filter(batch['image'], (0, 2, 2, 0))}
     views, warp = jax.jit(learning.views, static_argnums=0)(tusk, keys, soft)
@@ -391,11 +406,8 @@ def test_equivariance_compares_what_the_warp_brings_together(batch, mask):
     back = compare(tusk, views[..., 0], views.reshape(8, 2, 16, 16, 3)[:, ::-1].reshape(
         views.shape), warp)  # fmt: skip
     assert back['feature_equivariance'] > 2 * got['feature_equivariance']
-    moved, valid = views_lib.follow(warp, views[::2])
-    squares = np.asarray((moved - views[1::2]) ** 2)
-    valid = np.asarray(valid)
-    assert not valid.all()
-    want = squares[valid].mean() if mask else squares.mean()
+    moved, _ = views_lib.follow(warp, views[::2])
+    want = jnp.mean((moved - views[1::2]) ** 2)
     np.testing.assert_allclose(got['feature_equivariance'], want, rtol=5e-3)
 
 
@@ -496,7 +508,13 @@ def test_keypoints_of_two_views_are_partners_by_their_places(rng):
     descriptors = unit[label].reshape(4, 3, 4)
     found = learning._agreement(tusk, points, descriptors, unit, warp)
     assert found['agreement'] == pytest.approx(2 / 4)
-    assert found['views'] == pytest.approx((0 + 0 + 2 + 2) / 4)
+    told = dataclasses.replace(tusk, clustering='information', views=FULL.views)
+    found = learning._agreement(told, points, descriptors, unit, warp)
+    sure = jax.nn.softmax(unit / learning._SHARP)
+    ends = [sure[jnp.array(labels)] for labels in ([1, 2, 0, 2], [1, 2, 1, 3])]
+    want = losses.mutual_information(*ends, jnp.ones(4, bool))
+    assert found['information'] == pytest.approx(float(want), rel=1e-5)
+    assert found['live'] == 4
     # One of the two that agree only fills up its map.
     points.peak = points.peak.at[0, 2].set(False)
     found = learning._agreement(tusk, points, descriptors, unit, warp)

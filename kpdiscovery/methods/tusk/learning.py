@@ -26,6 +26,7 @@ from kpdiscovery.types import Batch, State
 _LIFTED = 0.5  # Share of the exploration in which confidences are lifted.
 _FRESH = 0.2  # Share of a batch in the running moments.
 _COMMITMENT = 0.25  # Of vector quantisation; [oord2017].
+_SHARP = 0.1  # Temperature of the cosines whose mutual information is learnt.
 _GROUPS = {'network': ('encoder', 'decoder'), 'prototypes': ('prototypes',)}
 
 
@@ -58,13 +59,13 @@ def step(tusk, update, steps: int, state: State, batch: Batch, labels, key: jax.
     images, warp = views(tusk, keys[:, 0], batch)
     done = state.step / steps
     exploration = explore(tusk, keys[:, 1], images, done)
-    groups = {'network': _GROUPS['network']} if tusk.alternate else _GROUPS
+    groups = {'network': _GROUPS['network']} if tusk.alternates else _GROUPS
     objective = functools.partial(
         loss, tusk, images, warp, exploration, done, cluster_key
     )
     state, terms = descend(objective, update, state, groups, axis_name=tusk.axis_name)
     descriptors = terms.pop('descriptors')
-    if tusk.alternate and tusk.prototype_steps:
+    if tusk.alternates and tusk.prototype_steps:
         variables, opt = dict(state.variables), dict(state.opt)
         if tusk.encodes_again:
             descriptors = _looked_at(tusk, variables, images, exploration)[
@@ -117,8 +118,6 @@ def loss(tusk, images, warp, exploration, done, key, variables):
         terms |= _agreement(tusk, found, descriptors, unit, warp)
         strength |= {'heat_equivariance': tusk.heat_weight,
                      'feature_equivariance': tusk.feature_weight}  # fmt: skip
-        if tusk.view_weight:
-            strength['views'] = tusk.view_weight
     total = sum(weight * terms[name] for name, weight in strength.items())
     terms |= {'loss': total, 'peaks': found.peak.mean()}
     terms['confidence'] = mean_where(found.confidence, found.peak)
@@ -163,10 +162,12 @@ def _track(kept, fresh):
 
 def _clustering_terms(tusk, variables, descriptors, unit, done, key):
     """What pulls descriptors and prototypes together inside the network's own loss."""
+    weight = jnp.where(done >= tusk.cluster_start, tusk.cluster_weight, 0)
+    if tusk.clustering == 'information':  # Its term needs both views: `_agreement`.
+        return {}, {'information': weight}
     cluster = losses.prototype_assignment(
         descriptors, unit, form=tusk.assignment
     ).mean()
-    weight = jnp.where(done >= tusk.cluster_start, tusk.cluster_weight, 0)
     terms = {'cluster': cluster}
     strength: dict[str, Any] = {'cluster': weight}
     if tusk.clustering == 'vector_quantization':
@@ -186,7 +187,8 @@ def _clustering_terms(tusk, variables, descriptors, unit, done, key):
 
 def _agreement(tusk, found, descriptors, unit, warp):
     """Keypoints `[B V, K]` of second views with the nearest ones of the first, of those
-    that are near: `views`, a loss, and `agreement`, the share of equal prototypes."""
+    that are near: `agreement`, the share of equal prototypes, and the loss of
+    `clustering='information'`."""
     pair = lambda leaf: leaf.reshape(-1, 2, *leaf.shape[1:])
     xy, peak = pair(jax.lax.stop_gradient(found.xy)), pair(found.peak)
     descriptors = pair(descriptors)
@@ -199,15 +201,19 @@ def _agreement(tusk, found, descriptors, unit, warp):
     partner = jnp.take_along_axis(
         descriptors[:, 0], apart.argmin(axis=1)[..., None], axis=1
     )
-    here = descriptors[:, 1]
-    apart = jnp.sum((partner - here) ** 2, axis=-1)
-    one, two = (vectors.squared_distances(d, unit).argmin(-1) for d in (partner, here))
-    each = {
-        'views': apart,
-        'agreement': (one == two).astype(jnp.float32),
-    }
-    mean = functools.partial(mean_where, where=near, axis_name=tusk.axis_name)
-    return {name: mean(values) for name, values in each.items()}
+    both = [d.reshape(-1, d.shape[-1]) for d in (partner, descriptors[:, 1])]
+    cosines = [jnp.einsum('nd,md->nm', d, unit, precision='highest') for d in both]
+    one, two = (c.argmax(axis=-1) for c in cosines)
+    alike, near = (one == two).astype(jnp.float32), near.reshape(-1)
+    terms = {'agreement': mean_where(alike, near, axis_name=tusk.axis_name)}
+    if tusk.clustering == 'information':
+        shares = [jax.nn.softmax(c / _SHARP, axis=-1) for c in cosines]
+        terms['information'] = losses.mutual_information(
+            *shares, near, axis_name=tusk.axis_name
+        )
+        every = parallel.gather_rows(two, tusk.axis_name)
+        terms['live'] = _live(every, tusk.num_prototypes)
+    return terms
 
 
 def _step_prototypes(tusk, update, variables, opt, descriptors, terms, key):
@@ -228,7 +234,12 @@ def _step_prototypes(tusk, update, variables, opt, descriptors, terms, key):
     variables |= fresh
     unit = vectors.normalize(variables['prototypes'])
     nearest = vectors.squared_distances(cloud, unit).argmin(-1)
-    terms['live'] = jax.nn.one_hot(nearest, tusk.num_prototypes).max(axis=0).sum()
+    terms['live'] = _live(nearest, tusk.num_prototypes)
+
+
+def _live(nearest, count):
+    """Prototypes that are the nearest of some descriptor."""
+    return jax.nn.one_hot(nearest, count).max(axis=0).sum()
 
 
 class Exploration(NamedTuple):
@@ -273,9 +284,8 @@ def _equivariance(tusk, scores, features, warp):
     maps = jnp.concatenate([scores[..., None], features], axis=-1)
     maps = maps.reshape(-1, 2, *maps.shape[1:])
     first, second = maps[:, 0], maps[:, 1]
-    moved, valid = follow(warp, first)
-    counted = valid if tusk.mask_equivariance else None
-    compare = lambda a, b: losses.equivariance(a, b, valid=counted).mean()
+    moved, _ = follow(warp, first)
+    compare = lambda a, b: losses.equivariance(a, b).mean()
     return {
         'heat_equivariance': compare(moved[..., :1], second[..., :1]),
         'feature_equivariance': compare(moved[..., 1:], second[..., 1:]),

@@ -76,16 +76,12 @@ class Tusk(Method):
     reconstruction_weight: float = 1.0
     cluster_weight: float = 0.01
     cluster_start: float = 0.0  # Share of the phase before the cluster loss sets in.
-    view_weight: float = (
-        0.0  # Of partners' descriptors in two views being apart (ours).
-    )
     heat_weight: float = 0.01
     feature_weight: float = 100.0
-    mask_equivariance: bool = False
     exploration: float = 0.0  # Share of the phase in which unusual pixels attract.
     claim_weight: float = 0.0  # Of alphas that claim pixels for one keypoint (ours).
     claim_start: float = 0.6  # Share of the phase before it sets in.
-    clustering: str = 'sliced_wasserstein'
+    clustering: str = 'sliced_wasserstein'  # Or 'information' (ours): `prototypes`.
     alternate: bool = True
     prototype_steps: int = 8
     projections: int = 100
@@ -128,6 +124,11 @@ class Tusk(Method):
         return PARITY[self.parity].assignment
 
     @property
+    def alternates(self) -> bool:
+        """Whether prototypes have steps of their own."""
+        return self.alternate and self.clustering != 'information'
+
+    @property
     def encodes_again(self) -> bool:
         """Whether prototype steps see features of the updated network."""
         return PARITY[self.parity].encode_again
@@ -141,6 +142,10 @@ class Tusk(Method):
             perceptual=tuple(reconstruction.NETWORKS),
         )
         Clustering(self.clustering)  # Checks its name.
+        if self.clustering == 'information' and self.views is None:
+            raise ValueError(
+                "clustering='information' is that of two views: views is None"
+            )
 
     def phases(self, config) -> tuple[Phase, ...]:
         section = config['phases']['train']

@@ -22,7 +22,9 @@ class Clustering:
 
     Attributes:
         kind: 'sliced_wasserstein' (TUSK), or for table 6 'kmeans' and
-            'vector_quantization', which both pull each prototype to its members.
+            'vector_quantization', which both pull each prototype to its members. With
+            'information' (ours) nothing is minimised here: prototypes learn with the
+            networks what the two views of a keypoint tell of each other ([ji2019]).
         projections: random directions of the sliced Wasserstein distance.
         counts: how samples are split among prototypes, 'systematic' or 'floor' (code).
         floor, about: see `ops.mixtures.fit_mixture`.
@@ -37,7 +39,9 @@ class Clustering:
     summed: bool = False
 
     def __post_init__(self):
-        kinds = ('sliced_wasserstein', 'kmeans', 'vector_quantization')
+        kinds = (
+            'sliced_wasserstein', 'kmeans', 'vector_quantization', 'information',
+        )  # fmt: skip
         if self.kind not in kinds:
             raise ValueError(f'clustering must be one of {kinds}, got {self.kind!r}')
 

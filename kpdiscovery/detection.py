@@ -79,7 +79,8 @@ def prepare(source: Source, data: Any, workdir: str | os.PathLike) -> Source | J
         found = detections.detect(source, find, num=num, side=seen)
         if found.labels is not None:
             found = landmark_runs.with_mirror(found, source, find, seen)
-    save = functools.partial(detections.save, kept, found, detector=json.dumps(wanted))
+    told = {'size': size, 'detector': json.dumps(wanted)}
+    save = functools.partial(detections.save, kept, found, **told)
     processes.by_first(save)
     return detections.join(source, found, stamp=wanted['stamp'])
 

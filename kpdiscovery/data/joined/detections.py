@@ -116,11 +116,17 @@ def spread(found: Detections, num: int) -> Detections:
 
 
 def save(
-    path: str | os.PathLike, detections: Detections, *, detector: str = ''
+    path: str | os.PathLike,
+    detections: Detections,
+    *,
+    size: tuple[int, ...],
+    detector: str = '',
 ) -> None:
-    """Writes an .npz (no pickle); whole or not at all. `detector` says who found them."""
+    """Writes an .npz (no pickle); whole or not at all. `size` is (H, W) of the pictures in
+    whose pixels they are, `detector` says who found them."""
     fields = {n: v for n, v in detections._asdict().items() if v is not None}
-    paths.write_arrays(paths.Path(path), {'detector': np.array(detector), **fields})
+    told = {'detector': np.array(detector), 'size': np.array(size)}
+    paths.write_arrays(paths.Path(path), {**told, **fields})
 
 
 def load(path: str | os.PathLike, *, rows: int, size: tuple[int, int]) -> Detections:
@@ -131,8 +137,9 @@ def load(path: str | os.PathLike, *, rows: int, size: tuple[int, int]) -> Detect
     less where there is no point, and optionally `descriptors` `[N, P, D]`, which are
     brought to unit length, `labels` `[N, P]` of points that are the same thing wherever
     they have the same number from 0, with `mirror` `[N, P]`, their labels in the mirrored
-    picture (without it no view is mirrored), and `files` `[N]`, names below the folder:
-    then `join` finds the row of every picture.
+    picture (without it no view is mirrored), `size` (H, W) of the pictures in whose pixels
+    `xy` is, of which those of another `data.size` follow, and `files` `[N]`, names below the
+    folder: then `join` finds the row of every picture.
 
     Args:
         rows: of the source, N where there are no `files`.
@@ -160,6 +167,7 @@ def load(path: str | os.PathLike, *, rows: int, size: tuple[int, int]) -> Detect
         )
     found = Detections(**{n: None if v is None else v.astype(_type_of(n))
                           for n, v in numbers.items()})  # fmt: skip
+    found = _fitted(path, found, fields.get('size'), size)
     return _clean(path, found, size)._replace(files=files)
 
 
@@ -270,6 +278,32 @@ def _check_shapes(path, fields, rows):
             f'keypoints {path}: points of {n} pictures, but the training split has '
             f'{rows} (one row each, in its order)'
         )
+
+
+def _fitted(path, found, own, size):
+    """In pixels of (H, W) `size`, of a file whose points are in those of `own`, or of one
+    that does not say (None)."""
+    if own is None:
+        there = found.score > 0
+        quarter = (found.xy[there] < np.array(size[::-1]) / 2).all()
+        if there.any() and quarter:
+            _log.warning(
+                'keypoints %s: all points lie in the upper left quarter of %d x %d pixels; if '
+                'they were found in smaller pictures, add their `size` (H, W) to the file',
+                path, size[1], size[0],
+            )  # fmt: skip
+        return found
+    if own.shape != (2,) or own.dtype.kind not in 'fiu' or not (own >= 1).all():
+        raise UserError(f'keypoints {path}: size must be the two numbers (H, W)')
+    if abs(own[0] * size[1] - own[1] * size[0]) > max(own[0], own[1], *size):
+        raise UserError(
+            f'keypoints {path}: found in pictures of {own[1]} x {own[0]} pixels, and data.size '
+            f'makes {size[1]} x {size[0]}, of another shape: find them in such'
+        )
+    if tuple(own) == tuple(size):
+        return found
+    scale = np.array(size[::-1]) / own[::-1]
+    return found._replace(xy=(found.xy + 0.5) * scale - 0.5)
 
 
 def _clean(path, found, size):

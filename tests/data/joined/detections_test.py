@@ -155,7 +155,7 @@ def test_what_was_saved_is_loaded(tmp_path, rng):
     unit /= np.linalg.norm(unit, axis=-1, keepdims=True)
     xy = rng.uniform(0, 30, (3, 4, 2)).astype(np.float32)
     want = detections.Detections(xy, np.ones((3, 4), np.float32), unit)
-    detections.save(tmp_path / 'k.npz', want, detector='sift 4')
+    detections.save(tmp_path / 'k.npz', want, size=SIZE, detector='sift 4')
     got = detections.load(tmp_path / 'k.npz', rows=3, size=SIZE)
     for a, b in zip(got[:3], want[:3], strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
@@ -175,6 +175,21 @@ def test_other_detectors_files(tmp_path):
     assert not read(tmp_path, score=0 * score).score.any()  # Nothing anywhere.
 
 
+def test_points_of_smaller_pictures_are_scaled(tmp_path, caplog):
+    """If the file says so; if not, and all lie in the quarter that these were, it is told."""
+    xy = np.tile(np.float32([[3, 5], [22.5, 14.5]]), (3, 2, 1))
+    got = read(tmp_path, xy=xy, size=np.array([16, 24])).xy
+    np.testing.assert_allclose(got, np.tile([[6.5, 10.5], [45.5, 29.5]], (3, 2, 1)))
+    np.testing.assert_allclose(read(tmp_path, xy=xy, size=np.array(SIZE)).xy, xy)
+    assert not caplog.text
+    np.testing.assert_allclose(read(tmp_path, xy=xy).xy, xy)
+    assert 'add their `size` (H, W)' in caplog.text
+    caplog.clear()
+    xy[2, 0] = [30, 5]
+    read(tmp_path, xy=xy)
+    assert not caplog.text
+
+
 class Named(Pictures):
     files = ('a.png', 'b/c.png')
 
@@ -186,7 +201,7 @@ def test_files_say_whose_the_points_are(tmp_path):
     files = ['b/c.png', 'not/here.png', 'a.png']
     np.savez(tmp_path / 'mine.npz', **points(xy=xy), files=files)
     found = detections.load(tmp_path / 'mine.npz', rows=2, size=SIZE)
-    detections.save(tmp_path / 'kept.npz', found)
+    detections.save(tmp_path / 'kept.npz', found, size=SIZE)
     for name in ('mine', 'kept'):
         found = detections.load(tmp_path / f'{name}.npz', rows=2, size=SIZE)
         fields = detections.join(source, found).fields
@@ -209,6 +224,8 @@ OUTSIDE[1, 0] = [60, 5]
 
 
 @pytest.mark.parametrize('changes, message', [
+    ({'size': np.array([32, 32])}, 'of 32 x 32 pixels, and data.size makes 48 x 32'),
+    ({'size': np.array(32)}, r'size must be the two numbers'),
     ({'rows': 2}, 'points of 2 pictures, but the training split has 3'),
     ({'xy': NAN}, 'xy of picture 2 is not finite'),
     ({'xy': OUTSIDE}, r'picture 1 at \[60.0, 5.0\] is outside its 48 x 32 pixels'),

@@ -6,9 +6,9 @@
       --config.data.keypoints=FILE.npz [--config.KEY=VALUE]
 
 The 15 true points of a face, each moved by up to 3 px of 256, of which `share` are kept, the
-others being drawn anew in the box of all: [mallis-thesis], 5.4.2 and 6.3.2, figures 5.6 and 6.5,
-where a fifth of true points is enough. With 1 the start has no fault: what is left is of the
-rounds and the resolution.
+others being drawn anew in the box of all, as are those that are hidden or cut off:
+[mallis-thesis], 5.4.2 and 6.3.2, figures 5.6 and 6.5, where a fifth of true points is enough.
+With 1 the start has no fault: what is left is of the rounds and the resolution.
 """
 
 from __future__ import annotations
@@ -39,23 +39,37 @@ def main() -> int:
     settings = config.load(args.config, [o.removeprefix('--config.') for o in more])
     data.point_to(settings.data, args.data)
     source = data.build(settings.data, split='train')
-    truth = np.stack([source[i]['keypoints'] for i in range(len(source))])
-    xy = mixed(truth[:, CHOSEN], args.share, settings.data.size, args.seed)
+    rows = [source[i] for i in range(len(source))]
+    chosen = lambda name: np.stack([row[name][list(CHOSEN)] for row in rows])
+    size = settings.data.size
+    xy = mixed(chosen('keypoints'), chosen('visible'), args.share, size, args.seed)
     found = detections.Detections(xy, np.ones(xy.shape[:2], np.float32))
-    detections.save(args.out, found, detector=f'{args.share:.0%} true points')
+    told = f'{args.share:.0%} true points'
+    detections.save(args.out, found, size=(size, size), detector=told)
     return 0
 
 
-def mixed(truth: np.ndarray, share: float, size: int, seed: int) -> np.ndarray:
-    """`[N, T, 2]` float32: that share of the true points, the rest anywhere in their box."""
+def mixed(
+    truth: np.ndarray, visible: np.ndarray, share: float, size: int, seed: int
+) -> np.ndarray:
+    """`[N, T, 2]` float32: that share of the true points, the rest anywhere in their box.
+
+    Points that are not `visible` `[N, T]`, or outside, are not among the true ones, and tell
+    nothing of the box; without any it is the picture.
+    """
     rng = np.random.default_rng(seed)
-    low, high = (truth.min(1, keepdims=True), truth.max(1, keepdims=True))
+    seen = (visible & ((truth >= -0.5) & (truth <= size - 0.5)).all(-1))[..., None]
+    some = seen.any(axis=1, keepdims=True)
+    low = np.where(some, np.where(seen, truth, np.inf).min(1, keepdims=True), 0)
+    high = np.where(
+        some, np.where(seen, truth, -np.inf).max(1, keepdims=True), size - 1
+    )
     anywhere = rng.uniform(low, high, truth.shape)
     moved = truth + rng.uniform(-_MOVED, _MOVED, truth.shape) * size
     true = rng.uniform(size=truth.shape[:2]).argsort(axis=1) < round(
         share * truth.shape[1]
     )
-    mixture = np.where(true[..., None], moved, anywhere)
+    mixture = np.where(true[..., None] & seen, moved, anywhere)
     return mixture.clip(0, size - 1).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Self-training landmarks on faces: `:clusters,cpu` 30 minutes of one CPU core.
+"""Self-training landmarks on faces: `:clusters,cpu` 25 minutes of one CPU core.
 
     kpd train --config=self_training/faces --data=FOLDER --workdir=DIR
 

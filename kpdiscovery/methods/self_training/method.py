@@ -53,7 +53,9 @@ class SelfTraining(Method):
     target_sigma: float = 0.0  # Of the detector's targets; 0: single cells.
     detector_weight: float = 1.0
     descriptor_weight: float = 10.0
-    contrastive: str = 'distance'  # Or 'squared': `losses.contrastive_landmarks`.
+    # Of the codes; 'squared' is that of the thesis's equations (no config takes it, for
+    # those who want the loss as it is written): `losses.contrastive_landmarks`.
+    contrastive: str = 'distance'
     margin: float = 0.8
     min_gap: float = (
         5.7  # Of points that may be a negative pair inside a picture (ch. 6).

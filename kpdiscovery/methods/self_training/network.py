@@ -30,9 +30,9 @@ class Size:
     depth: int = 4
     groups: int = 32
     dtype: str = 'float32'  # Of convolutions; parameters and heads' outputs: float32.
-    remat: bool = (
-        False  # Blocks compute again for the gradient: less memory, more time.
-    )
+    # Blocks compute again for the gradient: less memory, more time; for 256 px on a small
+    # accelerator, so no config has it.
+    remat: bool = False
 
 
 class Maps(NamedTuple):

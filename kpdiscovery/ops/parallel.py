@@ -111,6 +111,17 @@ def example_keys(key: jax.Array, index: jax.Array) -> jax.Array:
     return jax.vmap(jax.random.fold_in, (None, 0))(key, index)
 
 
+def view_keys(key: jax.Array, index: jax.Array) -> jax.Array:
+    """`example_keys`, but for the second and further rows of one example: a batch larger
+    than the data set has pictures several times, which should be seen in several ways."""
+    keys = example_keys(key, index)
+    rows = jnp.arange(len(index))
+    same = index[:, None] == index[None]
+    times = (same & (rows[None] < rows[:, None])).sum(axis=1)
+    again = jax.vmap(jax.random.fold_in)(keys, times)
+    return jnp.where(times > 0, again, keys)
+
+
 def by_rows(function: Callable, *arrays: jax.Array) -> Any:
     """`function` of arrays `[N, ...]`, each device computing its own rows.
 

@@ -129,7 +129,7 @@ def make_views(method, rules, key, batch, labels) -> LabelledViews:
     swaps, turns = jax.random.split(key)
     if rules.others:
         both = _show_others(swaps, rules.others, both)
-    keys = parallel.example_keys(turns, batch['index'])
+    keys = parallel.view_keys(turns, batch['index'])
     image, cells, label = jax.vmap(functools.partial(_pair, method, rules))(keys, both)
     h, w = (n // network.STRIDE for n in image.shape[2:4])
     last = jnp.array([w - 1.0, h - 1.0]).reshape(1, 1, 1, 2)

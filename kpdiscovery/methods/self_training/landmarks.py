@@ -83,7 +83,7 @@ def make_views(method, mirror, key, batch, labels):
     table = {name: labels[name] for name in ('xy', 'landmark', 'score')}
     rows = parallel.take_rows(table, batch['index'])
     label = other = rows['landmark']
-    keys = parallel.example_keys(key, batch['index'])
+    keys = parallel.view_keys(key, batch['index'])
     flipped = jnp.zeros(len(keys), bool)
     if mirror is not None:
         flipped = jax.vmap(method.landmark_augmentation.flips)(keys)

@@ -42,7 +42,7 @@ def step_locate(method, update, state: State, batch: Batch, labels: Tree, key):
     """One step of the detector on one view of each picture ([mallis-thesis], chapter 4)."""
     table = {name: labels[name] for name in ('xy', 'label')}
     rows = parallel.take_rows(table, batch['index'])
-    keys = parallel.example_keys(key, batch['index'])
+    keys = parallel.view_keys(key, batch['index'])
     flipped = jax.vmap(method.augmentation.flips)(keys)
     view = functools.partial(labelled_view, method.augmentation)
     # A point is a point in the mirror, too: nothing tells them apart here.

@@ -30,9 +30,7 @@ CLASSICAL: dict[str, detections.Detector] = {
 }
 PACKAGED = superpoint.PACKAGED
 _THRESHOLD = 0.015
-_SPARE = (
-    4  # Times the points are asked for where bars may be taken for the best of them.
-)
+_SPARE = 4  # Times the points: of pictures with bars, which may take the best of them.
 _XFEAT_SIDE = 256  # Pixels: it finds less in smaller pictures (RESULTS.md).
 _FILES = ('.safetensors', '.pth', '.pt')
 

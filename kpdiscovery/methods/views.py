@@ -111,7 +111,7 @@ def to_first(warp: Any, xy: jax.Array) -> jax.Array:
     return jax.vmap(warps.transform_points)(warp, xy)
 
 
-def resized(warp: Any, size: tuple[int, int], other: tuple[int, int]) -> Any:
+def resized(warp: Any, size: tuple[int, ...], other: tuple[int, ...]) -> Any:
     """The warp `[B, ...]` of views of (H, W) pixels for the same views resized."""
     if size == other:
         return warp

@@ -83,7 +83,7 @@ def views(tusk, keys: jax.Array, batch: Batch):
     Warped before they are resized: a warp of small pictures blurs them, and views would
     never be as sharp as the pictures of a prediction.
     """
-    images = image_ops.as_float(batch['image'])
+    images: jax.Array = image_ops.as_float(batch['image'])
     if tusk.views is None:
         return tusk.fit(images), None
     pair = tusk.views.pair(keys, images)
@@ -207,9 +207,9 @@ def _agreement(tusk, found, descriptors, unit, warp):
     alike, near = (one == two).astype(jnp.float32), near.reshape(-1)
     terms = {'agreement': mean_where(alike, near, axis_name=tusk.axis_name)}
     if tusk.clustering == 'information':
-        shares = [jax.nn.softmax(c / _SHARP, axis=-1) for c in cosines]
+        here, there = (jax.nn.softmax(c / _SHARP, axis=-1) for c in cosines)
         terms['information'] = losses.mutual_information(
-            *shares, near, axis_name=tusk.axis_name
+            here, there, near, axis_name=tusk.axis_name
         )
         every = parallel.gather_rows(two, tusk.axis_name)
         terms['live'] = _live(every, tusk.num_prototypes)

@@ -21,9 +21,15 @@ def double():
         yield
 
 
-@pytest.fixture(scope='module')
-def settings():
-    changes = ['memory=64', 'exploration=0.9', 'dtype=float64', 'whiten=True']
+@pytest.fixture(scope='module', params=['sliced_wasserstein', 'information'])
+def settings(request):
+    changes = [
+        f'clustering={request.param}',
+        'memory=64',
+        'exploration=0.9',
+        'dtype=float64',
+        'whiten=True',
+    ]
     changes = [f'method.{change}' for change in changes]
     return config.load('tusk/tetrominoes:smoke', [*changes, 'phases.train.steps=20'])
 

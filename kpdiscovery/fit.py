@@ -144,9 +144,15 @@ def _there(shown: Annotated) -> Annotated:
 
 def _fit(shown: Annotated) -> Fitted:
     try:
-        return fit_wanted(*shown[:4])
+        fitted = fit_wanted(*shown[:4])
     except ValueError as error:
         raise UserError(f'kpd fit: {error}') from None
+    if np.isnan(fitted.errors).all():
+        raise UserError(
+            'kpd fit: nothing can be told from the landmarks of this run: in these pictures '
+            'they lie in one place, or hardly two of them are found; look at kpd report'
+        )
+    return fitted
 
 
 def _told(fitted: Fitted) -> str:

@@ -38,6 +38,11 @@ class Unordered(Corners):
     ordered, num_labels = False, 1
 
 
+class Middle(Corners):
+    def predict(self, variables, images):
+        return Prediction(labelled(jnp.full((len(images), 4, 2), 20.0)))
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """(workdir, folder of pictures whose wanted points are middle and a quarter)."""
@@ -284,3 +289,12 @@ def test_points_that_a_crop_cuts_off_count(run):
     shown = fit.annotated(trained, source)
     assert shown.visible.all()
     np.testing.assert_allclose(shown.points, files['keypoints'], atol=1e-3)
+
+
+def test_landmarks_that_lie_in_one_place_tell_nothing(run, monkeypatch, capsys):
+    workdir, folder = run
+    trained = inference.load(str(workdir))._replace(method=Middle())
+    monkeypatch.setattr(inference, 'load', lambda *args: trained)
+    assert cli.main(['fit', f'--workdir={workdir}', f'--annotations={folder}']) == 2
+    assert 'they lie in one place' in capsys.readouterr().err
+    assert not (workdir / wanted.FILE).exists()

@@ -133,6 +133,8 @@ def _arrangement(xy: Array, valid: Array) -> Array:
     centre = _mean_where(xy.swapaxes(0, 1), valid.T)  # [N, 2]
     mean = _mean_where(_unit(xy - np.nan_to_num(centre)[:, None], valid), valid)
     for _ in range(_ROUNDS):
+        if np.isnan(mean).all():  # On no picture could it be laid.
+            break
         mean = np.nan_to_num(mean - np.nanmean(mean, axis=0))
         mean /= np.sqrt(np.mean(mean**2)) or 1.0
         place, there = _lay(mean, xy, valid, 'similarity')

@@ -68,9 +68,8 @@ def step(tusk, update, steps: int, state: State, batch: Batch, labels, key: jax.
     if tusk.alternates and tusk.prototype_steps:
         variables, opt = dict(state.variables), dict(state.opt)
         if tusk.encodes_again:
-            descriptors = _looked_at(tusk, variables, images, exploration)[
-                -2
-            ].descriptors
+            *_, found, _ = _looked_at(tusk, variables, images, exploration)
+            descriptors = found.descriptors
         _step_prototypes(tusk, update, variables, opt, descriptors, terms, cluster_key)
         state = State(state.step, variables, opt)
     return state, parallel.mean(terms, tusk.axis_name)

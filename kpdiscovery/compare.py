@@ -116,9 +116,13 @@ def _apart(group, groups) -> str:
 
 
 def _table(group, head, metrics) -> str:
-    names = metrics or list(
+    names = list(metrics) or list(
         dict.fromkeys(name for run in group for name in run.figures)
     )
+    measured = [run for run in group if any(name in run.figures for name in names)]
+    lacking = [run.name for run in group if run not in measured]
+    notes = [f'none of these figures is known of {", ".join(lacking)}'] * bool(lacking)
+    group = measured
     heads = [f'{run.name} (seed {run.seed})' for run in group]
     widths = [max(len(one) + 2, 12) for one in heads]
     across = lambda cells: ''.join(
@@ -126,7 +130,7 @@ def _table(group, head, metrics) -> str:
     )
     lines = [f'{name:{_WIDTH}}' + across([_cell(run, name) for run in group])
              for name in names if any(name in run.figures for run in group)]  # fmt: skip
-    return '\n'.join([head, ' ' * _WIDTH + across(heads), *lines])
+    return '\n'.join([head, ' ' * _WIDTH + across(heads), *lines, *notes])
 
 
 def _cell(run, name):

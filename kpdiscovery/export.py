@@ -57,9 +57,8 @@ def main(argv: Sequence[str]) -> int:
     given = trained._replace(config=pretrained.without_places(trained.config))
     pretrained.save(out / pretrained.FILE, given)
     (out / CONFIG).write_text(_config(given))
-    print(
-        f'{MODEL} ({len(content) / 1e6:.1f} MB) gives what the model does to {apart:.1g}'
-    )
+    size = f'{len(content) / 1e6:.1f} MB'
+    print(f'{MODEL} ({size}): on three pictures within {apart:.1g} of the model')
     print(f'written to {out}')
     if args.hub:
         files = (MODEL, pretrained.FILE, CONFIG, CARD)

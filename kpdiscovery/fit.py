@@ -19,6 +19,7 @@ from kpdiscovery.data import resize, subset
 from kpdiscovery.metrics.landmarks.wanted import Fitted, fit_wanted
 from kpdiscovery.types import Row, UserError
 
+_FEW = 5  # Pictures measured, which are named then.
 _OPTIONS = ('method', 'contrast', 'megapixels', 'every')  # How pictures are read.
 
 
@@ -172,9 +173,10 @@ def _measured(trained, fitted: Fitted, source, kept) -> str:
     errors = errors[shown.visible[:, kept] & there[:, None]]
     if not errors.size:
         return 'nothing: none of these points is visible where landmarks were found'
+    few = f' ({", ".join(source.files)})' if len(there) <= _FEW else ''
     return (
         f'mean {errors.mean():.2f} px, median {np.median(errors):.2f} px in '
-        f'{int(there.sum())} of {len(there)} pictures'
+        f'{int(there.sum())} of {len(there)} pictures{few}'
     )
 
 

@@ -29,6 +29,7 @@ _SETTINGS = (  # Of a config, which those who get it rely on.
     'evaluation.test', 'method.name', 'phases',
 )  # fmt: skip
 _SEEN = ('image', 'features', 'features_valid')  # What is predicted from.
+_PADDING = 'pixels_valid'
 _TURN, _SCALE, _SHIFT = 20.0, 0.1, 0.05  # Of warped copies: degrees, shares.
 CONSTELLATION = 'constellation'  # data.keypoints: of the run below the workdir.
 HEAVY = ('reconstruction', 'descriptors')
@@ -199,19 +200,21 @@ def predict_warped(
     of the sides in the same way for every method.
 
     Returns:
-        None where the method reads more of these pictures than their pixels.
+        None where the method reads more of these pictures than their pixels and which of
+        them are padding.
     """
     first = split.prediction.keypoints
     rows, parts = len(first.xy), []
     count = min(count, rows)
     feed, trained = _over_devices(trained, source, min(batch_size, rows))
     for batch in _batches(feed, count):
-        if set(trained.method.batch_fields) & set(batch):
+        read = set(trained.method.batch_fields) & set(batch)
+        if read - {_PADDING}:
             return None
-        copies, warp = _warped_copies(batch['image'], batch['index'])
-        parts.append(
-            (predict_images(trained, copies).keypoints, processes.gather(warp))
-        )
+        shown = batch[_PADDING] if read else None
+        copies, more, warp = _warped_copies(batch['image'], shown, batch['index'])
+        keypoints = predict_images(trained, copies, more).keypoints
+        parts.append((keypoints, processes.gather(warp)))
     found, warp = _stack(parts, count)
     first = jax.tree.map(lambda leaf: leaf[:count], first)
     xy = warps.transform_points(warps.invert(warp), first.xy)
@@ -281,16 +284,26 @@ def _batches(feed, count):
 
 
 @jax.jit
-def _warped_copies(images, index):
-    """Pictures of the same dtype, and the warps from their pixels to the given ones."""
+def _warped_copies(images, shown, index):
+    """Pictures of the same dtype, fields beside them (which of their pixels are no padding,
+    where `shown` says that), and the warps from their pixels to the given ones."""
 
-    def one(image, key):
+    def one(image, shown, key):
         warp = _random_affine(key, image.shape[:2])
         copy = warps.warp_image(warp, image, mode='edge')
         exact = jnp.issubdtype(image.dtype, jnp.floating)
-        return (copy if exact else jnp.round(copy)).astype(image.dtype), warp
+        copy = (copy if exact else jnp.round(copy)).astype(image.dtype)
+        return copy, _warped_mask(warp, shown), warp
 
-    return jax.vmap(one)(images, parallel.example_keys(jax.random.key(0), index))
+    keys = parallel.example_keys(jax.random.key(0), index)
+    return jax.vmap(one)(images, shown, keys)
+
+
+def _warped_mask(warp, shown):
+    if shown is None:
+        return {}
+    there = shown[..., None].astype(jnp.float32)
+    return {_PADDING: warps.warp_image(warp, there, mode='edge')[..., 0] > 0.5}
 
 
 def _random_affine(key, size):

@@ -296,6 +296,6 @@ class MetricProtocol(NamedTuple):
     prediction: Sequence[str] = ()  # Fields of Prediction beside the keypoints.
     attributes: Sequence[str] = ()  # Names in truth['attributes'].
     fits: bool = False  # Fits something on the fit split; others ignore that split.
-    landmarks: bool = False  # Reads the named set of the annotated points.
+    landmarks: bool = False  # Reads lengths that only a named set of points has.
     warped: bool = False  # Reads predictions of warped copies.
     described: bool = False  # Reads descriptors at annotated points.

@@ -41,35 +41,52 @@ class Centroid:
     batch_fields: tuple = ()
     num_labels: ClassVar = 1
 
-    def predict(self, variables, images, **fields):
+    def predict(self, variables, images, pixels_valid=None, **fields):
         weight = images[..., :1] if self.sees else jnp.ones_like(images[..., :1])
+        if pixels_valid is not None:
+            weight = pixels_valid[..., None].astype(jnp.float32)
         xy = (weight * coordinates.pixel_grid(64, 64)[None]).sum((1, 2))
         xy = (xy / weight.sum((1, 2)))[:, None]
         label = jnp.zeros(xy.shape[:2], jnp.int32)
         return Prediction(Keypoints(xy, label + 1.0, label, label == 0))
 
 
-def warped(method):
+def warped(method, source):
     trained = inference.Trained(method, {}, CONFIG, {})
-    split = inference.predict_rows(trained, Spots(), 7, batch_size=4)
-    found = inference.predict_warped(trained, Spots(), split, 6, batch_size=4)
+    split = inference.predict_rows(trained, source, 7, batch_size=4)
+    found = inference.predict_warped(trained, source, split, 6, batch_size=4)
     return split._replace(warped=found)
 
 
 def test_a_detector_that_follows_is_told_from_one_that_stays():
-    split = warped(Centroid(sees=True))
+    split = warped(Centroid(sees=True), Spots())
     assert split.warped.found.xy.shape == (6, 1, 2)
     got = metrics.landmark_repeatability(split, split)
     assert got['warp_error'] < 0.1 and got['warp_within@3'] == 100
     assert 2 < got['warp_shift'] < 8
-    split = warped(Centroid(sees=False))
+    split = warped(Centroid(sees=False), Spots())
     got = metrics.landmark_repeatability(split, split)
     assert got['warp_error'] == pytest.approx(got['warp_shift'])
     assert 2 < got['warp_shift'] < 8
 
 
+class Padded(Spots):
+    """Of which a disc beside the middle is no padding."""
+
+    def __getitem__(self, index):
+        row = super().__getitem__(index)
+        return {**row, 'pixels_valid': row['image'][..., 0] > 128}
+
+
+def test_what_is_padding_moves_with_the_copies():
+    method = Centroid(False, batch_fields=('pixels_valid',))
+    split = warped(method, Padded())
+    got = metrics.landmark_repeatability(split, split)
+    assert got['warp_error'] < 0.1 and 2 < got['warp_shift'] < 8
+
+
 def test_no_copies_where_more_is_read_than_pictures():
-    assert warped(Centroid(True, batch_fields=('index',))).warped is None
+    assert warped(Centroid(True, batch_fields=('index',)), Spots()).warped is None
 
 
 def test_other_pictures_than_those_of_the_training_are_told(caplog):

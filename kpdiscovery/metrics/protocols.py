@@ -43,6 +43,7 @@ from kpdiscovery.types import MetricProtocol, Split, Unmeasurable
 
 _POINTS = ('keypoints', 'visible')
 _OR = ' or '  # Between fields one of which is enough.
+_SETS = ', '.join(LANDMARK_SETS)
 
 PROTOCOLS: dict[str, MetricProtocol] = {
     'classification': MetricProtocol(
@@ -58,12 +59,10 @@ PROTOCOLS: dict[str, MetricProtocol] = {
         ('boxes', 'boxes_valid', 'attributes'),
         prediction=('descriptors',),
     ),
-    'landmark_accuracy': MetricProtocol(
-        landmark_accuracy, _POINTS, fits=True, landmarks=True
-    ),
+    'landmark_accuracy': MetricProtocol(landmark_accuracy, _POINTS, fits=True),
     'label_use': MetricProtocol(label_use, ()),
     'landmark_matching': MetricProtocol(landmark_matching, _POINTS, described=True),
-    'landmark_nme': MetricProtocol(landmark_nme, _POINTS, fits=True, landmarks=True),
+    'landmark_nme': MetricProtocol(landmark_nme, _POINTS, fits=True),
     'landmark_oks': MetricProtocol(landmark_oks, _POINTS, fits=True, landmarks=True),
     'landmark_pck': MetricProtocol(landmark_pck, _POINTS, fits=True, landmarks=True),
     'landmark_points': MetricProtocol(landmark_points, ()),
@@ -149,7 +148,7 @@ def _reason(protocol: MetricProtocol, split: Split | None) -> str:
             wanted = ', '.join(map(repr, absent))
             return f'needs {kind} {wanted}, {owner} {", ".join(there) or "none"}'
     if protocol.landmarks and not split.landmarks:
-        return f'needs data.landmarks, one of {", ".join(LANDMARK_SETS)}'
+        return f'needs the lengths of a named set: data.landmarks, one of {_SETS}'
     return ''
 
 

@@ -5,13 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 from kpdiscovery import __version__, inference, version
+from kpdiscovery.data import box_crops
 from kpdiscovery.reporting import measured
 
 _BARS = ' The program does not know what is a bar and what a dark picture.'
-_USE = """import jax, numpy as np
-model = jax.export.deserialize(bytearray(open('{model}', 'rb').read()))
-images = np.zeros((4, {side}, {side}, 3), np.float32)  # RGB in [0, 1], any number of them.
-found = model.call(images)  # A dict: xy [4, K, 2] in pixels, score, label, valid, ...
+_USE = """import pathlib
+import jax, jax.export, numpy as np
+from PIL import Image
+
+model = jax.export.deserialize(bytearray(pathlib.Path('{model}').read_bytes()))
+picture = Image.open('picture.jpg').convert('RGB')
+sides, side = np.array(picture.size), {side}
+{fit}
+found = model.call(images)  # A dict of arrays [1, ...]; any number of pictures at once.
+xy = (found['xy'] + 0.5 - edge) / scale - 0.5  # [1, K, 2] pixels of the picture.
+"""
+_CUT = """scale = {scale}
+edge = (side - sides * scale) / 2  # Below 0: cut off.
+kept = (*np.maximum(-edge / scale, 0), *np.minimum((side - edge) / scale, sides))
+small = picture.resize((side, side), Image.Resampling.BILINEAR, kept)
+images = np.asarray(small, np.float32)[None] / 255  # [1, side, side, 3] in [0, 1]."""
+_PAD = """small = np.clip(np.round(sides * (side / sides).min()), 1, side).astype(int)
+scale, edge = small / sides, (side - small) // 2
+images = np.zeros((1, side, side, 3), np.float32)  # [1, side, side, 3] in [0, 1].
+(x0, y0), (x1, y1) = edge, edge + small
+small = picture.resize(small.tolist(), Image.Resampling.BILINEAR)
+images[0, y0:y1, x0:x1] = np.asarray(small, np.float32) / 255"""
+_BOXED = """# First cut it to the object's box, a square with {margin} of its longer side around.
 """
 
 
@@ -28,14 +48,28 @@ def card(
         f'- Pictures: `{data.source}`, {side} x {side} px, resize `{data.resize}`; seed '
         f'{config.seed}; {meta.get("step", 0)} steps of phase {meta.get("phase", "-")}, '
         f'{meta.get("seconds", 0):.0f} s on {meta.get("device", "an unknown device")}.',
-        '- Pictures must be fitted like that before (bars black); xy are pixels of the '
-        'fitted picture.' + _BARS * ('pixels_valid' in trained.method.batch_fields),
+        '- Pictures must be fitted like that before (bars black), as the lines below do; xy '
+        'are pixels of the fitted picture, `score` is how sure the method is on a scale of '
+        'its own, and points that are not `valid` do not count.'
+        + _BARS * ('pixels_valid' in trained.method.batch_fields),
         '- Intended for pictures like those it was trained on; whose they are and their '
         'licence is the business of who trained it.',
-        '## Use', f'```python\n{_USE.format(model=model, side=side)}```',
+        '## Use', f'```python\n{_USE.format(model=model, side=side, fit=_fit(data.resize))}```',
         '## Measured', *_measured(found, trained),
     ]  # fmt: skip
     return '\n\n'.join(lines) + '\n'
+
+
+def _fit(how: str) -> str:
+    """Lines that fit a picture as `data.resize.fit_image` does."""
+    margin = box_crops.margin_of(how)
+    if how == 'pad':
+        return _PAD
+    if how.startswith('crop'):
+        share = float(how.partition(':')[2] or 1)
+        return _CUT.format(scale=f'np.full(2, (side / sides).max() / {share})')
+    first = '' if margin is None else _BOXED.format(margin=margin)
+    return first + _CUT.format(scale='side / sides')
 
 
 def _measured(found, trained):

@@ -25,8 +25,6 @@ def measure(seen: Seen, fit: Split | None) -> tuple[Tables, str]:
     """
     if not annotated(seen):
         return {}, 'The pictures have no annotated points.'
-    if not seen.found.landmarks:
-        return {}, 'data.landmarks does not name the set of the annotated points.'
     if fit is None or 'keypoints' not in fit.truth:
         return {}, 'There are no training pictures with annotated points.'
     try:

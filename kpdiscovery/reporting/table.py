@@ -8,6 +8,11 @@ from kpdiscovery import metrics
 from kpdiscovery.metrics import protocols
 from kpdiscovery.reporting import logs
 
+_FEW = 10  # Pictures.
+_SMALL = (
+    ': too few for figures that mean much; a `split` in annotations.npz says which pictures '
+    'are for what (otherwise test is every tenth), and kpd fit measures by cross-validation'
+)
 _WORDS = {
     'attributes': 'attributes of objects',
     'boxes': 'object boxes',
@@ -24,7 +29,7 @@ _WORDS = {
 
 def text(result: dict[str, Any]) -> str:
     """Figures of the trained and the untrained model and of others, a line each."""
-    lines = [f'{result["pictures"]} pictures of split {result["split"]}']
+    lines = [f'{result["pictures"]} pictures of split {result["split"]}{_of(result)}']
     if result['metrics']:
         lines += _figures(result)
     else:
@@ -37,6 +42,13 @@ def text(result: dict[str, Any]) -> str:
     if result.get('warning'):
         lines.append(f'warning: {result["warning"]}')
     return '\n'.join(lines)
+
+
+def _of(result) -> str:
+    """What of others a split is, and what it is worth."""
+    fit, few = result.get('fit_pictures', 0), result['pictures'] < _FEW
+    beside = f', fitted on {fit} of split train' if fit else ''
+    return beside + _SMALL * few
 
 
 def _figures(result):

@@ -63,6 +63,14 @@ def test_figures_are_chosen_by_name(tmp_path, capsys):
         compare.main([one, '--metric=pcc'])
 
 
+def test_a_run_of_which_nothing_is_known_has_no_column(tmp_path, capsys):
+    one, two = run(tmp_path / 'a', nme=6.0), run(tmp_path / 'b')
+    compare.main([one, two])
+    _, heads, figures, note = capsys.readouterr().out.splitlines()
+    assert heads.split() == [one, '(seed', '0)'] and figures.split() == ['nme', '6.000']
+    assert note == f'none of these figures is known of {two}'
+
+
 def test_runs_without_figures_are_told(tmp_path):
     with pytest.raises(UserError, match='run kpd evaluate first'):
         compare.main([str(tmp_path)])

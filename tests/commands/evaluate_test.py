@@ -180,7 +180,10 @@ def test_without_annotations_the_table_says_so_in_plain_words():
         },
     }
     said = table.text(result).splitlines()
-    assert said[0] == '3 pictures of split test'
+    assert said[0].startswith('3 pictures of split test: too few ')
+    more = {'pictures': 10, 'fit_pictures': 90}
+    said_of_ten = table.text(result | more).splitlines()
+    assert said_of_ten[0] == '10 pictures of split test, fitted on 90 of split train'
     assert said[1] == 'nothing could be measured: the pictures have no annotations'
     assert said[2].endswith('not measured: the pictures have no masks of each object')
     assert said[3].endswith('not measured: the pictures have no annotated points')

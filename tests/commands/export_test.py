@@ -8,8 +8,10 @@ import types
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kpdiscovery import cli, config, data, export, inference
+from kpdiscovery.data import resize
 from kpdiscovery.reporting import cards
 from kpdiscovery.types import UserError
 
@@ -69,8 +71,31 @@ def test_the_card_and_the_config(tmp_path):
     assert 'kpd evaluate` was not run' in cards.card(trained, None, model='model.jax')
     code = card.split('```python\n')[1].split('```')[0]
     side = trained.config.data.size
-    assert f'np.zeros((4, {side}, {side}, 3)' in code
+    assert f'side = np.array(picture.size), {side}\n' in code
     assert json.loads(export._config(trained))['format'] == export.FORMAT
+
+
+@pytest.mark.parametrize('how', ['stretch', 'crop', 'crop:0.7', 'pad'])
+@pytest.mark.parametrize('size', [(60, 41), (23, 50), (30, 30)])
+def test_the_card_fits_a_picture_as_training_does(how, size, tmp_path, monkeypatch):
+    """Its lines, as they are, with a model that finds the first pixel and what it saw."""
+    seen, xy = [], np.array([[[0.0, 0.0], [31.0, 20.5]]])
+    found = lambda images: seen.append(images) or {'xy': xy}
+    load = lambda content: types.SimpleNamespace(call=found)
+    monkeypatch.setattr(export.jax_export, 'deserialize', load)
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path('model.jax').touch()
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    Image.fromarray(pixels).save('picture.png')
+    settings = config.load('imm/critters:smoke', ['data.size=32', f'data.resize={how}'])
+    method = types.SimpleNamespace(batch_fields=())
+    trained = types.SimpleNamespace(config=settings, meta={}, method=method)
+    code = cards.card(trained, None, model='model.jax').split('```')[1]
+    values = {}
+    exec(code.removeprefix('python').replace('picture.jpg', 'picture.png'), values)
+    fitted, frame = resize.fit_image(pixels, (32, 32), how)
+    np.testing.assert_allclose(seen[0], fitted[None] / np.float32(255), atol=1 / 255)
+    np.testing.assert_allclose(values['xy'], resize.to_original(frame, xy), atol=1e-4)
 
 
 def test_what_cannot_be_exported_is_told(tmp_path):

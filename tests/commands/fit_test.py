@@ -75,7 +75,7 @@ def test_wanted_landmarks_are_learnt_kept_and_predicted(run, tmp_path, capsys):
     assert cli.main(words) == 0
     told = capsys.readouterr().out
     assert '2 points from 4 landmarks of 5 pictures' in told
-    assert 'split test: mean 0.' in told
+    assert 'split test: mean 0.' in told and '3 pictures (5.png, 6.png, 7.png)' in told
     kept = wanted.load(str(workdir))
     assert kept.names == ('middle', 'quarter') and kept.pictures == 5
     out = tmp_path / 'out'

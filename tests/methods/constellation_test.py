@@ -149,6 +149,9 @@ def test_landmarks_are_the_kept_clusters_in_their_order(monkeypatch):
     found = method.predict({'clusters': clusters}, images).keypoints
     wanted = 4 * np.float32([places[3], places[0], places[2]]) + 1.5
     np.testing.assert_allclose(found.xy[0], wanted, atol=0.1)
+    blank = clusters | {'centroids': jnp.eye(8)[:4].at[0].set(0)}  # Of no point at all.
+    found = method.predict({'clusters': blank}, images).keypoints
+    assert found.valid.tolist() == [[True, False, True]]
     told = method.describe({'clusters': clusters}, images, jnp.asarray(wanted)[None])
     np.testing.assert_allclose(told[0], np.eye(8)[[3, 0, 2]], atol=1e-5)
 

@@ -18,3 +18,14 @@ def test_annotations_are_as_long_as_their_category():
     assert short['keypoints'] == [1.0, 1.0, 2] + [0] * 6
     assert short['labels'] == [0, -1, -1] and short['keypoint_scores'] == [1.0, 0, 0]
     assert short['num_keypoints'] == 1 and long['num_keypoints'] == 3
+
+
+def test_likelihoods_of_deeplabcut_end_at_one(tmp_path):
+    """Heights of heat maps may not."""
+    label, valid = np.zeros(3, int), np.array([True, True, False])
+    points = Keypoints(np.ones((3, 2)), np.array([1.25, 0.5, 9]), label, valid)
+    annotations.write_deeplabcut(
+        tmp_path / 'a.csv', [annotations.Found('1.png', (8, 8), points)]
+    )
+    row = (tmp_path / 'a.csv').read_text().splitlines()[-1].split(',')
+    assert row[3::3] == ['1.0', '0.5', '']

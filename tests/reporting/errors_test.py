@@ -37,7 +37,6 @@ def see(truth=True, landmarks='critters12'):
     ('options', 'reason'),
     [
         ({'truth': False}, 'no annotated points'),
-        ({'landmarks': ''}, 'does not name the set'),
         ({'landmarks': 'faces68'}, 'faces68 has 68 points'),
     ],
 )

@@ -62,7 +62,7 @@ def write(
     Args:
         names: of the pictures, `[N]`.
         points: `[N, K, 2]`, NaN for those that do not count.
-        score: `[N, K]`, the column `likelihood`.
+        score: `[N, K]`, the column `likelihood`, which ends at 0 and 1.
     """
     columns = [(f'point{k}', axis) for k in range(points.shape[1])
                for axis in ('x', 'y', 'likelihood')]  # fmt: skip
@@ -71,7 +71,9 @@ def write(
         ['bodyparts', *(part for part, _ in columns)],
         ['coords', *(axis for _, axis in columns)],
     ]
-    values = np.concatenate([points, score[..., None]], -1).reshape(len(names), -1)
+    values = np.concatenate([points, np.clip(score, 0, 1)[..., None]], -1).reshape(
+        len(names), -1
+    )
     rows = [[name, *('' if np.isnan(v) else round(float(v), 4) for v in row)]
             for name, row in zip(names, values, strict=True)]  # fmt: skip
     paths.write_csv(path, [*head, *rows])

@@ -67,6 +67,7 @@ class Constellations(Method):
         'landmark_accuracy',
         'landmark_pck',
         'landmark_oks',
+        'landmark_points',
         'landmark_spread',
         'object_frame',
         'landmark_repeatability',
@@ -103,12 +104,13 @@ class Constellations(Method):
         )  # fmt: skip
 
     def predict(self, variables: Any, images: jax.Array, **fields) -> Prediction:
-        """Landmark k of `[B, H, W, 3]` pictures in [0, 1]; scores are cosines."""
+        """Landmark k of `[B, H, W, 3]` pictures in [0, 1]; scores are cosines, and what is
+        like no place of a picture (a cluster of nothing, say) is not valid."""
         found = self._located(variables, {'image': images, **fields})
         kept = variables['clusters']['kept']
         xy = locate.to_pixels(jnp.take(found.xy, kept, axis=1), images.shape[1:3])
         score = jnp.take(found.score, kept, axis=1)
-        return Prediction(keypoints.labelled(xy, score, jnp.ones(score.shape, bool)))
+        return Prediction(keypoints.labelled(xy, score, score > 0))
 
     def describe(self, variables: Any, images: jax.Array, xy: jax.Array):
         """Standardised descriptors at pixels `[B, T, 2]`: `[B, T, D]`."""

@@ -14,10 +14,10 @@ from kpdiscovery.metrics.landmarks.labelled import (
     by_label,
     comparisons,
     measurable,
+    set_of,
     side,
 )
 from kpdiscovery.metrics.landmarks.landmark_nme import completed
-from kpdiscovery.metrics.landmarks.named_sets import landmark_set
 from kpdiscovery.metrics.landmarks.nme import regress_landmarks
 from kpdiscovery.metrics.landmarks.oks import oks_average_precision
 from kpdiscovery.metrics.landmarks.points import (
@@ -38,7 +38,7 @@ def landmark_accuracy(fit: Split, test: Split) -> dict[str, float]:
 
     Args:
         fit: the split landmarks are matched and regressed on.
-        test: the split that is measured; its `landmarks` names the set.
+        test: the split that is measured; its `landmarks` names the set, or '' none.
 
     Returns:
         For each subset, say of 5 points, `raw_accuracy_5@12` (each annotated point with
@@ -137,7 +137,7 @@ def landmark_points(fit: Split, test: Split) -> dict[str, float]:
 
 
 def _whole(fit: Split, test: Split):
-    return landmark_set(test.landmarks), next(comparisons(fit, test))
+    return set_of(test), next(comparisons(fit, test))
 
 
 def _raw(comparison: Comparison) -> Landmarks:

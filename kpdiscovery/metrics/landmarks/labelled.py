@@ -13,6 +13,7 @@ from kpdiscovery.metrics.landmarks.named_sets import (
     PointGroup,
     Truth,
     landmark_set,
+    unnamed_set,
 )
 from kpdiscovery.metrics.landmarks.points import Landmarks
 from kpdiscovery.types import Array, Keypoints, Split, Unmeasurable
@@ -23,7 +24,7 @@ _log = logging.getLogger(__name__)
 class Comparison(NamedTuple):
     """The fit and the test split, measured at a subset of the annotated points."""
 
-    points: str  # Their number, which ends the names of the figures.
+    points: str  # Their number, and '@side' of no named set: ends the names of figures.
     fit: Landmarks
     test: Landmarks
     normalizer: Array  # [L] pixels of `test`.
@@ -65,6 +66,17 @@ def side(split: Split) -> float:
     return float(np.sqrt(split.size[0] * split.size[1]))
 
 
+def set_of(split: Split) -> LandmarkSet:
+    """The set that a split's annotated points are of: named, or any points.
+
+    Raises:
+        ValueError: no such set.
+    """
+    if split.landmarks:
+        return landmark_set(split.landmarks)
+    return unnamed_set(np.shape(split.truth['keypoints'])[-2], side(split))
+
+
 def comparisons(fit: Split, test: Split) -> Iterator[Comparison]:
     """Landmarks by label beside each subset of the annotated points, all points first.
 
@@ -76,7 +88,7 @@ def comparisons(fit: Split, test: Split) -> Iterator[Comparison]:
         Unmeasurable: in one of the splits no point is visible, no point is in both, or
             there are no boxes and the set wants them.
     """
-    known = landmark_set(test.landmarks)
+    known = set_of(test)
     found = [by_label(s.prediction.keypoints, s.num_labels) for s in (fit, test)]
     for name, subset in known.subsets.items():
         truths = [at(subset.points, s.truth, known) for s in (fit, test)]
@@ -116,8 +128,8 @@ def at(points, truth: Truth, known: LandmarkSet) -> Truth:
     visible = np.asarray(truth['visible'], bool)
     if xy.shape[1:] != (known.num_points, 2) or visible.shape != xy.shape[:2]:
         raise ValueError(
-            f'{known.name} has {known.num_points} points, got keypoints {xy.shape} and '
-            f'visible {visible.shape}'
+            f'{known.name or "the other split"} has {known.num_points} points, got keypoints '
+            f'{xy.shape} and visible {visible.shape}'
         )
     xy, visible = points(xy, visible)
     if not visible.any():

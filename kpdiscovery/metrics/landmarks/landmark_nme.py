@@ -12,9 +12,9 @@ from kpdiscovery.metrics.landmarks.labelled import (
     by_label,
     comparisons,
     measurable,
+    set_of,
     side,
 )
-from kpdiscovery.metrics.landmarks.named_sets import landmark_set
 from kpdiscovery.metrics.landmarks.nme import backward_nme, forward_nme, random_parts
 from kpdiscovery.metrics.landmarks.points import Landmarks, fill_missing, is_frequent
 from kpdiscovery.types import Array, Split
@@ -31,7 +31,8 @@ def landmark_nme(fit: Split, test: Split) -> dict[str, float]:
     """Means of `landmark_errors`, in %; what no picture could measure is left out.
 
     Returns:
-        For each subset of the named set, such as the 68 and the 5 points of faces68:
+        For each subset of the named set, such as the 68 and the 5 points of faces68 (of T
+        points of no named set '_T@side', in % of the picture's side):
         `forward_nme_68` and `backward_nme_68` (ridge with bias),
         `forward_nme_no_bias_68` and `backward_nme_no_bias_68`, and
         `forward_nme_mean_shape_68`, the fit split's mean; and `landmarks_used`, the
@@ -63,7 +64,7 @@ def landmark_errors(fit: Split, test: Split) -> dict[str, Array]:
 
     Args:
         fit: N pictures the regressors are fitted on.
-        test: L pictures that are measured; its `landmarks` names the set.
+        test: L pictures that are measured; its `landmarks` names the set, or '' none.
 
     Returns:
         By name of the figure `[L, T]` (forward) or `[L, K]` (backward) float64, % of
@@ -75,7 +76,7 @@ def landmark_errors(fit: Split, test: Split) -> dict[str, Array]:
 
     Source: [mallis-thesis], section 2.6 and the released evaluation of [mallis2020].
     """
-    hidden, tables = landmark_set(test.landmarks).hidden, {}
+    hidden, tables = set_of(test).hidden, {}
     for comparison in comparisons(fit, test):
         draws = _draws(comparison, side(test), hidden)
         for name in draws[0]:

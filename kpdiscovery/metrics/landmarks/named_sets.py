@@ -1,6 +1,7 @@
 """What is known of annotated landmarks beyond their positions, by name.
 
-A config's `data.landmarks` names the set; nothing is guessed from the number of points.
+A config's `data.landmarks` names the set; nothing is guessed from the number of points: where
+it names none, errors are in sides of the picture (`unnamed_set`).
 Left and right are the animal's unless said otherwise. Sets whose file a user makes
 (`annotations.npz`) give the order the points must have.
 """
@@ -11,6 +12,8 @@ import difflib
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from kpdiscovery.metrics.landmarks.annotated import five_points
 from kpdiscovery.metrics.landmarks.normalizers import (
@@ -41,7 +44,9 @@ class LandmarkSet(NamedTuple):
 
     name: str
     num_points: int  # T.
-    subsets: Mapping[str, PointGroup]  # By their number of points; all points first.
+    subsets: Mapping[
+        str, PointGroup
+    ]  # By what ends their figures' names; all points first.
     torso: Length  # PCK counts its reach in it.
     alpha: float = 0.1  # PCK's reach in torsos.
     extent: Length | None = None  # sqrt of the object's area, for OKS.
@@ -67,6 +72,21 @@ def landmark_set(name: str) -> LandmarkSet:
         known = ', '.join(LANDMARK_SETS)
         raise ValueError(f'no landmark set {name!r}; there are: {known}{hint}')
     return LANDMARK_SETS[name]
+
+
+def unnamed_set(count: int, side: float) -> LandmarkSet:
+    """Any T points in a fixed order, of which nothing else is known.
+
+    Args:
+        count: T.
+        side: of the pictures, pixels: what divides errors.
+    """
+
+    def length(truth):
+        pictures = len(truth['keypoints'])
+        return np.full(pictures, side), np.ones(pictures, bool)
+
+    return _one_length('', count, length, ending=f'{count}@side')
 
 
 def check_landmarks(name: str, source: Source) -> None:
@@ -111,10 +131,10 @@ def _all(xy: Array, visible: Array) -> tuple[Array, Array]:
 
 
 def _one_length(
-    name: str, count: int, length: Length, *, images: int = 300, **facts: Any
+    name: str, count: int, length: Length, *, images: int = 300, ending='', **facts: Any
 ) -> LandmarkSet:
     """A set measured as a whole, in one length unless `torso` is another."""
-    subsets = {str(count): PointGroup(_all, length, images)}
+    subsets = {ending or str(count): PointGroup(_all, length, images)}
     return LandmarkSet(name, count, subsets, **{'torso': length, **facts})
 
 

@@ -60,7 +60,9 @@ def landmark_repeatability(fit: Split, test: Split) -> dict[str, float]:
     """
     landmarks_of(test.prediction.keypoints, test.num_labels)
     if test.warped is None:
-        raise Unmeasurable('needs predictions of warped copies, from pictures alone')
+        raise Unmeasurable(
+            'the method reads more of these pictures than a warped copy has: config.data.features'
+        )
     size, unit = np.array(test.size[::-1]), side(test) / 100
     (xy, there), (place, valid), (found, again) = (
         by_label(points, test.num_labels) for points in test.warped

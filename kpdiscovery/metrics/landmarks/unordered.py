@@ -28,7 +28,9 @@ def point_repeatability(fit: Split, test: Split) -> dict[str, float]:
     Source: repeatability of detectors, [schmid2000]; labels ours.
     """
     if test.warped is None:
-        raise Unmeasurable('needs predictions of warped copies, from pictures alone')
+        raise Unmeasurable(
+            'the method reads more of these pictures than a warped copy has: config.data.features'
+        )
     _, moved, found = test.warped
     place, again = (np.asarray(p.xy, np.float64) for p in (moved, found))
     size = np.array(test.size[::-1])

@@ -55,6 +55,12 @@ def test_by_hand(split):
     assert got['forward_nme_mean_shape_4'] == pytest.approx(np.sqrt(2) * 64)
     tables = metrics.landmark_errors(fit, test)
     assert tables['forward_nme_4'].shape == (2, 4)
+    # Of no named set they are in sides of the picture: 256 pixels in place of 50.
+    fit, test = (one._replace(landmarks='') for one in (fit, test))
+    unnamed = metrics.landmark_nme(fit, test)
+    assert unnamed['landmarks_used'] == got['landmarks_used'] and len(unnamed) == 6
+    assert all(unnamed[f'{name}_4@side'] == pytest.approx(got[f'{name}_4'] * 50 / 256)
+               for name in names)  # fmt: skip
     np.testing.assert_allclose(tables['backward_nme_4'], [[0], [backward]], atol=1e-9)
     curve = metrics.cumulative_error(tables['forward_nme_4'], over='images')
     np.testing.assert_allclose(curve, [0, forward / 2], atol=1e-9)

@@ -50,7 +50,7 @@ def test_what_does_not_count(warped):
 
 
 def test_without_copies_nothing_is_measured(split):
-    with pytest.raises(Unmeasurable, match='warped copies'):
+    with pytest.raises(Unmeasurable, match='than a warped copy has'):
         repeat(split({}, XY, LABEL))
 
 

@@ -124,7 +124,10 @@ class Parser(argparse.ArgumentParser):
             self.epilog = '\n\n'.join(filter(None, [SETTINGS, self.epilog]))
 
     def error(self, message: str):
-        raise UserError(f'{message} (see --help)')
+        word = message.removeprefix('unrecognized arguments: ').partition('=')[0]
+        known = [name for action in self._actions for name in action.option_strings]
+        hint = nearest(word, known) if word.startswith('--') else ''
+        raise UserError(f'{message}{hint} (see --help)')
 
     def parse(self, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         """Arguments, and the config overrides among them."""

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from kpdiscovery import cli
+from kpdiscovery import cli, paths
 from kpdiscovery.config import nearest
 from kpdiscovery.reporting import logs, measured
 from kpdiscovery.training import runs
@@ -55,6 +55,8 @@ def read(workdir: str) -> Measured:
         UserError: it was not evaluated, or its metrics.json is damaged.
     """
     result = logs.read_metrics(workdir)
+    if result is None and not paths.folder(workdir).exists():
+        raise UserError(f'{workdir}: no such folder')
     if result is None:
         raise UserError(f'{workdir} has no metrics.json: run kpd evaluate first')
     if older := measured.apart(result, None, runs.last_meta(workdir) or {}):

@@ -84,6 +84,8 @@ def _evaluate(args: argparse.Namespace, overrides: Sequence[str]) -> int:
         args.split, args.step, args.data if result['other_data'] else None
     )
     path = paths.folder(args.workdir) / name
+    if result['other_data']:
+        _tell_replaced(path, str(trained.config.data.get('path', '')))
     paths.write(path, measured.text(result).encode())
     print(table.text(result))
     print(f'written to {path}')
@@ -97,7 +99,8 @@ def evaluate(
 
     Fitting (regressors) uses rows of the training split. Those of `split` may be among
     them: 'train' is it, and 'validation' is a part of it, unless the data set names its own
-    or `data.options.holdout_validation` is set. `learnt_from` says how many are.
+    or `data.options.holdout_validation` is set. `learnt_from` says how many are, None for
+    pictures of another training split: which of them were learnt from is not looked at.
 
     Args:
         compared: with the untrained model, baselines and the start; else these are empty.
@@ -106,7 +109,8 @@ def evaluate(
     every = measuring.sources(settings, split)
     other = inference.tell_other_pictures(trained, every[0])
     fit, test = measuring.thinned(settings.evaluation, *every)
-    if again := _again(every[0], test, split):
+    again = None if other else _again(every[0], test, split)
+    if again:
         logging.warning(_LEARNT, again, len(test))
     metrics.check_landmarks(settings.data.get('landmarks', ''), test)
     once, looking = measuring.extracted(trained, fit, test), (trained, test)
@@ -136,6 +140,16 @@ def evaluate(
         'config_hash': hashlib.sha256(text.encode()).hexdigest()[:12],
         'config': settings.to_dict(),
     }
+
+
+def _tell_replaced(path: pathlib.Path, data_path: str) -> None:
+    """Folders of one name share a file."""
+    try:
+        before = paths.read_json(path)['config']['data']['path']
+    except (OSError, ValueError, LookupError, TypeError):
+        return
+    if before != data_path:
+        logging.warning('%s had figures of %s, which these replace', path, before)
 
 
 def _again(train: Source, test: Source, split: str) -> int:

@@ -31,6 +31,7 @@ class Annotated(NamedTuple):
     points: np.ndarray  # [N, T, 2]
     visible: np.ndarray  # [N, T] bool
     names: tuple[str, ...] = ()  # Of the wanted points; () unknown.
+    side: float = 0.0  # sqrt(W H) of the originals, the median.
 
 
 class _Noted:
@@ -88,8 +89,9 @@ def main(argv: Sequence[str]) -> int:
     shown = annotated(trained, source)
     there = _there(shown)
     fitted = _fit(there)
-    wanted.save(args.workdir, fitted, there.names, of=wanted.model(trained))
-    print(_told(fitted))
+    model = wanted.model(trained)
+    wanted.save(args.workdir, fitted, there.names, of=model, side=there.side)
+    print(_told(fitted, there))
     if test:
         kept = shown.visible.any(axis=0)
         print(f'split {args.measure}: {_measured(trained, fitted, test, kept)}')
@@ -107,7 +109,8 @@ def annotated(trained, source) -> Annotated:
     points = np.stack([resize.to_original(frame, xy) for frame, xy in pairs])
     names = tuple(getattr(source, 'keypoint_names', ()))
     xy, valid = wanted.landmarks(trained.method, found)
-    return Annotated(xy, valid, points, source.annotated, names)
+    side = float(np.median([np.sqrt(np.prod(one.size)) for one in found]))
+    return Annotated(xy, valid, points, source.annotated, names, side)
 
 
 def pictures(settings: Any, path: str, split: str) -> Any:
@@ -140,7 +143,7 @@ def _there(shown: Annotated) -> Annotated:
     logging.warning('annotated in no picture, left out: %s', ', '.join(left))
     names = tuple(name for name, there in zip(names, kept, strict=True) if there)
     points, visible = shown.points[:, kept], shown.visible[:, kept]
-    return Annotated(shown.xy, shown.valid, points, visible, names)
+    return shown._replace(points=points, visible=visible, names=names)
 
 
 def _fit(shown: Annotated) -> Fitted:
@@ -156,14 +159,26 @@ def _fit(shown: Annotated) -> Fitted:
     return fitted
 
 
-def _told(fitted: Fitted) -> str:
+def _told(fitted: Fitted, shown: Annotated) -> str:
     n, points = fitted.errors.shape
+    mean = np.nanmean(of_mean_place(shown.points, shown.visible))
     each = ', '.join(f'{error:.1f}' for error in wanted.by_point(fitted.errors))
     return (
         f'{points} points from {int(fitted.map.used.sum())} landmarks of {n} pictures\n'
         f'error on pictures left out: mean {np.nanmean(fitted.errors):.2f} px, median '
-        f'{np.nanmedian(fitted.errors):.2f} px; by point (median): {each}'
+        f'{np.nanmedian(fitted.errors):.2f} px; by point (median): {each}\n'
+        f'error of the mean place of the others: mean {mean:.2f} px'
     )
+
+
+def of_mean_place(points: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """Errors `[N, T]` of the mean of the other pictures' points `[N, T, 2]`, NaN where there
+    is nothing to measure, or no other."""
+    there = np.where(visible[..., None], points, 0)
+    others = visible.sum(axis=0) - visible
+    mean = (there.sum(axis=0) - there) / np.maximum(others, 1)[..., None]
+    errors = np.linalg.norm(mean - points, axis=-1)
+    return np.where(visible & (others > 0), errors, np.nan)
 
 
 def _measured(trained, fitted: Fitted, source, kept) -> str:

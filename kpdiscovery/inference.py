@@ -134,7 +134,10 @@ def tell_other_pictures(trained: Trained, source: Source) -> str:
     now = identity.of(source)
     changed = identity.difference({**before, 'joined': now.joined}, now)
     if changed:
-        logging.warning('the pictures are not those of the training (%s)', changed)
+        logging.warning(
+            'the pictures are not those of the training (%s): which of them were learnt '
+            'from is not looked at', changed,
+        )  # fmt: skip
     return changed
 
 

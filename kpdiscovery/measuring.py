@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -79,10 +80,10 @@ def baselines(
         other = dataclasses.replace(method, **options)
         if other != method:
             own = dataclasses.replace(looking[0].method, **options)
-            found[name] = measure(
-                trained._replace(method=other), fit, test,
-                looking=(looking[0]._replace(method=own), looking[1]),
-            )[0]  # fmt: skip
+            seen = looking[0]._replace(method=own), looking[1]
+            used = trained._replace(method=other)
+            with _said_of(name):
+                found[name] = measure(used, fit, test, looking=seen)[0]
     return found
 
 
@@ -96,7 +97,25 @@ def untrained(
         logging.warning('the untrained model is not measured: %s', error)
         return {}
     given = fresh._replace(method=trained.method)
-    return measure(given, fit, test, looking=(fresh, looking[1]))[0]
+    with _said_of('untrained'):
+        return measure(given, fit, test, looking=(fresh, looking[1]))[0]
+
+
+@contextlib.contextmanager
+def _said_of(name: str) -> Iterator[None]:
+    """Warnings begin with the name of what is measured for comparison."""
+    make = logging.getLogRecordFactory()
+
+    def named(*args, **kwargs):
+        record = make(*args, **kwargs)
+        record.msg = f'{name}: {record.msg}'
+        return record
+
+    logging.setLogRecordFactory(named)
+    try:
+        yield
+    finally:
+        logging.setLogRecordFactory(make)
 
 
 def measure(
@@ -167,7 +186,8 @@ def generic(trained, sources, splits) -> dict[str, float]:
         )
         for split, keypoints in zip(splits, jax.device_get(predicted), strict=True)
     ]
-    return metrics.evaluate(trained.method.metrics, *replaced)[0]
+    with _said_of('generic'):
+        return metrics.evaluate(trained.method.metrics, *replaced)[0]
 
 
 def _clustered(found, key, k):

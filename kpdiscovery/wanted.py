@@ -25,10 +25,11 @@ class Wanted(NamedTuple):
     """What is kept with a run."""
 
     map: WantedMap
-    error: np.ndarray  # [T] pixels, median of each point on pictures left out.
+    error: np.ndarray  # [T] pixels, median of each point on pictures left out ...
     pictures: int  # That it was fitted on.
     names: tuple[str, ...]  # Of the points; () unknown.
     of: str = ''  # `model` whose landmarks they are told from; '' unknown.
+    side: float = 0.0  # ... which had sqrt(W H) of so many pixels; 0 unknown.
 
     def name(self, point: int) -> str:
         return self.names[point] if self.names else f'point_{point}'
@@ -95,10 +96,12 @@ def model(trained: Any) -> str:
     return f'{trained.config.method.name} after {after}, {data.size} px, {data.resize}'
 
 
-def save(workdir: str, fitted: Fitted, names: Sequence[str], *, of: str = '') -> None:
-    """Writes wanted.npz into a workdir; `of`: the `model`."""
+def save(
+    workdir: str, fitted: Fitted, names: Sequence[str], *, of: str = '', side: float = 0
+) -> None:
+    """Writes wanted.npz into a workdir; `of` and `side` as in `Wanted`."""
     errors = fitted.errors
-    told = Wanted(fitted.map, by_point(errors), len(errors), tuple(names), of)
+    told = Wanted(fitted.map, by_point(errors), len(errors), tuple(names), of, side)
     values = {**told._asdict(), **fitted.map._asdict()}
     del values['map']
     content = io.BytesIO()
@@ -122,7 +125,8 @@ def load(workdir: str) -> Wanted | None:
         fields |= {'kind': str(fields['kind']), 'penalty': float(fields['penalty'])}
         names = tuple(map(str, found['names']))
         told, of = WantedMap(**fields), str(found.get('of', ''))
-        return Wanted(told, found['error'], int(found['pictures']), names, of)
+        side, pictures = float(found.get('side', 0)), int(found['pictures'])
+        return Wanted(told, found['error'], pictures, names, of, side)
     except (*npy.BROKEN, KeyError) as error:
         raise UserError(f'{path} is damaged ({error}): run kpd fit again') from None
 
@@ -147,12 +151,14 @@ def of_found(told: Wanted, method: Any, found: Sequence[Found]) -> list[Found]:
 
 
 def write_csv(path: pathlib.Path, told: Wanted, found: Sequence[Found]) -> None:
-    """A line a point; its error is the median on pictures left out of the fit."""
+    """A line a point; its error is the median on pictures left out of the fit, in pixels
+    of a picture of this size."""
 
     def rows(one):
+        scale = np.sqrt(np.prod(one.size)) / told.side if told.side else 1.0
         points: Any = np.round(np.asarray(one.keypoints.xy, np.float64), 3).tolist()
         for k, (x, y) in enumerate(points):
-            error = round(float(told.error[k]), 3)
+            error = round(float(scale * told.error[k]), 3)
             there = int(one.keypoints.valid[k])
             yield one.file, k, told.name(k), x, y, there, error
 

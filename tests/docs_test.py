@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kpdiscovery.data.official import RELEASES
+from kpdiscovery.metrics import PROTOCOLS
 
 ROOT = Path(__file__).parents[1]
 KEY = re.compile(r'\[([a-z]+(?:\d{4}[a-z]*|-thesis))\]')
@@ -35,6 +36,14 @@ def test_files_that_contributors_are_sent_to_are_there():
     assert len(places) > 10
     roots = (ROOT, ROOT / 'kpdiscovery')
     assert [n for n in places if not any((r / n).exists() for r in roots)] == []
+
+
+def test_the_page_of_figures_has_every_protocol():
+    rows = (ROOT / 'docs/figures.md').read_text().splitlines()
+    named = {
+        re.sub('[`| ]', '', row.rsplit('|', 2)[1]) for row in rows if row[:1] == '|'
+    }
+    assert named - {'', 'protocol', '---'} == set(PROTOCOLS)
 
 
 @pytest.mark.parametrize('page', [

@@ -18,7 +18,9 @@ picture = Image.open('picture.jpg').convert('RGB')
 sides, side = np.array(picture.size), {side}
 {fit}
 found = model.call(images)  # A dict of arrays [1, ...]; any number of pictures at once.
-xy = (found['xy'] + 0.5 - edge) / scale - 0.5  # [1, K, 2] pixels of the picture.
+xy = (found['xy'] + 0.5 - edge) / scale - 0.5  # [1, K, 2] pixels of the picture,
+inside = ((xy >= -0.5) & (xy <= sides - 0.5)).all(axis=-1)  # and not of a bar beside it.
+valid = found['valid'] & inside  # [1, K]: the others do not count.
 """
 _CUT = """scale = {scale}
 edge = (side - sides * scale) / 2  # Below 0: cut off.

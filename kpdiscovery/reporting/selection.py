@@ -16,12 +16,15 @@ def text(result: Mapping[str, Any]) -> str:
     """A line a run, the best score first, and the number of keypoints to take."""
     name = result['labelled_figure']
     columns = {**_COLUMNS, **({name: ('labelled_error', 2)} if name else {})}
+    heads = ''.join(f'  {head:>12}' for head in columns)
     lines = [
         f'{result["pictures"]} pictures of split {result["split"]}',
-        f'{"keypoints":9} {"seed":>4}' + ''.join(f'{head:>14}' for head in columns),
+        f'{"keypoints":9} {"seed":>4}{heads}',
     ]
+    widths = [max(len(head), 12) for head in columns]
     for row in result['runs']:
-        cells = ''.join(f'{_cell(row[k], d):>14}' for k, d in columns.values())
+        told = (_cell(row[k], digits) for k, digits in columns.values())
+        cells = ''.join(f'  {c:>{w}}' for c, w in zip(told, widths, strict=True))
         lines.append(f'{row["num_keypoints"]:9} {row["seed"]:4}{cells}')
     return '\n'.join([*lines, *_ending(result)])
 

@@ -72,6 +72,8 @@ def test_a_run_of_which_nothing_is_known_has_no_column(tmp_path, capsys):
 
 
 def test_runs_without_figures_are_told(tmp_path):
+    with pytest.raises(UserError, match='nothere: no such folder'):
+        compare.main([str(tmp_path / 'nothere')])
     with pytest.raises(UserError, match='run kpd evaluate first'):
         compare.main([str(tmp_path)])
     (tmp_path / 'metrics.json').write_text('{"metrics": {}}')

@@ -1,10 +1,14 @@
 """`kpd evaluate` and the named sets of annotated points."""
 
+import json
+import logging
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from kpdiscovery import config, evaluate, inference, measuring, methods, metrics, report
+from kpdiscovery.data import identity
 from kpdiscovery.data.joined import detections
 from kpdiscovery.reporting import table
 from kpdiscovery.types import UserError
@@ -238,6 +242,35 @@ def test_other_pictures_have_a_file_of_their_own(tmp_path, monkeypatch):
     names = sorted(path.name for path in tmp_path.glob('*.json'))
     assert names == ['metrics.json', 'metrics_on_bees.json']
     assert '"nme": null' in (tmp_path / 'metrics.json').read_text()
+
+
+def test_figures_of_another_folder_of_that_name_are_not_replaced_without_a_word(
+    tmp_path, caplog
+):
+    config = {'config': {'data': {'path': 'a/bees'}}}
+    (tmp_path / 'x.json').write_text(json.dumps(config))
+    for name in ('a/bees', 'b/bees'):
+        evaluate._tell_replaced(tmp_path / 'x.json', name)
+    evaluate._tell_replaced(tmp_path / 'none.json', 'b/bees')
+    assert len(caplog.messages) == 1 and 'had figures of a/bees' in caplog.text
+
+
+def test_which_of_other_pictures_were_learnt_from_is_not_said(monkeypatch, caplog):
+    source = Filed(6, 0)
+    monkeypatch.setattr(measuring.data, 'build', lambda *args, **options: source)
+    settings = config.load('lmpnet/critters:smoke', ['method.num_classes=3'])
+    trained = inference.untrained(settings, source)
+    before = identity.of(Filed(7, 0))._asdict()
+    found = evaluate.evaluate(trained._replace(meta={'data': before}), compared=False)
+    assert found['learnt_from'] is None and found['other_data']
+    assert 'is not looked at' in caplog.text
+
+
+def test_warnings_of_what_is_compared_with_say_so(caplog):
+    with measuring._said_of('untrained'):
+        logging.warning('%d points', 3)
+    logging.warning('none')
+    assert caplog.messages == ['untrained: 3 points', 'none']
 
 
 @pytest.mark.parametrize('name, best', [('nme', 2), ('pck', 3)])

@@ -79,8 +79,8 @@ def test_the_card_and_the_config(tmp_path):
 @pytest.mark.parametrize('size', [(60, 41), (23, 50), (30, 30)])
 def test_the_card_fits_a_picture_as_training_does(how, size, tmp_path, monkeypatch):
     """Its lines, as they are, with a model that finds the first pixel and what it saw."""
-    seen, xy = [], np.array([[[0.0, 0.0], [31.0, 20.5]]])
-    found = lambda images: seen.append(images) or {'xy': xy}
+    seen, xy = [], np.array([[[0.0, 0.0], [31.0, 20.5], [16.0, 16.0]]])
+    found = lambda images: seen.append(images) or {'xy': xy, 'valid': xy[..., 0] < 20}
     load = lambda content: types.SimpleNamespace(call=found)
     monkeypatch.setattr(export.jax_export, 'deserialize', load)
     monkeypatch.chdir(tmp_path)
@@ -96,6 +96,9 @@ def test_the_card_fits_a_picture_as_training_does(how, size, tmp_path, monkeypat
     fitted, frame = resize.fit_image(pixels, (32, 32), how)
     np.testing.assert_allclose(seen[0], fitted[None] / np.float32(255), atol=1 / 255)
     np.testing.assert_allclose(values['xy'], resize.to_original(frame, xy), atol=1e-4)
+    inside = resize.inside(frame, values['xy'], (32, 32))
+    assert values['valid'].tolist() == [[inside[0, 0], False, True]]
+    assert inside[0, 0] == (how != 'pad' or size == (30, 30))
 
 
 def test_what_cannot_be_exported_is_told(tmp_path):

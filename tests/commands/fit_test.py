@@ -12,6 +12,7 @@ from PIL import Image
 
 from kpdiscovery import cli, finding, fit, inference, wanted
 from kpdiscovery.ops.keypoints import labelled
+from kpdiscovery.reporting import annotations
 from kpdiscovery.types import Keypoints, Method, Prediction, UserError
 
 SIDE = 48
@@ -75,6 +76,7 @@ def test_wanted_landmarks_are_learnt_kept_and_predicted(run, tmp_path, capsys):
     assert cli.main(words) == 0
     told = capsys.readouterr().out
     assert '2 points from 4 landmarks of 5 pictures' in told
+    assert 'error of the mean place of the others: mean ' in told
     assert 'split test: mean 0.' in told and '3 pictures (5.png, 6.png, 7.png)' in told
     kept = wanted.load(str(workdir))
     assert kept.names == ('middle', 'quarter') and kept.pictures == 5
@@ -88,9 +90,27 @@ def test_wanted_landmarks_are_learnt_kept_and_predicted(run, tmp_path, capsys):
     found = np.array([[float(row['x']), float(row['y'])] for row in rows])
     np.testing.assert_allclose(found.reshape(8, 2, 2), truth, atol=1.0)
     assert {row['name'] for row in rows} == {'middle', 'quarter'}
+    told = [float(row['expected_error']) for row in rows[:2]]
+    np.testing.assert_allclose(told, kept.error, atol=1e-3)  # All are of one size.
+    larger = annotations.Found('x', (4 * kept.side, kept.side), Keypoints(
+        np.zeros((2, 2)), np.ones(2), np.arange(2), np.ones(2, bool)))  # fmt: skip
+    wanted.write_csv(tmp_path / 'x.csv', kept, [larger])
+    with open(tmp_path / 'x.csv', newline='') as file:
+        twice = [float(row['expected_error']) for row in csv.DictReader(file)]
+    np.testing.assert_allclose(twice, 2 * kept.error, atol=1e-3)
     notes = json.loads((out / 'wanted.json').read_text())
     assert notes['categories'][0]['keypoints'] == ['middle', 'quarter']
     assert (out / 'wanted' / '0.png.jpg').is_file()
+
+
+def test_errors_of_the_mean_of_the_others():
+    points = np.array([[[0.0, 0], [5, 5]], [[6, 0], [1, 1]], [[0, 6], [9, 9]]])
+    visible = np.array([[True, True], [True, False], [True, False]])
+    errors = fit.of_mean_place(points, visible)
+    half = np.hypot(3, 3)
+    wanted_errors = [half, np.hypot(6, 3), np.hypot(3, 6)]
+    np.testing.assert_allclose(errors[:, 0], wanted_errors)
+    assert np.isnan(errors[:, 1]).all()  # No other picture has the second point.
 
 
 def test_so_many_pictures(run, capsys):

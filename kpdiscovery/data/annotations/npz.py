@@ -115,6 +115,12 @@ def from_arrays(
     count = len(files)
     fields = _points(path, arrays, count) | _boxes(path, arrays, count)
     fields |= _parts(path, arrays, count)
+    names = _names(path, arrays, 'keypoint_names')
+    if names and 'keypoints' in fields and len(names) != fields['keypoints'].shape[-2]:
+        raise UserError(
+            f"{path}: 'keypoint_names' has {len(names)} names of "
+            f'{fields["keypoints"].shape[-2]} points'
+        )
     if 'label' in arrays:
         fields['label'] = _array(path, arrays, 'label', (count,)).astype(np.int32)
     order = np.array(sorted(range(count), key=lambda i: files[i]))
@@ -125,7 +131,7 @@ def from_arrays(
         groups=_optional(path, arrays, ('identity', 'video'), order),
         videos=_optional(path, arrays, ('video',), order),
         class_names=_names(path, arrays, 'class_names'),
-        keypoint_names=_names(path, arrays, 'keypoint_names'),
+        keypoint_names=names,
         masks=_masks(path, arrays, order),
         mask_ground=_ground(path, arrays),
         mirrored=_optional(path, arrays, ('mirrored',), order),

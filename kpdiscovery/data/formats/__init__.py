@@ -7,6 +7,7 @@ the arrays of `annotations.npz`: one form, which `files.folder.Folder` reads.
 from __future__ import annotations
 
 import glob
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kpdiscovery.data.files import videos
+from kpdiscovery.data.files import outputs, videos
 from kpdiscovery.data.formats import arrays, coco, deeplabcut, frames, records, sleap
 from kpdiscovery.types import UserError
 
+_log = logging.getLogger(__name__)
 Place = str | os.PathLike | list[Path]
 _SLEAP = ('.h5', '.hdf5', '.slp')
 
@@ -92,4 +94,14 @@ def _in_folder(place, every):
         return Found(*frames.cut(films, every=every))
     if files := frames.alone_in(place, records.is_records):
         return Found(*records.read(files))
+    _tell_unread(place)
     return Found(place)
+
+
+def _tell_unread(folder: Path) -> None:
+    """Annotations of others that lie beside the pictures are read by their own name."""
+    for file in sorted(folder.glob('*.json')):
+        if file.name not in outputs.TABLES and coco.begins(file):
+            _log.warning(
+                '%s is not read: --data=%s has its points too', file.name, file
+            )

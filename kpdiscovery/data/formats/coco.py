@@ -19,7 +19,18 @@ import numpy as np
 from kpdiscovery.types import UserError
 
 _WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError)
+_START = 4096  # Characters.
 Table = dict[str, np.ndarray]
+
+
+def begins(path: Path) -> bool:
+    """Whether a file begins as one of COCO does; it is not read to its end."""
+    try:
+        with open(path, encoding='utf-8', errors='replace') as file:
+            start = file.read(_START)
+    except OSError:
+        return False
+    return any(f'"{name}"' in start for name in ('images', 'annotations', 'categories'))
 
 
 def read(path: Path) -> tuple[Path, Table]:

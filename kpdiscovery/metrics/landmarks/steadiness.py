@@ -32,7 +32,7 @@ def landmark_spread(fit: Split, test: Split) -> dict[str, float]:
     xy, valid = landmarks_of(test.prediction.keypoints, test.num_labels)
     often = valid.sum(axis=0) >= 2
     if not often.any():
-        raise Unmeasurable('no landmark was found in two pictures')
+        raise Unmeasurable('needs a landmark that was found in two pictures or more')
     xy, counts = xy[:, often], valid[:, often, None]
     rest = xy - xy.mean(axis=0, where=counts)
     squares = (rest**2).sum(axis=-1).mean(axis=0, where=counts[..., 0])

@@ -186,6 +186,10 @@ def test_names_compare_after_normalisation(tmp_path):
         ({'keypoints': np.full((2, 1, 2), 1e300)}, "'keypoints' must hold pixels"),
         ({'boxes': [[0, 0, np.inf, 1]] * 2}, "'boxes' must hold pixels"),
         ({'class_names': np.array(3)}, r"'class_names' must be .any"),
+        (
+            {'keypoints': np.zeros((2, 3, 2)), 'keypoint_names': ['a', 'b']},
+            "'keypoint_names' has 2 names of 3 points",
+        ),
         ({'masks': ['../a.png', '']}, 'masks must be below the folder'),
         ({'masks': ['', 'x/../../a.png']}, 'masks must be below the folder'),
         ({'masks': ['', '/etc/a.png']}, 'masks must be below the folder'),

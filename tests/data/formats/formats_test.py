@@ -98,6 +98,17 @@ def test_coco_categories_with_points_of_their_own(tmp_path):
     np.testing.assert_array_equal(table['keypoints'][1, :, 0], [4, np.nan, 3])
 
 
+def test_coco_beside_the_pictures_is_told_when_the_folder_is_read(tmp_path, caplog):
+    path = coco(tmp_path, [])
+    folder = tmp_path / 'val2017'
+    path.rename(folder / 'mine.json')
+    (folder / 'other.json').write_text('{"a": 1}')
+    assert formats.look(folder).table is None
+    assert [line for line in caplog.messages if '.json' in line] == [
+        f'mine.json is not read: --data={folder}/mine.json has its points too'
+    ]
+
+
 def test_coco_beside_several_folders_of_such_names(tmp_path):
     """The one that has all the pictures, then the one that is called as the file."""
     path = coco(tmp_path, [])

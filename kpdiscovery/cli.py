@@ -124,20 +124,26 @@ class Parser(argparse.ArgumentParser):
             self.epilog = '\n\n'.join(filter(None, [SETTINGS, self.epilog]))
 
     def error(self, message: str):
-        word = message.removeprefix('unrecognized arguments: ').partition('=')[0]
-        known = [name for action in self._actions for name in action.option_strings]
-        hint = nearest(word, known) if word.startswith('--') else ''
-        raise UserError(f'{message}{hint} (see --help)')
+        raise UserError(f'{message} (see --help)')
 
     def parse(self, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         """Arguments, and the config overrides among them."""
         words, prefix = list(_joined(argv)), '--config.'
         rest = [word for word in words if not word.startswith(prefix)]
         overrides = [word for word in words if word.startswith(prefix)]
+        self._expect_options(rest)
         args = self.parse_args(rest)
         for name, value in vars(args).items():
             setattr(args, name, expand(value))
         return args, [word.removeprefix(prefix) for word in overrides]
+
+    def _expect_options(self, words: Sequence[str]) -> None:
+        """Before argparse misses what a misspelt one would have given."""
+        known = [name for action in self._actions for name in action.option_strings]
+        for word in words:
+            name = word.partition('=')[0]
+            if name[:2] == '--' and not any(one.startswith(name) for one in known):
+                self.error(f'no option {name}{nearest(name, known)}')
 
 
 def _joined(argv: Sequence[str]) -> Iterator[str]:

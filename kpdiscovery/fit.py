@@ -127,7 +127,9 @@ def pictures(settings: Any, path: str, split: str) -> Any:
     }  # fmt: skip
     source = data.build(settings, split=split)
     if 'keypoints' not in source.truth:
-        raise UserError(f'{path} has no annotated points: add an annotations.npz')
+        raise UserError(
+            f'{path} has no annotated points: `landmarks` or `keypoints` of an annotations.npz'
+        )
     if source[0]['keypoints'].ndim != 2:
         raise UserError(f'{path} has several animals a picture: kpd fit wants one')
     return source

@@ -126,8 +126,10 @@ def load(workdir: str) -> Wanted | None:
         names = tuple(map(str, found['names']))
         told, of = WantedMap(**fields), str(found.get('of', ''))
         side, pictures = float(found.get('side', 0)), int(found['pictures'])
+        if len(names) not in (0, len(found['error'])):
+            raise ValueError(f'{len(names)} names of {len(found["error"])} points')
         return Wanted(told, found['error'], pictures, names, of, side)
-    except (*npy.BROKEN, KeyError) as error:
+    except (*npy.BROKEN, KeyError, ValueError) as error:
         raise UserError(f'{path} is damaged ({error}): run kpd fit again') from None
 
 

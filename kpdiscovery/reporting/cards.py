@@ -25,13 +25,13 @@ valid = found['valid'] & inside  # [1, K]: the others do not count.
 _CUT = """scale = {scale}
 edge = (side - sides * scale) / 2  # Below 0: cut off.
 kept = (*np.maximum(-edge / scale, 0), *np.minimum((side - edge) / scale, sides))
-small = picture.resize((side, side), Image.Resampling.BILINEAR, kept)
+small = picture.resize((side, side), Image.Resampling.BILINEAR, kept, reducing_gap=3)
 images = np.asarray(small, np.float32)[None] / 255  # [1, side, side, 3] in [0, 1]."""
 _PAD = """small = np.clip(np.round(sides * (side / sides).min()), 1, side).astype(int)
 scale, edge = small / sides, (side - small) // 2
 images = np.zeros((1, side, side, 3), np.float32)  # [1, side, side, 3] in [0, 1].
 (x0, y0), (x1, y1) = edge, edge + small
-small = picture.resize(small.tolist(), Image.Resampling.BILINEAR)
+small = picture.resize(small.tolist(), Image.Resampling.BILINEAR, reducing_gap=3)
 images[0, y0:y1, x0:x1] = np.asarray(small, np.float32) / 255"""
 _BOXED = """# First cut it to the object's box, a square with {margin} of its longer side around.
 """
@@ -78,7 +78,7 @@ def _measured(found, trained):
     if not found:
         return ['Nothing: `kpd evaluate` was not run.']
     head = (f'{found["pictures"]} pictures of split {found["split"]}; what each figure '
-            'is: docs of `kpdiscovery.metrics`.')  # fmt: skip
+            'is: docs/figures.md of kpdiscovery.')  # fmt: skip
     if older := measured.apart(found, trained.config, trained.meta):
         head = f'Measured {older}. {head}'
     if learnt := found.get('learnt_from'):

@@ -9,6 +9,7 @@ from kpdiscovery.metrics import protocols
 from kpdiscovery.reporting import logs
 
 _FEW = 10  # Pictures.
+_ASKED = ': too few for figures that mean much, as many as evaluation.test wants'
 _SMALL = (
     ': too few for figures that mean much; a `split` in annotations.npz says which pictures '
     'are for what (otherwise test is every tenth), and kpd fit measures by cross-validation'
@@ -48,7 +49,8 @@ def _of(result) -> str:
     """What of others a split is, and what it is worth."""
     fit, few = result.get('fit_pictures', 0), result['pictures'] < _FEW
     beside = f', fitted on {fit} of split train' if fit else ''
-    return beside + _SMALL * few
+    asked = (result.get('config') or {}).get('evaluation', {}).get('test', 0)
+    return beside + (_ASKED if result['pictures'] == asked else _SMALL) * few
 
 
 def _figures(result):

@@ -185,6 +185,8 @@ def test_without_annotations_the_table_says_so_in_plain_words():
     }
     said = table.text(result).splitlines()
     assert said[0].startswith('3 pictures of split test: too few ')
+    asked = result | {'config': {'evaluation': {'test': 3}}}
+    assert table.text(asked).splitlines()[0].endswith('as evaluation.test wants')
     more = {'pictures': 10, 'fit_pictures': 90}
     said_of_ten = table.text(result | more).splitlines()
     assert said_of_ten[0] == '10 pictures of split test, fitted on 90 of split train'

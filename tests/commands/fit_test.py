@@ -318,3 +318,13 @@ def test_landmarks_that_lie_in_one_place_tell_nothing(run, monkeypatch, capsys):
     assert cli.main(['fit', f'--workdir={workdir}', f'--annotations={folder}']) == 2
     assert 'they lie in one place' in capsys.readouterr().err
     assert not (workdir / wanted.FILE).exists()
+
+
+def test_a_map_of_other_names_than_points_is_damaged(run):
+    workdir, folder = run
+    fit.main([f'--workdir={workdir}', f'--annotations={folder}'])
+    with np.load(workdir / wanted.FILE) as file:
+        values = dict(file)
+    np.savez(workdir / wanted.FILE, **values | {'names': np.array(['one'])})
+    with pytest.raises(UserError, match=r'damaged \(1 names of 2 points\)'):
+        wanted.load(str(workdir))

@@ -137,6 +137,7 @@ def test_smaller_pictures_than_the_network_halves(tmp_path, capsys):
     (['train', SMOKE, '--workdir=optimizer.py/w'], 'optimizer.py is a file'),
     (['evaluate', '--workdir=optimizer.py'], 'optimizer.py is a file'),
     (['trian'], 'did you mean train?'),
+    (['train', SMOKE, '--workdri=w'], 'no option --workdri, did you mean --workdir?'),
 ])  # fmt: skip
 def test_mistakes(argv, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

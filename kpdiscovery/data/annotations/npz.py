@@ -28,6 +28,8 @@ Arrays, one entry a picture unless said otherwise; only `files` is required:
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import logging
 import os
 import posixpath
 import unicodedata
@@ -40,6 +42,7 @@ from kpdiscovery.data.annotations.fitting import fit_boxes, fit_keypoints, fit_p
 from kpdiscovery.data.files import npy
 from kpdiscovery.types import Row, UserError
 
+_log = logging.getLogger(__name__)
 _WHOLE = (
     'label',
     'object',
@@ -49,6 +52,10 @@ _WHOLE = (
     'mask_ground',
     'mirrored',
 )
+_KNOWN = (
+    *_WHOLE, 'files', 'keypoints', 'landmarks', 'visible', 'class_names', 'boxes',
+    'part_boxes', 'masks', 'split', 'identity', 'video', 'keypoint_names',
+)  # fmt: skip
 _NUMBERS = ('keypoints', 'landmarks', 'visible', 'boxes', 'part_boxes')
 _FAR = 1e9  # Pixels from where no picture reaches: sums of larger ones lose a pixel or all.
 # Places for boxes that a table of all pictures may have for each box that is given: all
@@ -112,6 +119,7 @@ def from_arrays(
 ) -> Annotations:
     """`read_annotations` of the arrays of a file; `path` is what messages call it."""
     files = _match(path, arrays, found)
+    _tell_misspelt(path, arrays)
     count = len(files)
     fields = _points(path, arrays, count) | _boxes(path, arrays, count)
     fields |= _parts(path, arrays, count)
@@ -136,6 +144,14 @@ def from_arrays(
         mask_ground=_ground(path, arrays),
         mirrored=_optional(path, arrays, ('mirrored',), order),
     )
+
+
+def _tell_misspelt(path, arrays):
+    """Arrays of others may lie beside ours, but hardly under nearly the same name."""
+    for name in arrays:
+        near = difflib.get_close_matches(name, _KNOWN, 1, 0.8)
+        if name not in _KNOWN and near and near[0] not in arrays:
+            _log.warning('%s: %r is not read, is it %r?', path, name, near[0])
 
 
 def load(path: str | os.PathLike) -> dict[str, np.ndarray]:

@@ -50,7 +50,9 @@ def choose_rows(
 
 def _split_texts(count, groups):
     if count < 10:
-        _log.warning('only %d pictures: all are in both train and test', count)
+        _log.warning(
+            'fewer than ten pictures (%d): all are in both train and test', count
+        )
         return np.full(count, 'both')
     return np.where(_tenth(groups), 'test', 'train')
 

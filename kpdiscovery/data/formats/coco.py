@@ -109,6 +109,8 @@ def _points(groups, categories) -> Table:
         return {}
     groups = [[note for note in group if note.get('keypoints')] for group in groups]
     most, count = max(1, *map(len, groups)), max(len(names), *given)
+    if names and len(names) < count:
+        raise ValueError(f'{len(names)} names of keypoints, annotations have {count}')
     values = np.zeros((len(groups), most, count, 3))
     for place, group in enumerate(groups):
         for animal, note in enumerate(group):
@@ -120,7 +122,7 @@ def _points(groups, categories) -> Table:
     seen = values[..., 2] > (values[..., 2] > 1).any()  # Some tools know no 2.
     if most == 1:
         xy, seen = xy[:, 0], seen[:, 0]
-    called = {'keypoint_names': np.array(names)} if len(names) == count else {}
+    called = {'keypoint_names': np.array(names)} if names else {}
     return {'keypoints': xy, 'visible': seen, **called}
 
 

@@ -59,8 +59,9 @@ def landmark_accuracy(fit: Split, test: Split) -> dict[str, float]:
     for comparison in comparisons(fit, test):
         both = _raw(comparison), _regressed(comparison, side(test))
         for name, found in zip(('raw', 'regressed'), both, strict=True):
+            points = comparison.points.removesuffix('@side')  # Whose unit this is not.
             met = _share(found, 1.0, _ACCURACY * unit)
-            figures[f'{name}_accuracy_{comparison.points}@{_ACCURACY}'] = met
+            figures[f'{name}_accuracy_{points}@{_ACCURACY}'] = met
     for distance in _PRECISION:
         figures |= _precision_recall(test, distance, unit)
     return figures

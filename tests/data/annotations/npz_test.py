@@ -254,3 +254,10 @@ def test_whole_numbers_may_be_floats_and_splits_numbers(tmp_path):
     assert notes.fields['label'].dtype == np.int32
     assert notes.fields['boxes_valid'].sum() == 1
     assert notes.split.tolist() == ['0', '1']
+
+
+def test_a_misspelt_array_is_told(tmp_path, caplog):
+    points = np.zeros((2, 1, 2))
+    read(tmp_path, landmark=points, others=[1, 2], label=[0, 1], labels=[3, 4])
+    (line,) = caplog.messages
+    assert line.endswith("annotations.npz: 'landmark' is not read, is it 'landmarks'?")

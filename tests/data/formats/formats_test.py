@@ -98,6 +98,12 @@ def test_coco_categories_with_points_of_their_own(tmp_path):
     np.testing.assert_array_equal(table['keypoints'][1, :, 0], [4, np.nan, 3])
 
 
+def test_coco_of_fewer_names_than_points_is_refused(tmp_path):
+    note = {'image_id': 11, 'category_id': 1, 'keypoints': [3, 4, 2] * 3}
+    with pytest.raises(UserError, match='2 names of keypoints, annotations have 3'):
+        formats.look(coco(tmp_path, [note]))
+
+
 def test_coco_beside_the_pictures_is_told_when_the_folder_is_read(tmp_path, caplog):
     path = coco(tmp_path, [])
     folder = tmp_path / 'val2017'

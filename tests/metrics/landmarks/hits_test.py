@@ -32,6 +32,8 @@ def test_missing_landmarks_are_missed(split):
     fit, test = mouse(split), mouse(split)
     test.prediction.keypoints.valid[:, 2] = False  # The one 6 off.
     got = metrics.landmark_accuracy(fit, test)
+    unnamed = metrics.landmark_accuracy(fit, test._replace(landmarks=''))
+    assert unnamed['raw_accuracy_4@12'] == 50
     assert got['raw_accuracy_4@12'] == 50 and got['precision@8'] == pytest.approx(2 / 3)
     fit.prediction.keypoints.valid[:2, 3] = False  # Stands for nothing any more.
     assert metrics.landmark_accuracy(fit, test)['raw_accuracy_4@12'] == 25

@@ -39,14 +39,19 @@ def curves(seen: Seen, fit: Split | None) -> Section:
     if fit is None or not tables:
         return Section('Errors', 'errors', reason)
     sets = dict.fromkeys(name.rsplit('_', 1)[1] for name in tables)
-    rows = [Row(list(_charts(tables, points)), f'{points} points') for points in sets]
+    rows = [Row(list(_charts(tables, name)), _title(name)) for name in sets]
     note = (
-        'Mean error of the best one, the best two and so on, in % of the normaliser. '
+        'Mean error of the best one, the best two and so on, in % of the normaliser: the '
+        "named set's length, or the side of the fitted picture. "
         'Forward: annotated points regressed from landmarks; backward: landmarks from '
         f'annotated points. Fitted on {len(fit.truth["keypoints"])} training pictures, measured '
         f'on {len(seen.images)} of {seen.split}: kpd evaluate measures on more.'
     )
     return Section('Errors', 'errors', note, rows=rows)
+
+
+def _title(points: str) -> str:
+    return f'{points.removesuffix("@side")} points'
 
 
 def _charts(tables, points):

@@ -53,6 +53,12 @@ def test_without_annotated_training_pictures_there_are_none(fit):
     assert 'no training pictures' in errors.curves(see(), fit).note
 
 
+def test_curves_of_points_without_a_name():
+    seen = see(landmarks='')
+    section = errors.curves(seen, seen.found)
+    assert [row.title for row in section.rows] == [f'{T} points']
+
+
 def test_curves_of_what_was_measured():
     seen = see()
     tables, why = errors.measure(seen, seen.found)

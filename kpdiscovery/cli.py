@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import logging
 import os
 import signal
@@ -139,8 +140,10 @@ class Parser(argparse.ArgumentParser):
 
     def _expect_options(self, words: Sequence[str]) -> None:
         """Before argparse misses what a misspelt one would have given."""
+        if any(isinstance(one, argparse._SubParsersAction) for one in self._actions):
+            return  # Theirs are others, which argparse finds out.
         known = [name for action in self._actions for name in action.option_strings]
-        for word in words:
+        for word in itertools.takewhile(lambda word: word != '--', words):
             name = word.partition('=')[0]
             if name[:2] == '--' and not any(one.startswith(name) for one in known):
                 self.error(f'no option {name}{nearest(name, known)}')

@@ -124,6 +124,8 @@ def _table(group, head, metrics) -> str:
     measured = [run for run in group if any(name in run.figures for name in names)]
     lacking = [run.name for run in group if run not in measured]
     notes = [f'none of these figures is known of {", ".join(lacking)}'] * bool(lacking)
+    if not measured:
+        return '\n'.join([head, *notes])
     group = measured
     heads = [f'{run.name} (seed {run.seed})' for run in group]
     widths = [max(len(one) + 2, 12) for one in heads]

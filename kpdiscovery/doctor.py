@@ -161,9 +161,9 @@ def _labels(source: Source, settings: Any) -> Finding:
 
 def _landmarks(source: Source, section: Any) -> Finding:
     metrics.check_landmarks(section.get('landmarks', ''), source)
-    return Finding(
-        OK, section.get('landmarks', '') or 'no set named: in sides of the picture'
-    )
+    named = section.get('landmarks', '')
+    unnamed = ': errors in sides of the picture' * ('keypoints' in source.truth)
+    return Finding(OK, named or f'no set named{unnamed}')
 
 
 def _method(test: Source | None, section: Any) -> Finding:

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import logging
+import os
 import pathlib
 import re
 import sys
@@ -35,6 +36,12 @@ _BESIDE = ('untrained', 'baselines', 'generic')
 _LEARNT = (
     '%d of the %d pictures measured are in the training split, which was learnt from: measure '
     '--split=test, or train with data.options.holdout_validation'
+)
+
+
+_FITTED = (
+    'regressors are fitted on %d of the %d pictures measured: measure --split=test, or name '
+    'splits in annotations.npz'
 )
 
 
@@ -109,9 +116,9 @@ def evaluate(
     every = measuring.sources(settings, split)
     other = inference.tell_other_pictures(trained, every[0])
     fit, test = measuring.thinned(settings.evaluation, *every)
-    again = None if other else _again(every[0], test, split)
+    again = _again(every[0], test, split)
     if again:
-        logging.warning(_LEARNT, again, len(test))
+        logging.warning(_FITTED if other else _LEARNT, again, len(test))
     metrics.check_landmarks(settings.data.get('landmarks', ''), test)
     once, looking = measuring.extracted(trained, fit, test), (trained, test)
     values, skipped, found, splits = measuring.measure(*once, looking=looking)
@@ -127,7 +134,7 @@ def evaluate(
         'split': split,
         'pictures': len(test),
         'fit_pictures': 0 if splits[0] is None else len(splits[0].truth['index']),
-        'learnt_from': again,
+        'learnt_from': None if other else again,
         'other_data': other,
         'rows': 'evenly spread' if _fewer(every, (fit, test)) else 'all',
         'keypoints': found,
@@ -148,7 +155,7 @@ def _tell_replaced(path: pathlib.Path, data_path: str) -> None:
         before = paths.read_json(path)['config']['data']['path']
     except (OSError, ValueError, LookupError, TypeError):
         return
-    if before != data_path:
+    if os.path.abspath(before) != os.path.abspath(data_path):
         logging.warning('%s had figures of %s, which these replace', path, before)
 
 

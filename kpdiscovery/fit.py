@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kpdiscovery import cli, data, finding, inference, paths, wanted
-from kpdiscovery.data import resize, subset
+from kpdiscovery.data import box_crops, resize, subset
 from kpdiscovery.metrics.landmarks.wanted import Fitted, fit_wanted
 from kpdiscovery.types import Row, UserError
 
@@ -89,8 +89,11 @@ def main(argv: Sequence[str]) -> int:
     shown = annotated(trained, source)
     there = _there(shown)
     fitted = _fit(there)
-    model = wanted.model(trained)
-    wanted.save(args.workdir, fitted, there.names, of=model, side=there.side)
+    boxed = box_crops.is_box(trained.config.data.get('resize', ''))
+    wanted.save(
+        args.workdir, fitted, there.names, of=wanted.model(trained),
+        side=0.0 if boxed else there.side,
+    )  # fmt: skip
     print(_told(fitted, there))
     if test:
         kept = shown.visible.any(axis=0)
@@ -163,7 +166,8 @@ def _fit(shown: Annotated) -> Fitted:
 
 def _told(fitted: Fitted, shown: Annotated) -> str:
     n, points = fitted.errors.shape
-    mean = np.nanmean(of_mean_place(shown.points, shown.visible))
+    means = of_mean_place(shown.points, shown.visible)
+    mean = np.nanmean(np.where(np.isnan(fitted.errors), np.nan, means))
     each = ', '.join(f'{error:.1f}' for error in wanted.by_point(fitted.errors))
     return (
         f'{points} points from {int(fitted.map.used.sum())} landmarks of {n} pictures\n'

@@ -108,7 +108,8 @@ def _said_of(name: str) -> Iterator[None]:
 
     def named(*args, **kwargs):
         record = make(*args, **kwargs)
-        record.msg = f'{name}: {record.msg}'
+        if record.levelno >= logging.WARNING:
+            record.msg = f'{name.replace("%", "%%")}: {record.msg}'
         return record
 
     logging.setLogRecordFactory(named)

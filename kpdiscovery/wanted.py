@@ -29,7 +29,8 @@ class Wanted(NamedTuple):
     pictures: int  # That it was fitted on.
     names: tuple[str, ...]  # Of the points; () unknown.
     of: str = ''  # `model` whose landmarks they are told from; '' unknown.
-    side: float = 0.0  # ... which had sqrt(W H) of so many pixels; 0 unknown.
+    side: float = 0.0  # ... which had sqrt(W H) of so many pixels; 0: does not matter,
+    # since pictures are cut to boxes, or unknown.
 
     def name(self, point: int) -> str:
         return self.names[point] if self.names else f'point_{point}'

@@ -11,10 +11,10 @@ from kpdiscovery.reporting import measured
 _BARS = ' The program does not know what is a bar and what a dark picture.'
 _USE = """import pathlib
 import jax, jax.export, numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 model = jax.export.deserialize(bytearray(pathlib.Path('{model}').read_bytes()))
-picture = Image.open('picture.jpg').convert('RGB')
+picture = ImageOps.exif_transpose(Image.open('picture.jpg')).convert('RGB')
 sides, side = np.array(picture.size), {side}
 {fit}
 found = model.call(images)  # A dict of arrays [1, ...]; any number of pictures at once.
@@ -25,13 +25,13 @@ valid = found['valid'] & inside  # [1, K]: the others do not count.
 _CUT = """scale = {scale}
 edge = (side - sides * scale) / 2  # Below 0: cut off.
 kept = (*np.maximum(-edge / scale, 0), *np.minimum((side - edge) / scale, sides))
-small = picture.resize((side, side), Image.Resampling.BILINEAR, kept, reducing_gap=3)
+small = picture.resize((side, side), Image.Resampling.{method}, kept, reducing_gap=3)
 images = np.asarray(small, np.float32)[None] / 255  # [1, side, side, 3] in [0, 1]."""
 _PAD = """small = np.clip(np.round(sides * (side / sides).min()), 1, side).astype(int)
 scale, edge = small / sides, (side - small) // 2
 images = np.zeros((1, side, side, 3), np.float32)  # [1, side, side, 3] in [0, 1].
 (x0, y0), (x1, y1) = edge, edge + small
-small = picture.resize(small.tolist(), Image.Resampling.BILINEAR, reducing_gap=3)
+small = picture.resize(small.tolist(), Image.Resampling.{method}, reducing_gap=3)
 images[0, y0:y1, x0:x1] = np.asarray(small, np.float32) / 255"""
 _BOXED = """# First cut it to the object's box, a square with {margin} of its longer side around.
 """
@@ -52,26 +52,29 @@ def card(
         f'{meta.get("seconds", 0):.0f} s on {meta.get("device", "an unknown device")}.',
         '- Pictures must be fitted like that before (bars black), as the lines below do; xy '
         'are pixels of the fitted picture, `score` is how sure the method is on a scale of '
-        'its own, and points that are not `valid` do not count.'
+        'its own, and points that are not `valid` do not count. Transparent pixels (white in '
+        'training) and pictures of 16 bits are not looked after here.'
         + _BARS * ('pixels_valid' in trained.method.batch_fields),
         '- Intended for pictures like those it was trained on; whose they are and their '
         'licence is the business of who trained it.',
-        '## Use', f'```python\n{_USE.format(model=model, side=side, fit=_fit(data.resize))}```',
+        '## Use', f'```python\n{_USE.format(model=model, side=side, fit=_fit(data))}```',
         '## Measured', *_measured(found, trained),
     ]  # fmt: skip
     return '\n\n'.join(lines) + '\n'
 
 
-def _fit(how: str) -> str:
+def _fit(data: Any) -> str:
     """Lines that fit a picture as `data.resize.fit_image` does."""
-    margin = box_crops.margin_of(how)
+    how, margin = data.resize, box_crops.margin_of(data.resize)
+    method = data.get('options', {}).get('method', 'bilinear').upper()
     if how == 'pad':
-        return _PAD
+        return _PAD.format(method=method)
     if how.startswith('crop'):
         share = float(how.partition(':')[2] or 1)
-        return _CUT.format(scale=f'np.full(2, (side / sides).max() / {share})')
+        scale = f'np.full(2, (side / sides).max() / {share})'
+        return _CUT.format(scale=scale, method=method)
     first = '' if margin is None else _BOXED.format(margin=margin)
-    return first + _CUT.format(scale='side / sides')
+    return first + _CUT.format(scale='side / sides', method=method)
 
 
 def _measured(found, trained):

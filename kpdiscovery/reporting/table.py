@@ -9,11 +9,8 @@ from kpdiscovery.metrics import protocols
 from kpdiscovery.reporting import logs
 
 _FEW = 10  # Pictures.
-_ASKED = ': too few for figures that mean much, as many as evaluation.test wants'
-_SMALL = (
-    ': too few for figures that mean much; a `split` in annotations.npz says which pictures '
-    'are for what (otherwise test is every tenth), and kpd fit measures by cross-validation'
-)
+_SMALL = ': too few for figures that mean much'
+_ASKED = ', as many as evaluation.test wants'
 _WORDS = {
     'attributes': 'attributes of objects',
     'boxes': 'object boxes',
@@ -47,10 +44,12 @@ def text(result: dict[str, Any]) -> str:
 
 def _of(result) -> str:
     """What of others a split is, and what it is worth."""
-    fit, few = result.get('fit_pictures', 0), result['pictures'] < _FEW
-    beside = f', fitted on {fit} of split train' if fit else ''
+    few, fit = result['pictures'] < _FEW, result.get('fit_pictures', 0)
+    names = set(result.get('protocol', ())) - set(result['skipped'])
+    fits = fit and any(metrics.PROTOCOLS[name].fits for name in names)
+    beside = f', fitted on {fit} of split train' if fits else ''
     asked = (result.get('config') or {}).get('evaluation', {}).get('test', 0)
-    return beside + (_ASKED if result['pictures'] == asked else _SMALL) * few
+    return beside + few * (_SMALL + _ASKED * (result['pictures'] == asked))
 
 
 def _figures(result):

@@ -69,6 +69,8 @@ def test_a_run_of_which_nothing_is_known_has_no_column(tmp_path, capsys):
     _, heads, figures, note = capsys.readouterr().out.splitlines()
     assert heads.split() == [one, '(seed', '0)'] and figures.split() == ['nme', '6.000']
     assert note == f'none of these figures is known of {two}'
+    compare.main([two])
+    assert capsys.readouterr().out.splitlines()[1:] == [note]
 
 
 def test_runs_without_figures_are_told(tmp_path):

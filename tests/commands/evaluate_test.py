@@ -187,8 +187,9 @@ def test_without_annotations_the_table_says_so_in_plain_words():
     assert said[0].startswith('3 pictures of split test: too few ')
     asked = result | {'config': {'evaluation': {'test': 3}}}
     assert table.text(asked).splitlines()[0].endswith('as evaluation.test wants')
-    more = {'pictures': 10, 'fit_pictures': 90}
-    said_of_ten = table.text(result | more).splitlines()
+    more = result | {'pictures': 10, 'fit_pictures': 90, 'protocol': ['landmark_nme']}
+    assert table.text(more).splitlines()[0] == '10 pictures of split test'
+    said_of_ten = table.text(more | {'skipped': {}}).splitlines()
     assert said_of_ten[0] == '10 pictures of split test, fitted on 90 of split train'
     assert said[1] == 'nothing could be measured: the pictures have no annotations'
     assert said[2].endswith('not measured: the pictures have no masks of each object')
@@ -251,7 +252,7 @@ def test_figures_of_another_folder_of_that_name_are_not_replaced_without_a_word(
 ):
     config = {'config': {'data': {'path': 'a/bees'}}}
     (tmp_path / 'x.json').write_text(json.dumps(config))
-    for name in ('a/bees', 'b/bees'):
+    for name in ('a/bees', 'a/bees/', 'b/bees'):
         evaluate._tell_replaced(tmp_path / 'x.json', name)
     evaluate._tell_replaced(tmp_path / 'none.json', 'b/bees')
     assert len(caplog.messages) == 1 and 'had figures of a/bees' in caplog.text
@@ -263,7 +264,9 @@ def test_which_of_other_pictures_were_learnt_from_is_not_said(monkeypatch, caplo
     settings = config.load('lmpnet/critters:smoke', ['method.num_classes=3'])
     trained = inference.untrained(settings, source)
     before = identity.of(Filed(7, 0))._asdict()
-    found = evaluate.evaluate(trained._replace(meta={'data': before}), compared=False)
+    trained = trained._replace(meta={'data': before})
+    found = evaluate.evaluate(trained, split='validation', compared=False)
+    assert 'regressors are fitted on 6 of the 6 pictures' in caplog.text
     assert found['learnt_from'] is None and found['other_data']
     assert 'is not looked at' in caplog.text
 

@@ -138,6 +138,8 @@ def test_smaller_pictures_than_the_network_halves(tmp_path, capsys):
     (['evaluate', '--workdir=optimizer.py'], 'optimizer.py is a file'),
     (['trian'], 'did you mean train?'),
     (['train', SMOKE, '--workdri=w'], 'no option --workdri, did you mean --workdir?'),
+    (['bench', 'kmeans', '--repeat5=2'], 'unrecognized arguments: --repeat5=2'),
+    (['predict', '--workdir=w', '--out=o', '--', '--odd.jpg'], 'is not a workdir'),
 ])  # fmt: skip
 def test_mistakes(argv, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -57,6 +57,10 @@ def test_curves_of_points_without_a_name():
     seen = see(landmarks='')
     section = errors.curves(seen, seen.found)
     assert [row.title for row in section.rows] == [f'{T} points']
+    assert len(section.rows[0].figures) == 4
+    both = {**seen.found.truth, 'keypoints': np.zeros((N, 2, T, 2))}
+    several = seen._replace(found=seen.found._replace(truth=both))
+    assert 'of one object' in errors.curves(several, several.found).note
 
 
 def test_curves_of_what_was_measured():

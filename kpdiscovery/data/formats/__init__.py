@@ -20,6 +20,7 @@ from kpdiscovery.data.formats import arrays, coco, deeplabcut, frames, records, 
 from kpdiscovery.types import UserError
 
 _log = logging.getLogger(__name__)
+_FEW = 10  # Of more, one a picture perhaps, none is opened.
 Place = str | os.PathLike | list[Path]
 _SLEAP = ('.h5', '.hdf5', '.slp')
 
@@ -100,8 +101,8 @@ def _in_folder(place, every):
 
 def _tell_unread(folder: Path) -> None:
     """Annotations of others that lie beside the pictures are read by their own name."""
-    for file in sorted(folder.glob('*.json')):
-        if file.name not in outputs.TABLES and coco.begins(file):
-            _log.warning(
-                '%s is not read: --data=%s has its points too', file.name, file
-            )
+    files = [one for one in folder.glob('*.json') if one.name not in outputs.TABLES]
+    if len(files) <= _FEW and (found := sorted(filter(coco.begins, files))):
+        _log.warning(
+            '%s is not read: if it is COCO, give it in place of the folder', found[0]
+        )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 
 from kpdiscovery.types import UserError
 
+_log = logging.getLogger(__name__)
 _WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 _START = 4096  # Characters.
 Table = dict[str, np.ndarray]
@@ -109,8 +111,8 @@ def _points(groups, categories) -> Table:
         return {}
     groups = [[note for note in group if note.get('keypoints')] for group in groups]
     most, count = max(1, *map(len, groups)), max(len(names), *given)
-    if names and len(names) < count:
-        raise ValueError(f'{len(names)} names of keypoints, annotations have {count}')
+    if names and len(names) != count:
+        _log.warning('%d names of keypoints for %d: left away', len(names), count)
     values = np.zeros((len(groups), most, count, 3))
     for place, group in enumerate(groups):
         for animal, note in enumerate(group):
@@ -122,7 +124,7 @@ def _points(groups, categories) -> Table:
     seen = values[..., 2] > (values[..., 2] > 1).any()  # Some tools know no 2.
     if most == 1:
         xy, seen = xy[:, 0], seen[:, 0]
-    called = {'keypoint_names': np.array(names)} if names else {}
+    called = {'keypoint_names': np.array(names)} if len(names) == count else {}
     return {'keypoints': xy, 'visible': seen, **called}
 
 

@@ -71,10 +71,16 @@ def set_of(split: Split) -> LandmarkSet:
 
     Raises:
         ValueError: no such set.
+        Unmeasurable: there are points of several objects.
     """
     if split.landmarks:
         return landmark_set(split.landmarks)
-    return unnamed_set(np.shape(split.truth['keypoints'])[-2], side(split))
+    shape = np.shape(split.truth['keypoints'])
+    if len(shape) != 3:
+        raise Unmeasurable(
+            'needs points of one object, the source has those of several'
+        )
+    return unnamed_set(shape[1], side(split))
 
 
 def comparisons(fit: Split, test: Split) -> Iterator[Comparison]:

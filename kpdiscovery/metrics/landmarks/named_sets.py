@@ -1,7 +1,7 @@
 """What is known of annotated landmarks beyond their positions, by name.
 
 A config's `data.landmarks` names the set; nothing is guessed from the number of points: where
-it names none, errors are in sides of the picture (`unnamed_set`).
+it names none, errors are in sides of the picture (`unnamed_set`; TUSK's `slots` do guess faces).
 Left and right are the animal's unless said otherwise. Sets whose file a user makes
 (`annotations.npz`) give the order the points must have.
 """

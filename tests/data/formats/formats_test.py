@@ -98,10 +98,11 @@ def test_coco_categories_with_points_of_their_own(tmp_path):
     np.testing.assert_array_equal(table['keypoints'][1, :, 0], [4, np.nan, 3])
 
 
-def test_coco_of_fewer_names_than_points_is_refused(tmp_path):
+def test_coco_of_fewer_names_than_points_is_told(tmp_path, caplog):
     note = {'image_id': 11, 'category_id': 1, 'keypoints': [3, 4, 2] * 3}
-    with pytest.raises(UserError, match='2 names of keypoints, annotations have 3'):
-        formats.look(coco(tmp_path, [note]))
+    _, found = formats.look(coco(tmp_path, [note]))
+    assert found['keypoints'].shape == (3, 3, 2) and 'keypoint_names' not in found
+    assert caplog.messages == ['2 names of keypoints for 3: left away']
 
 
 def test_coco_beside_the_pictures_is_told_when_the_folder_is_read(tmp_path, caplog):
@@ -111,7 +112,7 @@ def test_coco_beside_the_pictures_is_told_when_the_folder_is_read(tmp_path, capl
     (folder / 'other.json').write_text('{"a": 1}')
     assert formats.look(folder).table is None
     assert [line for line in caplog.messages if '.json' in line] == [
-        f'mine.json is not read: --data={folder}/mine.json has its points too'
+        f'{folder}/mine.json is not read: if it is COCO, give it in place of the folder'
     ]
 
 

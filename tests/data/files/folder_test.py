@@ -311,7 +311,7 @@ def test_splits_without_an_annotation_file(tmp_path, caplog):
     for i in range(9):
         save(few, f'{i}.png')
     assert Folder(few, size=4, split='test').files == Folder(few, size=4).files
-    assert 'only 9 pictures' in caplog.text
+    assert 'fewer than ten pictures (9)' in caplog.text
     assert len(Folder(few, size=4, split='train', holdout_validation=True)) == 8
 
 

@@ -44,9 +44,7 @@ class LandmarkSet(NamedTuple):
 
     name: str
     num_points: int  # T.
-    subsets: Mapping[
-        str, PointGroup
-    ]  # By what ends their figures' names; all points first.
+    subsets: Mapping[str, PointGroup]  # By the end of figures' names; all points first.
     torso: Length  # PCK counts its reach in it.
     alpha: float = 0.1  # PCK's reach in torsos.
     extent: Length | None = None  # sqrt of the object's area, for OKS.

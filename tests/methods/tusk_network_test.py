@@ -35,6 +35,29 @@ def test_logits_are_standardised_over_each_picture():
     np.testing.assert_allclose(logits.std((1, 2)), 1, rtol=0.05)
 
 
+def test_pits_of_score_maps_become_peaks_where_asked():
+    images = np.random.default_rng(0).random((4, 8, 8, 3), dtype=np.float32)
+    variables = jax.jit(TINY.init)(jax.random.key(0), images)
+    upside_down = jax.tree.map(lambda x: x, variables)
+    score = upside_down['params']['score']['conv']
+    score |= {name: -value for name, value in score.items()}
+    plain = [TINY.apply(v, images)[1] for v in (variables, upside_down)]
+    np.testing.assert_allclose(plain[0], -plain[1], atol=1e-5)
+    assert len({bool(sign) for sign in (plain[0] ** 3).mean((1, 2)) > 0}) == 2
+    upright = TINY.clone(upright=True)
+    one, two = (upright.apply(v, images)[1] for v in (variables, upside_down))
+    np.testing.assert_allclose(one, two, atol=1e-5)
+    np.testing.assert_allclose(np.abs(one), np.abs(plain[0]), atol=1e-5)
+    assert ((one**3).mean((1, 2)) > 0).all()
+
+
+def test_a_single_pit_is_a_peak():
+    logits = np.full((2, 5, 5, 1), 3.0, np.float32)
+    logits[:, 1, 2, 0] = -1, 7
+    found = network.upright(logits)
+    assert [int(one.argmax()) for one in found] == [7, 7]
+
+
 def test_features_are_standardised_where_asked():
     images = np.random.default_rng(0).random((2, 8, 8, 3), dtype=np.float32)
     variables = jax.jit(TINY.init)(jax.random.key(0), images)

@@ -65,6 +65,7 @@ class Tusk(Method):
     remat: bool = (
         False  # Blocks compute again for the gradient: less memory, more time.
     )
+    upright: bool = False  # No pits in score maps (ours): `network.upright`.
     temperature: float = 0.2
     splat_variance: float = 0.05
     splat_gain: float = 1.0
@@ -230,6 +231,7 @@ class Tusk(Method):
             self.normalize_features,
             jnp.dtype(self.dtype),
             self.remat,
+            self.upright,
         )
 
     @property

@@ -28,6 +28,7 @@ class Encoder(nn.Module):
     normalize_features: str = ''  # See `normalize_features`.
     dtype: jnp.dtype = jnp.float32
     remat: bool = False
+    upright: bool = False  # What stands out of the score map does so upwards.
 
     @nn.compact
     def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -39,6 +40,7 @@ class Encoder(nn.Module):
             nn.GroupNorm(self.groups, epsilon=1e-5, dtype=self.dtype, name='norm')(h)
         )
         h = precision.full(Conv(1, dtype=self.dtype, name='score')(h))
+        h = upright(h) if self.upright else h
         # One channel: the logits are standardised over the picture.
         h = nn.GroupNorm(1, epsilon=1e-5, dtype=h.dtype, name='standardize')(h)
         f = precision.full(f)
@@ -69,6 +71,17 @@ def normalize_features(features: jax.Array, how: str) -> jax.Array:
     else:
         return features
     return features * jax.lax.rsqrt(square + 1e-5)
+
+
+def upright(logits: jax.Array) -> jax.Array:
+    """`[B, H, W, 1]` or their negative: that of which the third moment is positive.
+
+    Equivariance does not tell a map with peaks from one with pits at the same places, and
+    what lies in a pit is never chosen, so that nothing ever fills it.
+    """
+    gap = logits - logits.mean(axis=(1, 2), keepdims=True)
+    moment = jnp.mean(gap**3, axis=(1, 2), keepdims=True)
+    return jnp.where(moment < 0, -logits, logits)
 
 
 def saliency(images: jax.Array) -> jax.Array:

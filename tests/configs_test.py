@@ -110,6 +110,11 @@ def test_sizes_leave_ablations_what_they_are():
     assert config.load('tusk/mnist_hard:cpu').method.feature_weight == 0.1
 
 
+def test_a_perceptual_loss_of_faces_weighs_what_squares_did():
+    weight = lambda name: config.load(name).method.reconstruction_weight
+    assert weight('tusk/faces:cpu') == 200 * weight('tusk/faces:pretrained,cpu')
+
+
 def test_what_a_method_shares_is_no_config():
     assert not [name for name in config.names() if name.split('/')[1][0] == '_']
     assert config.variants('superpoint/shapes').keys() == {'cpu', 'smoke', *PODS}

@@ -1,4 +1,4 @@
-"""TUSK on CLEVR scenes of at most six objects, 112 px, K = 6, M = 48: `:cpu` run, else not.
+"""TUSK on CLEVR scenes of at most six objects, 112 px, K = 6, M = 48; a run near `:cpu` made.
 
     kpd train --config=tusk/clevr6 --workdir=DIR                 # TFDS `clevr`
     kpd train --config=tusk/clevr6:with_masks --data=FILE --workdir=DIR
@@ -16,7 +16,8 @@ shorter side, the paper's 192 of 240 px. Variants:
   after it keep the file. Not tried on the published file.
 - `:generated` draws shaded scenes of 3 to 6 objects instead of reading CLEVR.
 - `:cpu` is `:generated`, after `:with_masks` the file, at 32 px inside, with what Tetrominoes
-  needed for all colours to be found but the weight of claims; 85 minutes of a CPU core.
+  needed for all colours to be found but the weight of claims; 85 minutes of a CPU core (run
+  with that weight in 7,000 of the 8,000 steps: RESULTS.md).
 - `:code` follows the released code: batch 32.
 """
 
@@ -71,7 +72,7 @@ def cpu(c):
     drawn_unless_read(c)
     _shared.small(c, resolution=32, window=7)
     _shared.found_colors(c)
-    c.method.claim_weight = 0.0  # It keeps layers from owning objects (RESULTS.md).
+    c.method.claim_weight = 0.0  # Fewer objects are hit with it (one run; RESULTS.md).
     c.data.update(size=64, batch_size=8)
     c.phases.train.steps = 8000
 

@@ -6,8 +6,7 @@ With an `annotations.npz` of 68 points a picture (5: `--config.data.landmarks=fa
 evaluate` reports the error of a regression to five points in per cent of the eye distance.
 Squared error takes the place of the perceptual loss, which needs a network: `:pretrained`
 has EfficientNet-Lite0 for it (`kpd weights efficientnet_lite0`). The default is 80 px, as
-on CelebA. `:cpu` looks at the middle .7 of the sides, since what pays in squared error is to
-mark the ground; at 40 px inside, with three levels of width 16, descriptors whitened and told
+on CelebA. `:cpu` looks at the middle .7 of the sides, which has little ground; at 40 px inside, with three levels of width 16, descriptors whitened and told
 apart by what two views agree on, faces at another place and scale in every step, the
 equivariance of score maps in earnest, and no pits in them (`upright`). No better than the mean
 shape, if nearer to it than without these (RESULTS.md).
@@ -45,7 +44,7 @@ def cpu(c):
     c.method.update(
         clustering='information', cluster_weight=0.01, heat_weight=10.0, upright=True
     )
-    if c.method.reconstruction == 'perceptual':  # Some 200 times the squared error.
+    if c.method.reconstruction == 'perceptual':  # 200 times the squared error, when trained.
         c.method.reconstruction_weight = 0.005
     c.method.views.update(shift=0.15, zoom=0.2)
     c.data.update(batch_size=12, resize='crop:0.7')

@@ -51,11 +51,24 @@ def test_pits_of_score_maps_become_peaks_where_asked():
     assert ((one**3).mean((1, 2)) > 0).all()
 
 
+def test_a_learnt_scale_does_not_bring_pits_back():
+    images = np.random.default_rng(0).random((4, 8, 8, 3), dtype=np.float32)
+    variables = jax.jit(TINY.init)(jax.random.key(0), images)
+    norm = variables['params']['standardize']
+    norm |= {'scale': -2 * norm['scale'], 'bias': norm['bias'] + 0.3}
+    logits = TINY.clone(upright=True).apply(variables, images)[1]
+    np.testing.assert_allclose(logits.mean((1, 2)), 0.3, atol=1e-5)
+    assert (((logits - 0.3) ** 3).mean((1, 2)) > 0).all()
+
+
 def test_a_single_pit_is_a_peak():
     logits = np.full((2, 5, 5, 1), 3.0, np.float32)
     logits[:, 1, 2, 0] = -1, 7
     found = network.upright(logits)
     assert [int(one.argmax()) for one in found] == [7, 7]
+    np.testing.assert_allclose(found[1], logits[1])
+    level = np.full((1, 5, 5, 1), 3.0, np.float32)
+    np.testing.assert_allclose(network.upright(level), level)
 
 
 def test_features_are_standardised_where_asked():

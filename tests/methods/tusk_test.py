@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import scipy.stats
 from scipy import ndimage
 
 from kpdiscovery import losses
@@ -258,6 +259,7 @@ OF_VIEWS = 'heat_equivariance', 'feature_equivariance', 'agreement'
         ({'views': FULL.views, 'clustering': 'information'},
          {*OF_VIEWS, 'information', 'no cluster', 'no prototypes'}),
         ({'exploration': 0.5, 'normalize_features': 'channel', 'whiten': True}, set()),
+        ({'upright': True}, set()),
     ],
 )  # fmt: skip
 def test_every_switch_has_a_step(batch, changes, terms):
@@ -275,6 +277,14 @@ def test_every_switch_has_a_step(batch, changes, terms):
     missing = {name for name in usual if f'no {name}' in terms}
     more = {name for name in terms if not name.startswith('no ')}
     assert set(scalars) == usual - missing | more
+
+
+def test_no_score_map_of_a_method_that_is_upright_has_pits(variables, images):
+    plain, _ = TINY.encode(variables, images)
+    upright, _ = dataclasses.replace(TINY, upright=True).encode(variables, images)
+    skew = lambda scores: scipy.stats.skew(jax.scipy.special.logit(scores), (1, 2))
+    assert (skew(plain) < 0).any()
+    assert (skew(upright) > 0).all()
 
 
 def test_whitened_descriptors_follow_running_moments(batch, images):

@@ -40,9 +40,9 @@ class Encoder(nn.Module):
             nn.GroupNorm(self.groups, epsilon=1e-5, dtype=self.dtype, name='norm')(h)
         )
         h = precision.full(Conv(1, dtype=self.dtype, name='score')(h))
-        h = upright(h) if self.upright else h
         # One channel: the logits are standardised over the picture.
         h = nn.GroupNorm(1, epsilon=1e-5, dtype=h.dtype, name='standardize')(h)
+        h = upright(h) if self.upright else h
         f = precision.full(f)
         return normalize_features(f, self.normalize_features), h[..., 0]
 
@@ -74,14 +74,17 @@ def normalize_features(features: jax.Array, how: str) -> jax.Array:
 
 
 def upright(logits: jax.Array) -> jax.Array:
-    """`[B, H, W, 1]` or their negative: that of which the third moment is positive.
+    """`[B, H, W, 1]`, or turned over about their mean: that of which the third central moment
+    is positive.
 
     Equivariance does not tell a map with peaks from one with pits at the same places, and
-    what lies in a pit is never chosen, so that nothing ever fills it.
+    what lies in a pit is never chosen, so that nothing ever fills it. Where the moment is
+    next to 0, two views of a picture may be turned differently.
     """
-    gap = logits - logits.mean(axis=(1, 2), keepdims=True)
+    mean = logits.mean(axis=(1, 2), keepdims=True)
+    gap = logits - mean
     moment = jnp.mean(gap**3, axis=(1, 2), keepdims=True)
-    return jnp.where(moment < 0, -logits, logits)
+    return jnp.where(moment < 0, mean - gap, logits)
 
 
 def saliency(images: jax.Array) -> jax.Array:

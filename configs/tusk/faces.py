@@ -6,10 +6,11 @@ With an `annotations.npz` of 68 points a picture (5: `--config.data.landmarks=fa
 evaluate` reports the error of a regression to five points in per cent of the eye distance.
 Squared error takes the place of the perceptual loss, which needs a network: `:pretrained`
 has EfficientNet-Lite0 for it (`kpd weights efficientnet_lite0`). The default is 80 px, as
-on CelebA. `:cpu` looks at the middle .7 of the sides, which has little ground; at 40 px inside, with three levels of width 16, descriptors whitened and told
-apart by what two views agree on, faces at another place and scale in every step, the
-equivariance of score maps in earnest, and no pits in them (`upright`). No better than the mean
-shape, if nearer to it than without these (RESULTS.md).
+on CelebA. `:cpu` looks at the middle .7 of the sides, which has little ground; at 40 px
+inside, with three levels of width 16; with descriptors whitened and told apart by what two
+views agree on, faces at another place and scale in every step, the equivariance of score
+maps in earnest, and no pits in them (`upright`). No better than the mean shape, if nearer to
+it than without these (RESULTS.md).
 """
 
 from kpdiscovery.configs import variants

@@ -45,10 +45,8 @@ def cpu(c):
     c.method.update(
         clustering='information', cluster_weight=0.01, heat_weight=10.0, upright=True
     )
-    if (
-        c.method.reconstruction == 'perceptual'
-    ):  # 200 times the squared error, when trained.
-        c.method.reconstruction_weight = 0.005
+    if c.method.reconstruction == 'perceptual':
+        c.method.reconstruction_weight = 0.005  # 200 times the squares, when trained.
     c.method.views.update(shift=0.15, zoom=0.2)
     c.data.update(batch_size=12, resize='crop:0.7')
     c.phases.train.steps = 900
